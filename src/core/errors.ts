@@ -1,0 +1,237 @@
+/** What the table of errors says of one code. */
+export interface ErrorFacts {
+  /** HTTP status of the answer (RFC 9110). */
+  readonly status: number;
+  /** Coarse family, for programs that don't know every code. */
+  readonly type: ErrorType;
+  /** Whether the same request may succeed if it is sent again later. */
+  readonly retryable: boolean;
+  /** One sentence for the documentation: when a caller sees this. */
+  readonly meaning: string;
+}
+
+export type ErrorType =
+  | 'invalid_request'
+  | 'authentication'
+  | 'permission'
+  | 'not_found'
+  | 'rate_limit'
+  | 'unavailable'
+  | 'upstream'
+  | 'timeout'
+  | 'cancelled'
+  | 'internal';
+
+/** Every error code a caller can meet. `docs/en/errors.md` is generated from this table. */
+export const errorTable = {
+  invalid_json: {
+    status: 400,
+    type: 'invalid_request',
+    retryable: false,
+    meaning:
+      'The body is not one JSON object in UTF-8, repeats a key, uses `__proto__` as a key, or is nested too deeply.',
+  },
+  invalid_request: {
+    status: 400,
+    type: 'invalid_request',
+    retryable: false,
+    meaning: 'A field, query parameter or header is missing or wrong; `param` names it.',
+  },
+  missing_identity: {
+    status: 401,
+    type: 'authentication',
+    retryable: false,
+    meaning: 'There is no `Authorization: Bearer` header with a JWT or an API key.',
+  },
+  invalid_token: {
+    status: 401,
+    type: 'authentication',
+    retryable: false,
+    meaning: 'The JWT is malformed, wrongly signed, not for this issuer or audience, or not valid yet.',
+  },
+  expired_token: {
+    status: 401,
+    type: 'authentication',
+    retryable: false,
+    meaning: 'The JWT was valid once and has expired.',
+  },
+  invalid_api_key: {
+    status: 401,
+    type: 'authentication',
+    retryable: false,
+    meaning: 'The API key is unknown, revoked or expired.',
+  },
+  forbidden: {
+    status: 403,
+    type: 'permission',
+    retryable: false,
+    meaning: 'The identity is known, but its role or its list of agents does not allow this.',
+  },
+  not_found: {
+    status: 404,
+    type: 'not_found',
+    retryable: false,
+    meaning: 'There is no such route or record.',
+  },
+  unknown_agent: {
+    status: 404,
+    type: 'not_found',
+    retryable: false,
+    meaning: 'No agent of that name is configured; the message gives the nearest name.',
+  },
+  unknown_model: {
+    status: 404,
+    type: 'not_found',
+    retryable: false,
+    meaning: 'No model of that name is configured, or the provider does not have it; the message gives the nearest name.',
+  },
+  method_not_allowed: {
+    status: 405,
+    type: 'invalid_request',
+    retryable: false,
+    meaning: 'The route exists, but not for this method; `Allow` lists those it has.',
+  },
+  request_timeout: {
+    status: 408,
+    type: 'timeout',
+    retryable: true,
+    meaning: 'The caller took too long to send its headers or its body.',
+  },
+  payload_too_large: {
+    status: 413,
+    type: 'invalid_request',
+    retryable: false,
+    meaning: 'The body is over the limit (`server.bodyLimit`, 10 MiB by default).',
+  },
+  unsupported_media_type: {
+    status: 415,
+    type: 'invalid_request',
+    retryable: false,
+    meaning: 'The body is not sent as `application/json`.',
+  },
+  headers_too_large: {
+    status: 431,
+    type: 'invalid_request',
+    retryable: false,
+    meaning: 'The request line and headers together are over 16 KiB.',
+  },
+  upstream_rejected: {
+    status: 400,
+    type: 'invalid_request',
+    retryable: false,
+    meaning: 'The upstream refused the request itself (its own 400, 413 or 422); the message is the upstream’s.',
+  },
+  upstream_rate_limited: {
+    status: 429,
+    type: 'rate_limit',
+    retryable: true,
+    meaning: 'Every instance that was tried answered that it is rate limited; see `Retry-After`.',
+  },
+  client_closed: {
+    status: 499,
+    type: 'cancelled',
+    retryable: false,
+    meaning: 'The caller went away before its answer was complete. Seen in the request log only.',
+  },
+  internal: {
+    status: 500,
+    type: 'internal',
+    retryable: true,
+    meaning: 'A defect of Mizan. The log has the cause under the same request id.',
+  },
+  upstream_error: {
+    status: 502,
+    type: 'upstream',
+    retryable: true,
+    meaning: 'The upstream failed: it answered with an error, or could not be reached.',
+  },
+  upstream_unauthorized: {
+    status: 502,
+    type: 'upstream',
+    retryable: false,
+    meaning: 'The upstream refused Mizan’s own key or account (its 401, 402 or 403). The operator has to act.',
+  },
+  upstream_protocol: {
+    status: 502,
+    type: 'upstream',
+    retryable: true,
+    meaning: 'The upstream answered with something that is not the protocol it should speak.',
+  },
+  upstream_truncated: {
+    status: 502,
+    type: 'upstream',
+    retryable: true,
+    meaning: 'The upstream’s answer ended before it was complete. What came so far was passed on, marked by this error.',
+  },
+  no_healthy_instance: {
+    status: 503,
+    type: 'unavailable',
+    retryable: true,
+    meaning: 'The model has no instance that could take the request; see `Retry-After`.',
+  },
+  shutting_down: {
+    status: 503,
+    type: 'unavailable',
+    retryable: true,
+    meaning: 'This process is finishing its last requests. Send the request again, it will reach another.',
+  },
+  upstream_timeout: {
+    status: 504,
+    type: 'timeout',
+    retryable: true,
+    meaning: 'The upstream did not connect, begin, continue or finish in time; the message names which.',
+  },
+} as const satisfies Record<string, ErrorFacts>;
+
+export type ErrorCode = keyof typeof errorTable;
+
+/** The one shape of an error on every route. */
+export interface PublicError {
+  readonly error: {
+    readonly code: ErrorCode;
+    readonly type: ErrorType;
+    readonly message: string;
+    readonly param: string | null;
+    readonly request_id: string | null;
+  };
+}
+
+export interface MizanErrorDetails {
+  /** The field, query parameter or header that is at fault. */
+  readonly param?: string;
+  /** When trying again makes sense, in milliseconds from now. */
+  readonly retryAfterMs?: number;
+  /** For the log only; never shown to a caller. */
+  readonly cause?: unknown;
+  /** Overrides the table's status: an upstream's 413 or 422 is passed on as it was. */
+  readonly status?: number;
+}
+
+/** The only error that crosses folders. Its message is public: it never holds a secret or a stack. */
+export class MizanError extends Error {
+  override readonly name = 'MizanError';
+  readonly code: ErrorCode;
+  readonly status: number;
+  readonly param: string | undefined;
+  readonly retryAfterMs: number | undefined;
+
+  constructor(code: ErrorCode, message: string, details: MizanErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.status = details.status ?? errorTable[code].status;
+    this.param = details.param;
+    this.retryAfterMs = details.retryAfterMs;
+  }
+
+  toPublic(requestId: string | null): PublicError {
+    return {
+      error: {
+        code: this.code,
+        type: errorTable[this.code].type,
+        message: this.message,
+        param: this.param ?? null,
+        request_id: requestId,
+      },
+    };
+  }
+}

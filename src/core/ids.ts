@@ -1,0 +1,44 @@
+import { randomFillSync } from 'node:crypto';
+
+const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
+const pool = Buffer.alloc(4096);
+let used = pool.length;
+let lastTime = 0;
+let lastTail: number[] = [];
+
+function randomDigits(count: number): number[] {
+  if (used + count > pool.length) {
+    randomFillSync(pool);
+    used = 0;
+  }
+  const digits: number[] = [];
+  for (let i = 0; i < count; i++) digits.push((pool[used++] ?? 0) & 31);
+  return digits;
+}
+
+/** Adds one to the number that `digits` spell in base 32; it wraps once in 2⁸⁰ times. */
+function increment(digits: number[]): void {
+  for (let i = digits.length - 1; i >= 0; i--) {
+    const digit = digits[i] ?? 0;
+    digits[i] = (digit + 1) & 31;
+    if (digit < 31) return;
+  }
+}
+
+/**
+ * A new request id: `req_` and a ULID in lower case (48 bits of milliseconds, 80 of randomness).
+ * Ids sort by time as text; those of one process never step back, not even when the clock does.
+ */
+export function newRequestId(now: number): string {
+  if (now > lastTime) {
+    lastTime = now;
+    lastTail = randomDigits(16);
+  } else {
+    increment(lastTail);
+  }
+  let head = '';
+  for (let i = 0, time = lastTime; i < 10; i++, time = Math.floor(time / 32)) head = alphabet[time % 32] + head;
+  let tail = '';
+  for (const digit of lastTail) tail += alphabet[digit];
+  return `req_${head}${tail}`;
+}

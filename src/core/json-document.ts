@@ -1,0 +1,209 @@
+import { isUtf8 } from 'node:buffer';
+import { MizanError } from './errors.ts';
+
+export type JsonObject = { readonly [member: string]: unknown };
+
+/** One change to a top-level member: its whole value, or one more item before an array's first. */
+export interface JsonEdit {
+  readonly member: string;
+  readonly json: string;
+  readonly at: 'value' | 'front';
+}
+
+interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Deeper than any request written on purpose, and shallow enough for every recursive reader behind us. */
+const maxDepth = 128;
+
+const quote = 0x22;
+const comma = 0x2c;
+const colon = 0x3a;
+const openBracket = 0x5b;
+const backslash = 0x5c;
+const closeBracket = 0x5d;
+const openBrace = 0x7b;
+const closeBrace = 0x7d;
+
+/**
+ * A JSON object (RFC 8259) as it was received: parsed once for reading, and its bytes kept, so that it can be
+ * passed on with a few members changed and everything else untouched to the byte.
+ */
+export class JsonDocument {
+  readonly value: JsonObject;
+  readonly #bytes: Buffer;
+  readonly #members: ReadonlyMap<string, Span>;
+
+  private constructor(value: JsonObject, bytes: Buffer, members: ReadonlyMap<string, Span>) {
+    this.value = value;
+    this.#bytes = bytes;
+    this.#members = members;
+  }
+
+  /**
+   * Reads one JSON object.
+   * @throws MizanError `invalid_json` for anything else: bad UTF-8 or syntax, a repeated key (two readers could
+   * take two meanings from it), the key `__proto__`, more than 128 levels.
+   */
+  static parse(bytes: Buffer): JsonDocument {
+    if (!isUtf8(bytes)) throw new MizanError('invalid_json', 'The body is not valid UTF-8.');
+    const members = scan(bytes);
+    let value: unknown;
+    try {
+      value = JSON.parse(bytes.toString('utf8'));
+    } catch (cause) {
+      throw new MizanError('invalid_json', `The body is not valid JSON${placeOf(cause)}.`, { cause });
+    }
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw new MizanError('invalid_json', `The body must be a JSON object, not ${kindOf(value)}.`);
+    }
+    return new JsonDocument(value as JsonObject, bytes, members);
+  }
+
+  /** The same for an object of our own making. */
+  static of(value: JsonObject): JsonDocument {
+    return JsonDocument.parse(Buffer.from(JSON.stringify(value)));
+  }
+
+  has(member: string): boolean {
+    return this.#members.has(member);
+  }
+
+  /** The bytes with `edits` made; members that are not there yet are added at the end. */
+  edited(edits: readonly JsonEdit[]): Buffer {
+    const places = edits.map((edit) => this.#place(edit)).sort((a, b) => a.start - b.start);
+    const parts: Buffer[] = [];
+    let from = 0;
+    for (const place of places) {
+      parts.push(this.#bytes.subarray(from, place.start), Buffer.from(place.text));
+      from = place.end;
+    }
+    parts.push(this.#bytes.subarray(from));
+    return Buffer.concat(parts);
+  }
+
+  #place(edit: JsonEdit): Span & { readonly text: string } {
+    const span = this.#members.get(edit.member);
+    if (span === undefined) {
+      const end = this.#bytes.lastIndexOf(closeBrace);
+      const json = edit.at === 'front' ? `[${edit.json}]` : edit.json;
+      const separator = this.#members.size === 0 ? '' : ',';
+      return { start: end, end, text: `${separator}${JSON.stringify(edit.member)}:${json}` };
+    }
+    if (edit.at === 'value') return { ...span, text: edit.json };
+    const inside = span.start + 1;
+    const isEmpty = (this.value[edit.member] as readonly unknown[]).length === 0;
+    return { start: inside, end: inside, text: isEmpty ? edit.json : `${edit.json},` };
+  }
+}
+
+/**
+ * Walks the structure once: refuses depth and repeated keys, and notes where each top-level member's value lies.
+ * Syntax is `JSON.parse`'s to judge: on text that isn't JSON, this ends early or notes nonsense, harmlessly.
+ */
+function scan(bytes: Buffer): Map<string, Span> {
+  const members = new Map<string, Span>();
+  /** One entry a level: the keys seen so far of an object, `null` for an array. */
+  const levels: (Set<string> | null)[] = [];
+  let keys: Set<string> | null = null;
+  let awaitsKey = false;
+  let member = '';
+  let valueStart = -1;
+
+  for (let i = 0; i < bytes.length; i++) {
+    switch (bytes[i]) {
+      case quote: {
+        const end = endOfString(bytes, i + 1);
+        if (awaitsKey && keys !== null) {
+          const key = keyAt(bytes, i + 1, end);
+          if (key === '__proto__') throw new MizanError('invalid_json', `The key "__proto__" at byte ${i} is not allowed.`);
+          if (keys.has(key)) {
+            throw new MizanError('invalid_json', `The key ${JSON.stringify(key)} at byte ${i} stands twice in one object.`);
+          }
+          keys.add(key);
+          if (levels.length === 1) member = key;
+          awaitsKey = false;
+        }
+        i = end;
+        break;
+      }
+      case colon:
+        if (levels.length === 1) valueStart = i + 1;
+        break;
+      case comma:
+        if (levels.length === 1) note(members, bytes, member, valueStart, i);
+        awaitsKey = keys !== null;
+        break;
+      case openBrace:
+      case openBracket:
+        if (levels.length === maxDepth) {
+          throw new MizanError('invalid_json', `The body is nested deeper than ${maxDepth} levels at byte ${i}.`);
+        }
+        keys = bytes[i] === openBrace ? new Set() : null;
+        levels.push(keys);
+        awaitsKey = keys !== null;
+        break;
+      case closeBrace:
+      case closeBracket:
+        if (levels.length === 1) note(members, bytes, member, valueStart, i);
+        levels.pop();
+        keys = levels.at(-1) ?? null;
+        awaitsKey = false;
+        break;
+    }
+  }
+  return members;
+}
+
+function note(members: Map<string, Span>, bytes: Buffer, member: string, from: number, to: number): void {
+  if (from < 0 || members.has(member)) return;
+  let start = from;
+  let end = to;
+  while (start < end && isSpace(bytes[start])) start++;
+  while (end > start && isSpace(bytes[end - 1])) end--;
+  if (end > start) members.set(member, { start, end });
+}
+
+function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+}
+
+/** The index of the quote that ends the string whose text begins at `from`. Long strings are leapt over. */
+function endOfString(bytes: Buffer, from: number): number {
+  let end = from;
+  const near = Math.min(bytes.length, from + 32);
+  while (end < near && bytes[end] !== quote && bytes[end] !== backslash) end++;
+  if (end < near && bytes[end] === quote) return end;
+  for (;;) {
+    end = bytes.indexOf(quote, end);
+    if (end === -1) return bytes.length;
+    let slashes = 0;
+    while (bytes[end - 1 - slashes] === backslash && end - 1 - slashes >= from) slashes++;
+    if (slashes % 2 === 0) return end;
+    end++;
+  }
+}
+
+/** The key as a reader would understand it: `"mod\u0065l"` is `model`. */
+function keyAt(bytes: Buffer, start: number, end: number): string {
+  const key = bytes.toString('utf8', start, end);
+  if (!key.includes('\\')) return key;
+  try {
+    return JSON.parse(`"${key}"`) as string;
+  } catch {
+    return key;
+  }
+}
+
+function placeOf(cause: unknown): string {
+  const position = /at position (\d+)/.exec(cause instanceof Error ? cause.message : '')?.[1];
+  return position === undefined ? ': it ends too early' : ` at character ${position}`;
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'an array';
+  return `a ${typeof value}`;
+}

@@ -1,0 +1,53 @@
+/** One row of the request log: what was asked of whom, what came of it and what it cost. Never what was said. */
+export interface RequestRecord {
+  readonly id: string;
+  /** When it arrived, in ms since the Unix epoch. */
+  readonly time: number;
+  readonly tenant: string;
+  readonly principal: string;
+  readonly agent: string | null;
+  /** The model id of the config, or `provider/upstream-model` where it was called directly. */
+  readonly model: string | null;
+  readonly instance: string | null;
+  readonly provider: string | null;
+  readonly stream: boolean;
+  /** HTTP status; 499 where the caller left, and the error's own where a stream broke after its 200. */
+  readonly status: number;
+  readonly errorCode: string | null;
+  readonly attempts: number;
+  readonly cache: CacheResult;
+  readonly inputTokens: number | null;
+  readonly outputTokens: number | null;
+  readonly costUsd: number | null;
+  readonly usageSource: 'upstream' | 'received' | 'none';
+  /** Time in Mizan itself, in ms. */
+  readonly gatewayMs: number;
+  /** Time until the last attempt's upstream was done, over all attempts, in ms. */
+  readonly upstreamMs: number;
+  readonly firstTokenMs: number | null;
+  readonly finishReason: string | null;
+}
+
+export type CacheResult = 'hit' | 'miss' | 'coalesced' | 'bypass';
+
+/** Where the flow leaves its records. */
+export interface RequestLog {
+  /** Resolves once the record is committed. It never rejects: a log that is away must not fail an answer. */
+  append(record: RequestRecord): Promise<void>;
+  /** Records that are not committed yet. */
+  readonly pending: number;
+}
+
+export interface RequestQuery {
+  /** At most so many, newest first; 1 to 1000. */
+  readonly limit: number;
+  /** Only records older than this id. */
+  readonly before?: string;
+  readonly agent?: string;
+  readonly status?: number;
+}
+
+/** What the administration reads. A query without a tenant doesn't type-check. */
+export interface RequestHistory {
+  list(tenant: string, query: RequestQuery): Promise<RequestRecord[]>;
+}

@@ -1,0 +1,35 @@
+/** What an answer used. `null` means unknown, which is never the same as 0. */
+export interface Usage {
+  readonly inputTokens: number | null;
+  readonly outputTokens: number | null;
+  readonly cachedInputTokens: number | null;
+  readonly reasoningTokens: number | null;
+  readonly costUsd: number | null;
+  /** Who counted: the upstream, or Mizan from what it received of an unfinished answer. */
+  readonly source: 'upstream' | 'received' | 'none';
+}
+
+/** US dollars per million tokens. */
+export interface Price {
+  readonly input: number;
+  readonly output: number;
+  /** For input tokens that the upstream read from its prompt cache; `input` where absent. */
+  readonly cachedInput?: number;
+}
+
+export const unknownUsage: Usage = {
+  inputTokens: null,
+  outputTokens: null,
+  cachedInputTokens: null,
+  reasoningTokens: null,
+  costUsd: null,
+  source: 'none',
+};
+
+/** The cost in US dollars, or `null` where the price or either token count is unknown. */
+export function priceOf(usage: Omit<Usage, 'costUsd' | 'source'>, price: Price | null): number | null {
+  if (price === null || usage.inputTokens === null || usage.outputTokens === null) return null;
+  const cached = Math.min(usage.cachedInputTokens ?? 0, usage.inputTokens);
+  const input = (usage.inputTokens - cached) * price.input + cached * (price.cachedInput ?? price.input);
+  return (input + usage.outputTokens * price.output) / 1e6;
+}
