@@ -23,19 +23,12 @@ export interface PreparedChat {
   readonly wantsUsage: boolean;
 }
 
-/** One whole event of an upstream's stream. */
-export interface ChatEvent {
-  /** Its place in the batch's bytes, its blank line included. */
-  readonly start: number;
-  readonly end: number;
-  /** The parsed chunk; `null` for a comment (OpenRouter's keep-alives). */
-  readonly chunk: JsonObject | null;
-}
-
-/** The whole events that arrived together, with the very bytes they arrived in. */
+/** The whole events that arrived together. */
 export interface ChatEvents {
+  /** The bytes they arrived in, comments included; empty where none of them is the caller's to see. */
   readonly bytes: Buffer;
-  readonly events: readonly ChatEvent[];
+  /** Every parsed chunk, also of events that are not relayed. */
+  readonly chunks: readonly JsonObject[];
 }
 
 /** A complete answer that was not streamed, with the very bytes it arrived in. */

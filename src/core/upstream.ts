@@ -27,6 +27,8 @@ export interface ChatAttempt {
 export interface AttemptHandler {
   /** The upstream's response began, and it is a success. Once, before anything else but `onFailure`. */
   onHead(): void;
+  /** More bytes came, of whatever kind: the upstream is alive. */
+  onBytes(): void;
   /** Whole events of a stream, in order; the terminator is not among them. */
   onEvents(events: ChatEvents): void;
   /** The complete answer of an attempt without streaming. */

@@ -1,0 +1,185 @@
+import type { ChatAnswer, ChatEvents, PreparedChat } from '../core/chat.ts';
+import { deltaOf, finishReasonOf, saysSomething, usageOf } from '../core/chat.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Failure, FailureKind } from '../core/failure.ts';
+import type { AttemptHandler, OngoingAttempt } from '../core/upstream.ts';
+import type { Usage } from '../core/usage.ts';
+import { priceOf, unknownUsage } from '../core/usage.ts';
+import type { Instance, Timeouts } from './routing/model.ts';
+
+export interface AttemptOrder {
+  readonly instance: Instance;
+  readonly chat: PreparedChat;
+  readonly timeouts: Timeouts;
+  /** When the whole call must be over, on the monotonic clock. */
+  readonly deadline: number;
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+  /** Takes a stream's events once the first of them says something. `false`: wait for `drained`. */
+  readonly deliver: (events: ChatEvents, drained: () => void) => boolean;
+}
+
+/** How one attempt ended, and what was received of it. */
+export interface AttemptResult {
+  readonly failure: Failure | null;
+  readonly answer: ChatAnswer | null;
+  readonly usage: Usage;
+  /** The upstream's own, or `null`. */
+  readonly finishReason: string | null;
+  /** Whether the caller has been sent a part of it: no other attempt may follow. */
+  readonly hasDelivered: boolean;
+  /** On the monotonic clock. */
+  readonly firstTokenAt: number | null;
+  readonly durationMs: number;
+}
+
+type Phase = 'timeout_first_byte' | 'timeout_idle' | 'timeout_total';
+
+const phaseWords: Readonly<Record<Phase, string>> = {
+  timeout_first_byte: 'did not begin to answer',
+  timeout_idle: 'stopped in the middle of its answer',
+  timeout_total: 'did not finish its answer',
+};
+
+/** Asks one instance once. Resolves when nothing more will come of it, and never rejects. */
+export function attempt(order: AttemptOrder): Promise<AttemptResult> {
+  return new Promise((resolve) => {
+    new Attempt(order, resolve).start();
+  });
+}
+
+class Attempt implements AttemptHandler {
+  readonly #order: AttemptOrder;
+  readonly #resolve: (result: AttemptResult) => void;
+  readonly #startedAt: number;
+  #ongoing: OngoingAttempt | null = null;
+  #phaseTimer: NodeJS.Timeout | undefined;
+  #totalTimer: NodeJS.Timeout | undefined;
+  #isOver = false;
+  #isPaused = false;
+  /** Events that came before the first one that says something: another instance may still take over. */
+  #held: ChatEvents[] | null = [];
+  #deltas = 0;
+  #firstTokenAt: number | null = null;
+  #usage: Usage = unknownUsage;
+  #finishReason: string | null = null;
+
+  constructor(order: AttemptOrder, resolve: (result: AttemptResult) => void) {
+    this.#order = order;
+    this.#resolve = resolve;
+    this.#startedAt = order.clock.monotonic();
+  }
+
+  start(): void {
+    const { instance, chat, timeouts, signal, deadline } = this.#order;
+    if (signal.aborted) {
+      this.#onAbort();
+      return;
+    }
+    signal.addEventListener('abort', this.#onAbort);
+    this.#totalTimer = setTimeout(() => this.#timedOut('timeout_total'), Math.max(0, deadline - this.#startedAt));
+    this.#phaseTimer = setTimeout(() => this.#timedOut('timeout_first_byte'), timeouts.firstByteMs);
+    this.#ongoing = instance.provider.chat(
+      { chat, model: instance.upstreamModel, connectTimeoutMs: timeouts.connectMs },
+      this,
+    );
+  }
+
+  onHead(): void {
+    clearTimeout(this.#phaseTimer);
+    this.#phaseTimer = setTimeout(() => this.#timedOut('timeout_idle'), this.#order.timeouts.idleMs);
+  }
+
+  onBytes(): void {
+    this.#phaseTimer?.refresh();
+  }
+
+  onEvents(events: ChatEvents): void {
+    if (this.#isOver) return;
+    for (const chunk of events.chunks) {
+      this.#finishReason = finishReasonOf(chunk) ?? this.#finishReason;
+      if (chunk['usage'] !== undefined && chunk['usage'] !== null) this.#usage = usageOf(chunk, this.#order.instance.price);
+      const delta = deltaOf(chunk);
+      if (delta === null || !saysSomething(delta)) continue;
+      this.#deltas++;
+      this.#firstTokenAt ??= this.#order.clock.monotonic();
+    }
+    if (this.#held !== null) {
+      this.#held.push(events);
+      if (this.#firstTokenAt === null && this.#finishReason === null) return;
+      const held = this.#held;
+      this.#held = null;
+      for (const early of held) this.#deliver(early);
+    } else {
+      this.#deliver(events);
+    }
+  }
+
+  onAnswer(answer: ChatAnswer): void {
+    this.#firstTokenAt = null;
+    this.#usage = usageOf(answer.completion, this.#order.instance.price);
+    this.#finishReason = finishReasonOf(answer.completion);
+    this.#finish(null, answer);
+  }
+
+  onEnd(): void {
+    if (this.#finishReason === null) {
+      const { name } = this.#order.instance.provider;
+      this.onFailure({ kind: 'truncated', message: `${name} ended its stream without a finish reason.` });
+    } else {
+      this.#finish(null, null);
+    }
+  }
+
+  onFailure(failure: Failure): void {
+    this.#finish(failure, null);
+  }
+
+  #deliver(events: ChatEvents): void {
+    if (events.bytes.length === 0 || this.#order.deliver(events, this.#drained) || this.#isPaused) return;
+    this.#isPaused = true;
+    clearTimeout(this.#phaseTimer);
+    this.#ongoing?.pause();
+  }
+
+  readonly #drained = (): void => {
+    if (!this.#isPaused || this.#isOver) return;
+    this.#isPaused = false;
+    this.onHead();
+    this.#ongoing?.resume();
+  };
+
+  readonly #onAbort = (): void => {
+    this.#ongoing?.cancel();
+    this.#finish({ kind: 'cancelled', message: 'The caller went away.' }, null);
+  };
+
+  #timedOut(kind: FailureKind & Phase): void {
+    this.#ongoing?.cancel();
+    this.#finish({ kind, message: `${this.#order.instance.provider.name} ${phaseWords[kind]} in time.` }, null);
+  }
+
+  #finish(failure: Failure | null, answer: ChatAnswer | null): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    clearTimeout(this.#phaseTimer);
+    clearTimeout(this.#totalTimer);
+    this.#order.signal.removeEventListener('abort', this.#onAbort);
+    this.#resolve({
+      failure,
+      answer,
+      usage: this.#usage.source === 'none' ? this.#received() : this.#usage,
+      finishReason: this.#finishReason,
+      hasDelivered: this.#held === null,
+      firstTokenAt: this.#firstTokenAt,
+      durationMs: this.#order.clock.monotonic() - this.#startedAt,
+    });
+  }
+
+  /** What was received of a stream that didn't come to its usage: one token a delta, which is how upstreams send. */
+  #received(): Usage {
+    if (this.#deltas === 0) return unknownUsage;
+    const counts = { inputTokens: null, outputTokens: this.#deltas, cachedInputTokens: null, reasoningTokens: null };
+    return { ...counts, costUsd: priceOf(counts, this.#order.instance.price), source: 'received' };
+  }
+}

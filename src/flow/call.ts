@@ -1,0 +1,61 @@
+import type { ChatAnswer, ChatEvents, ChatRequest } from '../core/chat.ts';
+import type { MizanError } from '../core/errors.ts';
+import type { Principal } from '../core/principal.ts';
+import type { CacheResult } from '../core/request-record.ts';
+import type { Usage } from '../core/usage.ts';
+
+/** A request on its way through the flow. */
+export interface Call {
+  readonly id: string;
+  /** When its headers had arrived: ms since the Unix epoch, and on the monotonic clock. */
+  readonly receivedAt: number;
+  readonly startedAt: number;
+  readonly principal: Principal;
+  /** Aborted when the caller goes away. Everything that is done for the call ends with it. */
+  readonly signal: AbortSignal;
+  /**
+   * Understands the body. Called once.
+   * @throws MizanError where the body is not a chat.
+   */
+  readonly read: () => ChatRequest;
+  /** Where a streamed answer goes, as it comes. */
+  readonly sink: AnswerSink;
+}
+
+/** Who answers, and what it took so far. */
+export interface AnswerHead {
+  readonly agent: string | null;
+  readonly model: string;
+  readonly instance: string;
+  readonly provider: string;
+  readonly cache: CacheResult;
+  readonly attempts: number;
+  /** In ms: Mizan's own share of the time so far, and the upstream's. */
+  readonly gatewayMs: number;
+  readonly upstreamMs: number;
+}
+
+/** The caller's end of a streamed answer. */
+export interface AnswerSink {
+  /** Once, before the first events: from here on the instance can't be changed any more. */
+  begin(head: AnswerHead): void;
+  /** Passes events on. `false` where the caller reads slower than they come; `drained` follows, once. */
+  write(events: ChatEvents, drained: () => void): boolean;
+}
+
+/** How a call ended. It is in the request log by the time this is known. */
+export interface Outcome {
+  /** `null` where it never came to an instance. */
+  readonly head: AnswerHead | null;
+  /** `null` for a complete answer. */
+  readonly error: MizanError | null;
+  /** The complete answer of a call that did not stream. */
+  readonly answer: ChatAnswer | null;
+  readonly usage: Usage;
+  /** The upstream's own. */
+  readonly finishReason: string | null;
+  /** Whether `begin` was called: the caller has seen a part of the answer. */
+  readonly hasBegun: boolean;
+  /** From arrival to the end, in ms. */
+  readonly latencyMs: number;
+}

@@ -1,0 +1,86 @@
+import type { Failure, FailureKind } from '../core/failure.ts';
+import type { JsonObject } from '../core/json-document.ts';
+import type { TransportHeaders } from './transport.ts';
+
+/** What a status means that isn't the rule of its hundred. */
+const kindsByStatus: Readonly<Record<number, FailureKind>> = {
+  401: 'unauthorized',
+  402: 'unauthorized',
+  403: 'unauthorized',
+  404: 'unknown_model',
+  408: 'overloaded',
+  409: 'overloaded',
+  425: 'overloaded',
+  429: 'rate_limited',
+  503: 'overloaded',
+  529: 'overloaded',
+};
+
+function kindOf(status: number): FailureKind {
+  const kind = kindsByStatus[status];
+  if (kind !== undefined) return kind;
+  if (status >= 500) return 'server_error';
+  return status >= 400 ? 'rejected' : 'protocol';
+}
+
+/** What a failing kind is called in front of callers, who must not learn of our keys and accounts. */
+const ownWords: Partial<Record<FailureKind, string>> = {
+  unauthorized: 'refused the key or account it is called with',
+  protocol: 'answered with an unexpected status',
+};
+
+/** Classifies an HTTP answer other than a success. `scrub` takes secrets out of the upstream's words. */
+export function failureOfStatus(
+  provider: string,
+  answer: { readonly status: number; readonly headers: TransportHeaders; readonly body: JsonObject | null },
+  context: { readonly scrub: (text: string) => string; readonly now: number },
+): Failure {
+  const kind = kindOf(answer.status);
+  const error = errorOf(answer.body);
+  const said = kind in ownWords || error.message === null ? null : context.scrub(error.message);
+  const retryAfterMs = retryAfterOf(answer.headers, context.now);
+  return {
+    kind,
+    status: answer.status,
+    message: said ?? `${provider} ${ownWords[kind] ?? `answered with status ${answer.status}`}.`,
+    ...(retryAfterMs === null ? {} : { retryAfterMs }),
+    ...(error.param === null ? {} : { param: error.param }),
+    ...(error.message === null ? {} : { cause: context.scrub(error.message) }),
+  };
+}
+
+/** Classifies an error object that came inside an answer of status 200. */
+export function failureInBand(provider: string, error: unknown, scrub: (text: string) => string): Failure {
+  const details = errorOf({ error });
+  const code = details.code;
+  const kind = code !== null && code >= 400 && code < 600 ? kindOf(code) : 'server_error';
+  const said = kind in ownWords || details.message === null ? null : scrub(details.message);
+  return { kind, message: said ?? `${provider} ${ownWords[kind] ?? 'broke off its answer with an error'}.` };
+}
+
+function errorOf(body: JsonObject | null): {
+  readonly message: string | null;
+  readonly param: string | null;
+  readonly code: number | null;
+} {
+  const error = body?.['error'];
+  if (typeof error === 'string') return { message: error, param: null, code: null };
+  const object = typeof error === 'object' && error !== null ? (error as JsonObject) : (body ?? {});
+  const { message, param, code } = object as { message?: unknown; param?: unknown; code?: unknown };
+  return {
+    message: typeof message === 'string' && message !== '' ? message.slice(0, 500) : null,
+    param: typeof param === 'string' ? param : null,
+    code: typeof code === 'number' ? code : null,
+  };
+}
+
+/** `Retry-After` in seconds or as a date (RFC 9110 §10.2.3), or `retry-after-ms`; in ms from `now`, at least 0. */
+function retryAfterOf(headers: TransportHeaders, now: number): number | null {
+  const precise = Number(headers['retry-after-ms'] ?? Number.NaN);
+  if (Number.isFinite(precise)) return Math.max(0, precise);
+  const value = headers['retry-after'];
+  if (typeof value !== 'string') return null;
+  if (/^\d+(\.\d+)?$/.test(value)) return Number(value) * 1000;
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? null : Math.max(0, date - now);
+}

@@ -1,0 +1,140 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { FailureKind } from '../core/failure.ts';
+import { failureTable } from '../core/failure.ts';
+import type { RequestRecord } from '../core/request-record.ts';
+
+/** Seconds. From a cached answer to a long piece of reasoning. */
+const longBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
+
+/** Seconds. What Mizan adds. */
+const shortBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
+
+/** What metrics need to know of an attempt. */
+export interface ObservedAttempt {
+  readonly failure: { readonly kind: FailureKind } | null;
+  readonly durationMs: number;
+}
+
+/**
+ * The figures on `/metrics`. Names that no config bounds (principals, request ids, upstream models called directly)
+ * never become label values.
+ */
+export class Metrics {
+  readonly registry = new Registry();
+  readonly #requests = this.#counter('mizan_requests_total', 'Requests by outcome.', [
+    'agent',
+    'model',
+    'instance',
+    'status',
+  ]);
+  readonly #duration = this.#histogram(
+    'mizan_request_duration_seconds',
+    'From arrival to the end of the answer.',
+    ['agent', 'model'],
+    longBuckets,
+  );
+  readonly #overhead = this.#histogram(
+    'mizan_overhead_seconds',
+    'Time in Mizan itself: the whole request less its upstreams.',
+    [],
+    shortBuckets,
+  );
+  readonly #upstream = this.#histogram(
+    'mizan_upstream_duration_seconds',
+    'One attempt, from its start to its end.',
+    ['instance', 'model'],
+    longBuckets,
+  );
+  readonly #firstToken = this.#histogram(
+    'mizan_time_to_first_token_seconds',
+    'From arrival to the first token of a streamed answer.',
+    ['model'],
+    longBuckets,
+  );
+  readonly #tokens = this.#counter('mizan_tokens_total', 'Tokens, as upstreams count them.', [
+    'agent',
+    'model',
+    'direction',
+  ]);
+  readonly #cost = this.#counter('mizan_cost_usd_total', 'What answers cost, in US dollars, where it is known.', [
+    'agent',
+    'model',
+  ]);
+  readonly #attempts = this.#counter('mizan_attempts_total', 'Attempts by outcome: ok, or the kind of failure.', [
+    'instance',
+    'model',
+    'outcome',
+  ]);
+  readonly #up = new Gauge({
+    name: 'mizan_instance_up',
+    help: '0 after an attempt that failed by the fault of the instance, 1 otherwise.',
+    labelNames: ['instance', 'model'],
+    registers: [this.registry],
+  });
+  readonly #inFlight = new Gauge({
+    name: 'mizan_requests_in_flight',
+    help: 'Requests that are being answered now.',
+    registers: [this.registry],
+  });
+  #running = 0;
+
+  /** @param rowsPending How many records wait to be committed. */
+  constructor(rowsPending: () => number) {
+    collectDefaultMetrics({ register: this.registry });
+    const running = (): number => this.#running;
+    this.#inFlight.collect = function collect(): void {
+      this.set(running());
+    };
+    new Gauge({
+      name: 'mizan_rows_pending',
+      help: 'Rows of the request log that are not committed yet.',
+      registers: [this.registry],
+      collect() {
+        this.set(rowsPending());
+      },
+    });
+  }
+
+  /** Requests that are being answered now. */
+  get inFlight(): number {
+    return this.#running;
+  }
+
+  /** Makes an instance visible before it was first asked. */
+  instanceConfigured(instance: string, model: string): void {
+    this.#up.set({ instance, model }, 1);
+  }
+
+  requestStarted(): void {
+    this.#running++;
+  }
+
+  /** @param model The model's label, which may be less than its id. */
+  requestEnded(record: RequestRecord, model: string, latencyMs: number): void {
+    this.#running--;
+    const agent = record.agent ?? '';
+    this.#requests.inc({ agent, model, instance: record.instance ?? '', status: record.status });
+    this.#duration.observe({ agent, model }, latencyMs / 1000);
+    this.#overhead.observe(record.gatewayMs / 1000);
+    if (record.firstTokenMs !== null) this.#firstToken.observe({ model }, record.firstTokenMs / 1000);
+    if (record.inputTokens !== null) this.#tokens.inc({ agent, model, direction: 'input' }, record.inputTokens);
+    if (record.outputTokens !== null) this.#tokens.inc({ agent, model, direction: 'output' }, record.outputTokens);
+    if (record.costUsd !== null) this.#cost.inc({ agent, model }, record.costUsd);
+  }
+
+  attemptEnded(instance: string, model: string, attempt: ObservedAttempt): void {
+    const kind = attempt.failure?.kind;
+    this.#attempts.inc({ instance, model, outcome: kind ?? 'ok' });
+    this.#upstream.observe({ instance, model }, attempt.durationMs / 1000);
+    if (kind === undefined) this.#up.set({ instance, model }, 1);
+    else if (failureTable[kind].blame === 'instance') this.#up.set({ instance, model }, 0);
+  }
+
+  #counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {
+    return new Counter({ name, help, labelNames, registers: [this.registry] });
+  }
+
+  #histogram<L extends string>(name: string, help: string, labelNames: readonly L[], buckets: number[]): Histogram<L> {
+    return new Histogram({ name, help, labelNames, buckets, registers: [this.registry] });
+  }
+}
