@@ -1,0 +1,109 @@
+import { z } from 'zod';
+import { Secret } from '../core/secret.ts';
+
+/** Names become label values and parts of URLs. */
+export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+const nameError = 'expected a name of 1 to 64 letters, digits, ".", "_" or "-" that begins with a letter or digit';
+
+/** Every message of these fields begins with `expected`; what was found is added where it may be shown. */
+export const name = z.string({ error: nameError }).regex(namePattern, { error: nameError });
+
+/** A string with something in it. */
+export function text(what = 'a non-empty string'): z.ZodString {
+  const error = `expected ${what}`;
+  return z.string({ error }).min(1, { error });
+}
+
+export function integer(min: number, max: number, unit = ''): z.ZodInt {
+  const error = `expected a whole number${unit === '' ? '' : ` of ${unit}`} from ${min} to ${max}`;
+  return z.int({ error }).min(min, { error }).max(max, { error });
+}
+
+/** A time in ms that a timer can hold: at most a day. */
+export function milliseconds(min = 1): z.ZodInt {
+  return integer(min, 86_400_000, 'milliseconds');
+}
+
+/** A string that becomes a `Secret`; `''` is none. */
+export function secret(minBytes = 0) {
+  const error = minBytes === 0 ? 'expected a string' : `expected at least ${minBytes} bytes`;
+  return z
+    .string({ error })
+    .refine((value) => value === '' || Buffer.byteLength(value) >= minBytes, { error })
+    .transform((value) => (value === '' ? null : new Secret(value)));
+}
+
+const units: Readonly<Record<string, number>> = {
+  B: 1,
+  KB: 1000,
+  MB: 1000 ** 2,
+  GB: 1000 ** 3,
+  KIB: 1024,
+  MIB: 1024 ** 2,
+  GIB: 1024 ** 3,
+};
+
+const sizePattern = /^(\d{1,16}) ?(B|[KMG]i?B)?$/i;
+
+/** `10MiB`, `64KB`, `4096`: the number of bytes, or `undefined` if it is no size. */
+export function parseSize(size: string): number | undefined {
+  const [, digits, unit = 'B'] = sizePattern.exec(size) ?? [];
+  const factor = units[unit.toUpperCase()];
+  return digits === undefined || factor === undefined ? undefined : Number(digits) * factor;
+}
+
+/** A number of bytes, or a string such as `10MiB`; becomes a number of bytes. */
+export function size(minBytes: number, maxBytes: number, range: string) {
+  const error = `expected a size such as "10MiB", from ${range}`;
+  return z.union([z.int(), z.string().regex(sizePattern)], { error }).transform((value, context) => {
+    const bytes = typeof value === 'number' ? value : (parseSize(value) ?? Number.NaN);
+    if (bytes >= minBytes && bytes <= maxBytes) return bytes;
+    context.addIssue({ code: 'custom', message: error });
+    return z.NEVER;
+  });
+}
+
+function urlOf(value: string): URL | undefined {
+  return URL.canParse(value) ? new URL(value) : undefined;
+}
+
+/** An `http` or `https` URL that holds nothing but a place; slashes at its end are dropped. */
+export const baseUrl = z
+  .string({ error: 'expected an http or https URL' })
+  .superRefine((value, context) => {
+    const url = urlOf(value);
+    if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
+      context.addIssue({ code: 'custom', message: 'expected an http or https URL' });
+    } else if (url.username !== '' || url.password !== '') {
+      context.addIssue({ code: 'custom', message: 'a URL with credentials in it; they belong in apiKey or headers' });
+    } else if (value.includes('?') || value.includes('#')) {
+      context.addIssue({ code: 'custom', message: 'expected a URL without a query or fragment' });
+    }
+  })
+  .transform((value) => value.replace(/\/+$/, ''));
+
+/** A `redis` or `rediss` URL, or `''`. */
+export const redisUrl = secret().refine(
+  (value) => value === null || /^rediss?:$/.test(urlOf(value.reveal())?.protocol ?? ''),
+  { error: 'expected a redis:// or rediss:// URL, or nothing' },
+);
+
+/** Nothing but `''`, for now. */
+export const databaseUrl = secret().superRefine((value, context) => {
+  if (value === null) return;
+  const message = /^postgres(ql)?:/i.test(value.reveal())
+    ? 'PostgreSQL is not supported by this version; leave database.url empty for SQLite'
+    : 'expected nothing: leave database.url empty for SQLite in the data folder';
+  context.addIssue({ code: 'custom', message });
+});
+
+/** A time zone that this machine's `Intl` knows. */
+export function isTimeZone(zone: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: zone });
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,34 @@
+/** Where a problem is: a place in a file, or the part of the world that a value came from. */
+export interface Origin {
+  /** A file as it was named, `environment` or `command line`. */
+  readonly source: string;
+  /** From 1; `null` where the source has no lines. Likewise `column`, in UTF-16 units. */
+  readonly line: number | null;
+  readonly column: number | null;
+}
+
+/** One thing that is wrong with the configuration. It never holds the value of a secret. */
+export interface Problem extends Origin {
+  /** `models.fast.instances[1].weight`, or the name of a variable or option; `''` for the file as a whole. */
+  readonly path: string;
+  /** What was expected, what was found, and the nearest known name. */
+  readonly message: string;
+}
+
+/** `mizan.yaml:7:5 models.fast.stratgy: unknown key; did you mean "strategy"?` */
+export function formatProblem({ source, line, column, path, message }: Problem): string {
+  const place = line === null ? source : `${source}:${line}:${column ?? 1}`;
+  return path === '' ? `${place}: ${message}` : `${place} ${path}: ${message}`;
+}
+
+/** Everything that is wrong with a configuration. Thrown at start only: exit code 2. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  /** At least one; in the order of the file. */
+  readonly problems: readonly Problem[];
+
+  constructor(problems: readonly Problem[]) {
+    super(problems.map(formatProblem).join('\n'));
+    this.problems = problems;
+  }
+}

@@ -1,0 +1,63 @@
+import { catalogue } from '../providers/catalogue.ts';
+import type { CatalogueRow } from '../providers/catalogue.ts';
+import type { AgentConfig, Config, JobConfig, LogLevel, ModelConfig, ProviderConfig } from './config.ts';
+import type { FileConfig } from './schema.ts';
+
+type Entry<K extends 'providers' | 'models' | 'agents'> = FileConfig[K][string];
+
+/** A copy without a prototype, so that a look-up by a caller's name finds only what is configured. */
+function record<In, Out>(from: Readonly<Record<string, In>>, map: (value: In) => Out): Readonly<Record<string, Out>> {
+  const to = Object.create(null) as Record<string, Out>;
+  for (const [key, value] of Object.entries(from)) to[key] = map(value);
+  return to;
+}
+
+function providerOf(provider: Entry<'providers'>): ProviderConfig {
+  if (provider.kind === 'simulator') {
+    const { kind, ...options } = provider;
+    return { kind, options };
+  }
+  const row: CatalogueRow = catalogue[provider.kind];
+  return {
+    kind: provider.kind,
+    apiKey: provider.apiKey,
+    baseUrl: provider.baseUrl ?? row.baseUrl ?? '',
+    headers: Object.fromEntries(Object.entries(provider.headers).map(([key, value]) => [key.toLowerCase(), value])),
+    prices: record(provider.prices, (price) => price),
+  };
+}
+
+function modelOf(model: Entry<'models'>): ModelConfig {
+  return { ...model, instances: model.instances.map((instance) => ({ ...instance, price: instance.price ?? null })) };
+}
+
+function agentOf(agent: Entry<'agents'>): AgentConfig {
+  return { ...agent, system: agent.system ?? null, description: agent.description ?? null };
+}
+
+function jobOf(job: FileConfig['schedule']['jobs'][string]): JobConfig {
+  return { ...job, keep: job.keep ?? null };
+}
+
+/** From what was read and checked to what the rest of Mizan works with. */
+export function resolveConfig(
+  read: FileConfig,
+  facts: { readonly file: string | null; readonly level: LogLevel; readonly withoutEffect: readonly string[] },
+): Config {
+  const names = Object.keys(read.agents);
+  return {
+    file: facts.file,
+    server: read.server,
+    log: { level: facts.level },
+    database: read.database,
+    redis: read.redis,
+    auth: read.auth,
+    providers: record(read.providers, providerOf),
+    models: record(read.models, modelOf),
+    agents: record(read.agents, agentOf),
+    defaultAgent: read.defaultAgent ?? (names.includes('assistant') ? 'assistant' : (names[0] ?? null)),
+    cache: read.cache,
+    schedule: { timezone: read.schedule.timezone, jobs: record(read.schedule.jobs, jobOf) },
+    withoutEffect: facts.withoutEffect,
+  };
+}

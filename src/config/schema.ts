@@ -1,0 +1,179 @@
+import { z } from 'zod';
+import { catalogue } from '../providers/catalogue.ts';
+import type { CatalogueKind } from '../providers/catalogue.ts';
+import { cronProblem } from './cron.ts';
+import {
+  baseUrl,
+  databaseUrl,
+  integer,
+  isTimeZone,
+  milliseconds,
+  name,
+  namePattern,
+  redisUrl,
+  secret,
+  size,
+  text,
+} from './fields.ts';
+import { simulatorOptionsSchema } from './simulator.ts';
+
+export type * from './config.ts';
+
+/** Every kind of provider there is. */
+export const providerKinds = [...(Object.keys(catalogue) as CatalogueKind[]), 'simulator'] as const;
+
+const port = integer(0, 65_535);
+
+const serverSchema = z.strictObject({
+  host: text('an address to listen on').default('127.0.0.1').describe('Address to listen on.'),
+  port: port.default(8000).describe('Port of the API and the dashboard; 0 for any free one.'),
+  metricsPort: port.default(9000).describe('Port of /metrics; 0 for any free one.'),
+  workers: integer(1, 1024)
+    .refine((workers) => workers === 1, { error: 'more than one worker is not supported by this version' })
+    .default(1)
+    .describe('Processes that answer requests. Only 1 in this version.'),
+  bodyLimit: size(1, 1024 ** 3, '1B to 1GiB')
+    .prefault('10MiB')
+    .describe('The largest request body, in bytes or as a size such as "10MiB".'),
+  headersTimeoutMs: milliseconds().default(10_000).describe('How long a caller may take to send its headers, in ms.'),
+  shutdownTimeoutMs: milliseconds(0)
+    .default(30_000)
+    .describe('How long requests under way may take to finish when Mizan stops, in ms.'),
+});
+
+const databaseSchema = z.strictObject({
+  url: databaseUrl.prefault('').describe('Empty for SQLite in the data folder; nothing else in this version.'),
+});
+
+const redisSchema = z.strictObject({
+  url: redisUrl.prefault('').describe('A redis:// or rediss:// URL; empty for memory. Unused in this version.'),
+});
+
+const jwtSchema = z.strictObject({
+  secret: secret(32)
+    .prefault('')
+    .describe('Signs and checks tokens (HS256); at least 32 bytes. Made and kept in the data folder if empty.'),
+  issuer: text().default('mizan').describe('The "iss" of tokens.'),
+  audience: text().default('mizan').describe('The "aud" of tokens.'),
+});
+
+const authSchema = z.strictObject({ jwt: jwtSchema.prefault({}).describe('JSON Web Tokens.') });
+
+const perMillion = z.number({ error: 'expected a price in US dollars per million tokens' }).min(0, {
+  error: 'expected a price of at least 0',
+});
+
+const priceSchema = z.strictObject({
+  input: perMillion.describe('US dollars per million input tokens.'),
+  output: perMillion.describe('US dollars per million output tokens.'),
+  cachedInput: perMillion
+    .exactOptional()
+    .describe("US dollars per million input tokens read from the upstream's prompt cache; as input if absent."),
+});
+
+const headerName = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, { error: 'expected the name of an HTTP header' });
+const headerValue = z
+  .string({ error: 'expected the value of an HTTP header' })
+  .regex(/^[\t\x20-\x7e]*$/, { error: 'expected the value of an HTTP header, in printable ASCII' });
+
+export const upstreamProviderSchema = z.strictObject({
+  kind: z
+    .enum(Object.keys(catalogue) as CatalogueKind[])
+    .describe("Which service it is; the provider's own name if that is a kind."),
+  apiKey: secret().prefault('').describe('The key for the service. Best as "${NAME}".'),
+  baseUrl: baseUrl.exactOptional().describe('Where the service is, with its path (https://example.com/v1).'),
+  headers: z.record(headerName, headerValue).default({}).describe('Sent with every request to the service.'),
+  prices: z.record(text('the name of a model'), priceSchema).default({}).describe("By the service's own model names."),
+});
+
+export const simulatorProviderSchema = simulatorOptionsSchema.extend({
+  kind: z.literal('simulator').describe('Answers without any service; everything can be tried offline.'),
+});
+
+const providerSchema = z.discriminatedUnion('kind', [upstreamProviderSchema, simulatorProviderSchema]);
+
+const instanceSchema = z.strictObject({
+  id: name.describe('Its name within the model; shown in answers and metrics.'),
+  provider: text('the name of a provider').describe('The name of a provider.'),
+  model: text('the name of a model of the provider').describe("The model's name in the provider's own words."),
+  weight: integer(1, 1000).default(1).describe('Its share of the requests, relative to the others.'),
+  price: priceSchema.exactOptional().describe("Overrides the provider's price of this model."),
+});
+
+const timeoutsSchema = z.strictObject({
+  connectMs: milliseconds().default(5000).describe('To make a connection, in ms.'),
+  firstByteMs: milliseconds().default(60_000).describe('Until the answer begins, in ms.'),
+  idleMs: milliseconds().default(30_000).describe('Between two pieces of an answer, in ms.'),
+  totalMs: milliseconds().default(600_000).describe('For the whole request over all attempts, in ms.'),
+});
+
+const modelSchema = z.strictObject({
+  strategy: z.enum(['round-robin']).default('round-robin').describe('How an instance is chosen.'),
+  instances: z.array(instanceSchema).default([]).describe('Where the model is served. May be empty.'),
+  fallbacks: z.array(name).default([]).describe('Models to try when this one fails. Unused in this version.'),
+  timeouts: timeoutsSchema.prefault({}).describe('How long an upstream may take.'),
+});
+
+/** What an agent may not set: Mizan or the caller decides it. */
+export const reservedParams = ['model', 'messages', 'stream', 'stream_options'] as const;
+
+const paramsSchema = z.record(z.string(), z.unknown()).superRefine((params, context) => {
+  for (const param of reservedParams) {
+    if (!Object.hasOwn(params, param)) continue;
+    context.addIssue({ code: 'custom', path: [param], message: 'an agent may not set this parameter' });
+  }
+});
+
+const agentSchema = z.strictObject({
+  model: text('a model id, or "provider/upstream-model"').describe('A model id, or "provider/upstream-model".'),
+  system: z.string({ error: 'expected a string' }).exactOptional().describe('Its system prompt.'),
+  params: paramsSchema.default({}).describe("Parameters of the request (temperature, …) where the caller doesn't set them."),
+  description: z.string({ error: 'expected a string' }).exactOptional().describe('For people.'),
+});
+
+const cacheSchema = z.strictObject({
+  ttl: integer(0, 31_536_000, 'seconds').default(3600).describe('How long an answer is kept, in seconds.'),
+  maxBytes: size(0, 1024 ** 4, '0B to 1024GiB')
+    .prefault('64MiB')
+    .describe('The most memory for kept answers, in bytes or as a size such as "64MiB".'),
+});
+
+const cronSchema = text('a cron of five fields').superRefine((expression, context) => {
+  const message = cronProblem(expression);
+  if (message !== undefined) context.addIssue({ code: 'custom', message });
+});
+
+const jobSchema = z.strictObject({
+  cron: cronSchema.describe('When it runs: minute, hour, day of the month, month, day of the week.'),
+  keep: integer(1, 10_000).exactOptional().describe('How many of its products to keep.'),
+  enabled: z.boolean({ error: 'expected true or false' }).default(true).describe('Whether it runs at all.'),
+});
+
+const scheduleSchema = z.strictObject({
+  timezone: z
+    .string({ error: 'expected a time zone such as "Asia/Riyadh"' })
+    .refine(isTimeZone, { error: 'expected a time zone such as "Asia/Riyadh"' })
+    .default('UTC')
+    .describe('The time zone of the crons, by its IANA name.'),
+  jobs: z.record(name, jobSchema).default({}).describe('By their names.'),
+});
+
+/** `mizan.yaml` after the expansion of variables, with every provider's kind in place. */
+export const fileSchema = z.strictObject({
+  server: serverSchema.prefault({}).describe('Where Mizan listens and what it allows.'),
+  database: databaseSchema.prefault({}).describe('Where records are kept.'),
+  redis: redisSchema.prefault({}).describe('Shared memory of several processes. Unused in this version.'),
+  auth: authSchema.prefault({}).describe('Who may ask.'),
+  providers: z.record(name, providerSchema).default({}).describe('Services that answer, by names of your choice.'),
+  models: z.record(name, modelSchema).default({}).describe('Models, each balanced over its instances.'),
+  agents: z.record(name, agentSchema).default({}).describe('Agents: a model, a system prompt and parameters.'),
+  defaultAgent: text('the name of an agent')
+    .exactOptional()
+    .describe('The agent of requests that name none: "assistant", else the first one, if absent.'),
+  cache: cacheSchema.prefault({}).describe('Kept answers. Unused in this version.'),
+  schedule: scheduleSchema.prefault({}).describe('Jobs that run by the clock. Unused in this version.'),
+});
+
+export type FileConfig = z.output<typeof fileSchema>;
+
+export { namePattern };
