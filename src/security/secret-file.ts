@@ -1,0 +1,49 @@
+import { randomBytes } from 'node:crypto';
+import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { MizanError } from '../core/errors.ts';
+import { Secret } from '../core/secret.ts';
+
+/**
+ * The secret kept in `folder/name`; made from 256 random bits, with mode 0600, where there is none. Two processes
+ * that start together end up with the same one.
+ * @throws MizanError where it can't be read or written.
+ */
+export function secretFile(folder: string, name: string): Secret<string> {
+  const file = join(folder, name);
+  try {
+    return read(file) ?? make(folder, file);
+  } catch (cause) {
+    if (cause instanceof MizanError) throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new MizanError('internal', `The secret ${file} can't be read or made: ${reason}`, { cause });
+  }
+}
+
+function read(file: string): Secret<string> | null {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    throw error;
+  }
+  if (text.length < 32) throw new MizanError('internal', `The secret ${file} is shorter than 32 characters.`);
+  return new Secret(text);
+}
+
+function make(folder: string, file: string): Secret<string> {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}`;
+  writeFileSync(temporary, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' });
+  try {
+    linkSync(temporary, file);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+  } finally {
+    rmSync(temporary);
+  }
+  const made = read(file);
+  if (made === null) throw new MizanError('internal', `The secret ${file} vanished while it was made.`);
+  return made;
+}

@@ -1,0 +1,7 @@
+import type { Migration } from 'kysely/migration';
+import { requestsAndKeys } from './0001-requests-and-keys.ts';
+
+/** In their order; a migration that has been released is never changed. */
+export const migrations: Readonly<Record<string, Migration>> = {
+  '0001-requests-and-keys': requestsAndKeys,
+};

@@ -1,0 +1,42 @@
+/** The tables, as Kysely sees them. Times are ms since the Unix epoch; JSON is text. */
+export interface Database {
+  requests: RequestsTable;
+  api_keys: ApiKeysTable;
+}
+
+export interface RequestsTable {
+  id: string;
+  time: number;
+  tenant: string;
+  principal: string;
+  agent: string | null;
+  model: string | null;
+  instance: string | null;
+  provider: string | null;
+  stream: number;
+  status: number;
+  error_code: string | null;
+  attempts: number;
+  cache: string;
+  input_tokens: number | null;
+  output_tokens: number | null;
+  cost_usd: number | null;
+  usage_source: string;
+  gateway_ms: number;
+  upstream_ms: number;
+  first_token_ms: number | null;
+  finish_reason: string | null;
+}
+
+export interface ApiKeysTable {
+  id: string;
+  hash: string;
+  name: string;
+  tenant: string;
+  role: string;
+  /** A JSON array of names, or null for all. */
+  agents: string | null;
+  created_at: number;
+  expires_at: number | null;
+  revoked_at: number | null;
+}

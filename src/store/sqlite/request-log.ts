@@ -1,0 +1,152 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { RequestLog, RequestRecord } from '../../core/request-record.ts';
+
+/** How long an answer may wait for its row where the database can't be written, in ms. */
+const patienceMs = 1000;
+
+/** Pause before another try, in ms. */
+const retryMs = 50;
+
+/** Rows that are kept for a database that can't be written; then the oldest go. */
+const maxWaiting = 10_000;
+
+interface Waiting {
+  readonly record: RequestRecord;
+  readonly since: number;
+  /** `null` once the answer stopped waiting. */
+  release: (() => void) | null;
+}
+
+const insert = `
+  INSERT INTO requests (
+    id, time, tenant, principal, agent, model, instance, provider, stream, status, error_code, attempts, cache,
+    input_tokens, output_tokens, cost_usd, usage_source, gateway_ms, upstream_ms, first_token_ms, finish_reason
+  ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT (id) DO NOTHING`;
+
+/** What the log reports of itself. */
+export interface RequestLogEvents {
+  /** The database can't be written; told once until it can be again. */
+  failed(error: unknown): void;
+  recovered(): void;
+  /** A row was given up because too many wait. */
+  dropped(record: RequestRecord): void;
+}
+
+/**
+ * Group commit: all records that come in one turn of the event loop share one transaction, at the end of the turn.
+ * A database that is locked or full delays answers by a second at most; their rows wait in memory, bounded.
+ */
+export class SqliteRequestLog implements RequestLog {
+  readonly #database: DatabaseSync;
+  readonly #insert: StatementSync;
+  readonly #events: RequestLogEvents;
+  #waiting: Waiting[] = [];
+  #isScheduled = false;
+  #isFailing = false;
+  #committed = 0;
+
+  constructor(database: DatabaseSync, events: RequestLogEvents) {
+    this.#database = database;
+    this.#insert = database.prepare(insert);
+    this.#events = events;
+  }
+
+  get pending(): number {
+    return this.#waiting.length;
+  }
+
+  /** Records committed since the start. */
+  get committed(): number {
+    return this.#committed;
+  }
+
+  append(record: RequestRecord): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push({ record, since: performance.now(), release: resolve });
+      if (this.#waiting.length > maxWaiting) this.#drop();
+      if (!this.#isScheduled) {
+        this.#isScheduled = true;
+        setImmediate(this.#flush);
+      }
+    });
+  }
+
+  /** Commits what waits. Called once more before the database is closed. */
+  flush(): void {
+    const batch = this.#waiting;
+    if (batch.length === 0) return;
+    this.#commit(batch);
+    this.#waiting = [];
+    this.#committed += batch.length;
+    for (const { release } of batch) release?.();
+  }
+
+  readonly #flush = (): void => {
+    this.#isScheduled = false;
+    try {
+      this.flush();
+      if (this.#isFailing) this.#events.recovered();
+      this.#isFailing = false;
+    } catch (error) {
+      if (!this.#isFailing) this.#events.failed(error);
+      this.#isFailing = true;
+      this.#releaseThePatient();
+      this.#isScheduled = true;
+      setTimeout(this.#flush, retryMs);
+    }
+  };
+
+  #commit(batch: readonly Waiting[]): void {
+    this.#database.exec('BEGIN IMMEDIATE');
+    try {
+      for (const { record } of batch) this.#insertOne(record);
+      this.#database.exec('COMMIT');
+    } catch (error) {
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      throw error;
+    }
+  }
+
+  #insertOne(r: RequestRecord): void {
+    this.#insert.run(
+      r.id,
+      r.time,
+      r.tenant,
+      r.principal,
+      r.agent,
+      r.model,
+      r.instance,
+      r.provider,
+      r.stream ? 1 : 0,
+      r.status,
+      r.errorCode,
+      r.attempts,
+      r.cache,
+      r.inputTokens,
+      r.outputTokens,
+      r.costUsd,
+      r.usageSource,
+      r.gatewayMs,
+      r.upstreamMs,
+      r.firstTokenMs,
+      r.finishReason,
+    );
+  }
+
+  #releaseThePatient(): void {
+    const now = performance.now();
+    for (const waiting of this.#waiting) {
+      if (now - waiting.since < patienceMs) continue;
+      waiting.release?.();
+      waiting.release = null;
+    }
+  }
+
+  #drop(): void {
+    const oldest = this.#waiting.shift();
+    if (oldest === undefined) return;
+    oldest.release?.();
+    this.#events.dropped(oldest.record);
+  }
+}
