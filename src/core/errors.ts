@@ -235,3 +235,14 @@ export class MizanError extends Error {
     };
   }
 }
+
+/** What the operator has to mend before Mizan can run: one line, without a stack. Commands end with exit code 2. */
+export class SetupError extends Error {
+  override readonly name = 'SetupError';
+
+  /** @param reason What was thrown underneath; its message becomes part of the line. */
+  constructor(message: string, reason?: unknown) {
+    const detail = reason === undefined ? '' : `: ${reason instanceof Error ? reason.message : String(reason)}`;
+    super(`${message}${detail}`, reason === undefined ? undefined : { cause: reason });
+  }
+}

@@ -47,7 +47,47 @@ export interface RequestQuery {
   readonly status?: number;
 }
 
-/** What the administration reads. A query without a tenant doesn't type-check. */
+/** Every tenant's records: for the operator at the machine, never for a request. */
+export const everyTenant = Symbol('every tenant');
+
+/** Whose records are read. A query without it doesn't type-check. */
+export type TenantScope = string | typeof everyTenant;
+
+/** What the administration reads. */
 export interface RequestHistory {
-  list(tenant: string, query: RequestQuery): Promise<RequestRecord[]>;
+  list(scope: TenantScope, query: RequestQuery): Promise<RequestRecord[]>;
+}
+
+/** A record as it is shown outside: by the API, and by commands that print JSON. */
+export function publicRequest(record: RequestRecord) {
+  return {
+    id: record.id,
+    time: new Date(record.time).toISOString(),
+    tenant: record.tenant,
+    principal: record.principal,
+    agent: record.agent,
+    model: record.model,
+    instance: record.instance,
+    provider: record.provider,
+    stream: record.stream,
+    status: record.status,
+    error_code: record.errorCode,
+    attempts: record.attempts,
+    cache: record.cache,
+    usage: {
+      input_tokens: record.inputTokens,
+      output_tokens: record.outputTokens,
+      cost_usd: record.costUsd,
+      source: record.usageSource,
+    },
+    gateway_ms: round(record.gatewayMs),
+    upstream_ms: round(record.upstreamMs),
+    first_token_ms: record.firstTokenMs === null ? null : round(record.firstTokenMs),
+    finish_reason: record.finishReason,
+  };
+}
+
+/** To a hundredth of a millisecond. */
+function round(ms: number): number {
+  return Math.round(ms * 100) / 100;
 }

@@ -1,22 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { MizanError } from '../core/errors.ts';
+import { SetupError } from '../core/errors.ts';
 import { Secret } from '../core/secret.ts';
 
 /**
  * The secret kept in `folder/name`; made from 256 random bits, with mode 0600, where there is none. Two processes
  * that start together end up with the same one.
- * @throws MizanError where it can't be read or written.
+ * @throws SetupError where it can't be read or written.
  */
 export function secretFile(folder: string, name: string): Secret<string> {
   const file = join(folder, name);
   try {
     return read(file) ?? make(folder, file);
   } catch (cause) {
-    if (cause instanceof MizanError) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new MizanError('internal', `The secret ${file} can't be read or made: ${reason}`, { cause });
+    if (cause instanceof SetupError) throw cause;
+    throw new SetupError(`The secret ${file} can't be read or made`, cause);
   }
 }
 
@@ -28,7 +27,7 @@ function read(file: string): Secret<string> | null {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
     throw error;
   }
-  if (text.length < 32) throw new MizanError('internal', `The secret ${file} is shorter than 32 characters.`);
+  if (text.length < 32) throw new SetupError(`The secret ${file} is shorter than 32 characters.`);
   return new Secret(text);
 }
 
@@ -44,6 +43,6 @@ function make(folder: string, file: string): Secret<string> {
     rmSync(temporary);
   }
   const made = read(file);
-  if (made === null) throw new MizanError('internal', `The secret ${file} vanished while it was made.`);
+  if (made === null) throw new SetupError(`The secret ${file} vanished while it was made.`);
   return made;
 }

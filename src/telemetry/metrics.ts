@@ -71,28 +71,13 @@ export class Metrics {
     labelNames: ['instance', 'model'],
     registers: [this.registry],
   });
-  readonly #inFlight = new Gauge({
-    name: 'mizan_requests_in_flight',
-    help: 'Requests that are being answered now.',
-    registers: [this.registry],
-  });
   #running = 0;
 
   /** @param rowsPending How many records wait to be committed. */
   constructor(rowsPending: () => number) {
     collectDefaultMetrics({ register: this.registry });
-    const running = (): number => this.#running;
-    this.#inFlight.collect = function collect(): void {
-      this.set(running());
-    };
-    new Gauge({
-      name: 'mizan_rows_pending',
-      help: 'Rows of the request log that are not committed yet.',
-      registers: [this.registry],
-      collect() {
-        this.set(rowsPending());
-      },
-    });
+    this.#gaugeOf('mizan_requests_in_flight', 'Requests that are being answered now.', () => this.#running);
+    this.#gaugeOf('mizan_rows_pending', 'Rows of the request log that are not committed yet.', rowsPending);
   }
 
   /** Requests that are being answered now. */
@@ -128,6 +113,12 @@ export class Metrics {
     this.#upstream.observe({ instance, model }, attempt.durationMs / 1000);
     if (kind === undefined) this.#up.set({ instance, model }, 1);
     else if (failureTable[kind].blame === 'instance') this.#up.set({ instance, model }, 0);
+  }
+
+  /** A gauge that is read when it is scraped. */
+  #gaugeOf(name: string, help: string, read: () => number): void {
+    const registers = [this.registry];
+    const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read()) });
   }
 
   #counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {

@@ -28,9 +28,9 @@ const prefix = 'agent/';
 /** The configured agents, and which one a request is for. */
 export class Agents {
   readonly #agents: ReadonlyMap<string, Agent>;
-  readonly #byDefault: string;
+  readonly #byDefault: string | null;
 
-  constructor(agents: ReadonlyMap<string, Agent>, byDefault: string) {
+  constructor(agents: ReadonlyMap<string, Agent>, byDefault: string | null) {
     this.#agents = agents;
     this.#byDefault = byDefault;
   }
@@ -45,17 +45,13 @@ export class Agents {
    */
   assign(request: ChatRequest, principal: Principal): Assignment {
     const { target } = request;
-    const name =
-      'agent' in target
-        ? (target.agent ?? this.#byDefault)
-        : target.model.startsWith(prefix)
-          ? target.model.slice(prefix.length)
-          : null;
-    if (name === null) return this.#direct(request, principal);
+    if ('model' in target && !target.model.startsWith(prefix)) return this.#direct(target.model, request, principal);
+    const name = 'model' in target ? target.model.slice(prefix.length) : (target.agent ?? this.#byDefault);
+    const param = 'model' in target ? 'model' : 'agent';
+    if (name === null) throw new MizanError('unknown_agent', 'No agent is configured.', { param });
     const agent = this.#agents.get(name);
     if (agent === undefined) {
       const hint = didYouMean(name, this.#agents.keys());
-      const param = 'agent' in target ? 'agent' : 'model';
       throw new MizanError('unknown_agent', `There is no agent "${name.slice(0, 100)}".${hint}`, { param });
     }
     if (principal.agents !== null && !principal.agents.includes(name)) {
@@ -64,11 +60,10 @@ export class Agents {
     return { agent, model: agent.model, chat: { ...request, edits: editsOf(agent, request) } };
   }
 
-  #direct(request: ChatRequest, principal: Principal): Assignment {
+  #direct(model: string, request: ChatRequest, principal: Principal): Assignment {
     if (principal.agents !== null) {
       throw new MizanError('forbidden', 'This identity may call its agents only, not models directly.');
     }
-    const model = 'model' in request.target ? request.target.model : '';
     return { agent: null, model, chat: { ...request, edits: [] } };
   }
 }

@@ -7,6 +7,9 @@ import { roundRobin } from './strategies/round-robin.ts';
 /** Directly called models that are remembered; the one that was asked for least lately goes. */
 const maxDirect = 1000;
 
+/** Printable ASCII without spaces: it goes into headers and the log. */
+const upstreamName = /^[\x21-\x7e]{1,200}$/;
+
 /** All models that can be called: the config's by id, and any provider's directly as `provider/upstream-model`. */
 export class Models {
   readonly #configured: ReadonlyMap<string, Model>;
@@ -40,7 +43,7 @@ export class Models {
 
   #findDirect(name: string): Model | undefined {
     const slash = name.indexOf('/');
-    if (slash <= 0 || slash === name.length - 1 || name.length > 200) return undefined;
+    if (slash <= 0 || !upstreamName.test(name.slice(slash + 1))) return undefined;
     const provider = this.#providers.get(name.slice(0, slash));
     if (provider === undefined) return undefined;
     const known = this.#direct.get(name);

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ApiKeys } from '../../core/api-key.ts';
-import { MizanError } from '../../core/errors.ts';
+import { SetupError } from '../../core/errors.ts';
 import type { RequestHistory, RequestLog } from '../../core/request-record.ts';
 import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver, openDatabase } from './connection.ts';
@@ -28,7 +28,7 @@ export const databaseFile = 'mizan.db';
  * Opens the SQLite database in `folder`, making both where they don't exist yet.
  * @param options.events Given by a process that serves: its log commits in groups, and its reads and checkpoints run
  * on a thread of their own. Without it, everything is direct: for commands that run and end.
- * @throws MizanError where the folder can't be written, or the database isn't one or is too new.
+ * @throws SetupError where the folder can't be written, or the database isn't one or is too new.
  */
 export async function openStore(folder: string, options: { readonly events?: RequestLogEvents } = {}): Promise<Store> {
   const { events } = options;
@@ -71,8 +71,7 @@ function open(folder: string, file: string): ReturnType<typeof openDatabase> {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     return openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new MizanError('internal', `The data folder ${folder} can't be used: ${reason}`, { cause });
+    throw new SetupError(`The data folder ${folder} can't be used`, cause);
   }
 }
 

@@ -66,8 +66,11 @@ export class StoreWorker {
     });
     worker.unref();
     worker.on('message', (reply: WorkerReply) => this.#settle(reply));
-    worker.on('error', (error) => this.#lost(error));
-    worker.on('exit', () => this.#lost(undefined));
+    let cause: unknown;
+    worker.on('error', (error) => {
+      cause = error;
+    });
+    worker.on('exit', () => this.#lost(cause));
     this.#worker = worker;
     return worker;
   }

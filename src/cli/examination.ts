@@ -1,0 +1,151 @@
+import { once } from 'node:events';
+import { accessSync, constants, mkdirSync, statfsSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { resolve } from 'node:path';
+import { request } from 'undici';
+import type { Config, ProviderConfig } from '../config/config.ts';
+import { everyTenant } from '../core/request-record.ts';
+
+/** What one check came to. */
+export interface Finding {
+  readonly check: string;
+  readonly isFine: boolean;
+  readonly detail: string;
+}
+
+/** How long any of them may take, in ms. */
+const limitMs = 5000;
+
+/** Less free space than this is a failure, in bytes. */
+const leastFree = 256 * 1024 * 1024;
+
+/** A clock may be off by so much, in ms. */
+const mostDrift = 60_000;
+
+/** Looks at everything that Mizan needs, without changing any of it. */
+export async function examine(config: Config, dataFolder: string): Promise<Finding[]> {
+  const { host, port, metricsPort } = config.server;
+  const providers = Object.entries(config.providers);
+  return [
+    await check('runtime', async () => `Node ${process.versions.node} (${process.execPath})`),
+    await check('config', async () => config.file ?? 'no file, defaults'),
+    await check('data folder', async () => usableFolder(dataFolder)),
+    await check('disk', async () => freeSpace(dataFolder)),
+    await check('database', () => database(dataFolder)),
+    await check('redis', () => redis(config)),
+    await check(`port ${port}`, () => freePort(host, port, '/healthz')),
+    await check(`port ${metricsPort}`, () => freePort(host, metricsPort, '/metrics')),
+    ...(await Promise.all(providers.map(([name, provider]) => check(`provider ${name}`, () => answers(provider))))),
+    await check('clock', () => clock(providers.map(([, provider]) => provider))),
+  ];
+}
+
+async function check(name: string, look: () => Promise<string>): Promise<Finding> {
+  try {
+    return { check: name, isFine: true, detail: await look() };
+  } catch (error) {
+    return { check: name, isFine: false, detail: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function usableFolder(folder: string): string {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
+  return resolve(folder);
+}
+
+function freeSpace(folder: string): string {
+  const { bavail, bsize } = statfsSync(folder);
+  const free = bavail * bsize;
+  const shown = `${(free / 2 ** 30).toFixed(1)} GiB free`;
+  if (free < leastFree) throw new Error(`${shown}, less than 0.25 GiB`);
+  return shown;
+}
+
+async function database(folder: string): Promise<string> {
+  const { openStore } = await import('../store/sqlite/index.ts');
+  const store = await openStore(folder);
+  try {
+    const [newest] = await store.requestHistory.list(everyTenant, { limit: 1 });
+    const last = newest === undefined ? 'no requests yet' : `last request ${new Date(newest.time).toISOString()}`;
+    return `SQLite in ${resolve(folder)}, ${last}`;
+  } finally {
+    await store.close();
+  }
+}
+
+async function redis(config: Config): Promise<string> {
+  if (config.redis.url === null) return 'not configured, memory is used';
+  const url = new URL(config.redis.url.reveal());
+  const target = { host: url.hostname, port: Number(url.port || 6379) };
+  const socket = url.protocol === 'rediss:' ? connectTls(target) : connect(target);
+  const signal = AbortSignal.timeout(limitMs);
+  try {
+    await once(socket, url.protocol === 'rediss:' ? 'secureConnect' : 'connect', { signal });
+    socket.write('PING\r\n');
+    const [reply] = (await once(socket, 'data', { signal })) as [Buffer];
+    // A server that wants a password first is there, too.
+    if (!/^(\+PONG|-NOAUTH)/.test(reply.toString())) throw new Error('something answers that is not Redis');
+    return `${url.host} answers`;
+  } finally {
+    socket.destroy();
+  }
+}
+
+async function freePort(host: string, port: number, path: string): Promise<string> {
+  const server = createServer();
+  try {
+    server.listen(port, host);
+    await once(server, 'listening');
+    return 'free';
+  } catch (error) {
+    if (await isMizan(host, port, path)) return 'in use by a running Mizan';
+    throw error;
+  } finally {
+    server.close();
+  }
+}
+
+async function isMizan(host: string, port: number, path: string): Promise<boolean> {
+  try {
+    const address = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+    const answer = await request(`http://${address}:${port}${path}`, { signal: AbortSignal.timeout(limitMs) });
+    const text = await answer.body.text();
+    return text === '{"status":"ok"}' || text.includes('mizan_requests_in_flight');
+  } catch {
+    return false;
+  }
+}
+
+/** Asks for its list of models, which costs nothing. */
+async function answers(provider: ProviderConfig): Promise<string> {
+  if (provider.kind === 'simulator') return 'built in';
+  const { statusCode } = await models(provider);
+  if (statusCode === 401 || statusCode === 403) throw new Error(`refuses the API key (status ${statusCode})`);
+  if (statusCode >= 500) throw new Error(`answers with status ${statusCode}`);
+  return `${new URL(provider.baseUrl).host} answers`;
+}
+
+async function models(provider: Exclude<ProviderConfig, { kind: 'simulator' }>) {
+  const headers = provider.apiKey === null ? {} : { authorization: `Bearer ${provider.apiKey.reveal()}` };
+  const signal = AbortSignal.timeout(limitMs);
+  const answer = await request(`${provider.baseUrl}/models`, { headers: { ...provider.headers, ...headers }, signal });
+  await answer.body.dump();
+  return answer;
+}
+
+/** Against the `Date` of the first provider that can be reached. */
+async function clock(providers: readonly ProviderConfig[]): Promise<string> {
+  for (const provider of providers) {
+    if (provider.kind === 'simulator') continue;
+    const answer = await models(provider).catch(() => null);
+    const date = Date.parse(String(answer?.headers['date']));
+    if (Number.isNaN(date)) continue;
+    const drift = Date.now() - date;
+    const shown = `${new Date().toISOString()}, ${(Math.abs(drift) / 1000).toFixed(0)} s from ${new URL(provider.baseUrl).host}`;
+    if (Math.abs(drift) > mostDrift) throw new Error(`${shown}: tokens will be refused`);
+    return shown;
+  }
+  return `${new Date().toISOString()}, nothing to compare it with`;
+}

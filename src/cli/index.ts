@@ -1,0 +1,51 @@
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { ConfigError } from '../config/load.ts';
+import { SetupError } from '../core/errors.ts';
+import { registerConfig } from './config.ts';
+import { registerDoctor } from './doctor.ts';
+import { registerKeys } from './keys.ts';
+import { registerRequests } from './requests.ts';
+import { registerSimulate } from './simulate.ts';
+import { registerStart } from './start.ts';
+import { registerToken } from './token.ts';
+import { version } from './version.ts';
+
+/** Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration. */
+const wrongUsage = 2;
+
+const program = new Command('mizan')
+  .description('A self-hosted AI orchestrator: agents behind one HTTP door.')
+  .version(version)
+  .exitOverride()
+  .showHelpAfterError('(add --help for what there is)');
+
+for (const register of [
+  registerStart,
+  registerToken,
+  registerKeys,
+  registerRequests,
+  registerConfig,
+  registerDoctor,
+  registerSimulate,
+]) {
+  register(program);
+}
+
+// `mizan requests | head` closes our end of the pipe: that is not an error.
+process.stdout.on('error', (error: Error & { readonly code?: string }) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : wrongUsage;
+  } else if (error instanceof ConfigError || error instanceof SetupError || error instanceof InvalidArgumentError) {
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = wrongUsage;
+  } else {
+    throw error;
+  }
+}

@@ -1,0 +1,60 @@
+import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
+import type { Config } from '../config/config.ts';
+import { loadConfig } from '../config/load.ts';
+import type { Role } from '../core/principal.ts';
+import { roles } from '../core/principal.ts';
+
+/** What every command takes. */
+export interface CommonOptions {
+  readonly config?: string;
+  readonly data: string;
+}
+
+/** `--config` and `--data`, the same for every command. */
+export function withCommonOptions(command: Command): Command {
+  return command
+    .option('--config <file>', 'the configuration; default: MIZAN_CONFIG, else ./mizan.yaml if there is one')
+    .option('--data <dir>', 'where the database and the secrets are', process.env['MIZAN_DATA'] ?? './data');
+}
+
+export function configOf(options: CommonOptions): Config {
+  return loadConfig({ file: options.config, env: process.env });
+}
+
+const units: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+
+/** `90s`, `15m`, `1h`, `30d`, or plain seconds; in seconds. */
+export function duration(text: string): number {
+  const match = /^(\d{1,9})([smhd]?)$/.exec(text);
+  const seconds = Number(match?.[1]) * (units[match?.[2] || 's'] ?? Number.NaN);
+  if (!(seconds > 0)) throw new InvalidArgumentError('Expected a time such as 90s, 15m, 1h or 30d.');
+  return seconds;
+}
+
+export function wholeNumber(from: number, to: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= from && value <= to) return value;
+    throw new InvalidArgumentError(`Expected a whole number from ${from} to ${to}.`);
+  };
+}
+
+export function role(text: string): Role {
+  const found = roles.find((known) => known === text);
+  if (found === undefined) throw new InvalidArgumentError(`Expected one of ${roles.join(', ')}.`);
+  return found;
+}
+
+/** `a,b` */
+export function names(text: string): string[] {
+  const list = text.split(',').map((name) => name.trim());
+  if (list.some((name) => name === '')) throw new InvalidArgumentError('Expected names with commas between: a,b.');
+  return list;
+}
+
+/** A subject's or a tenant's name. */
+export function name(text: string): string {
+  if (/^[^\p{C}]{1,100}$/u.test(text)) return text;
+  throw new InvalidArgumentError('Expected a name of 1 to 100 characters.');
+}

@@ -1,0 +1,84 @@
+import type { Command } from 'commander';
+import type { Config } from '../config/config.ts';
+import { loadConfig } from '../config/load.ts';
+import { SetupError } from '../core/errors.ts';
+import type { Mizan } from '../main.ts';
+import type { CommonOptions } from './options.ts';
+import { wholeNumber, withCommonOptions } from './options.ts';
+import { say } from './say.ts';
+
+interface StartOptions extends CommonOptions {
+  readonly host?: string;
+  readonly port?: number;
+  readonly metricsPort?: number;
+  readonly role: string;
+}
+
+/** `mizan start` */
+export function registerStart(program: Command): void {
+  withCommonOptions(program.command('start').description('run Mizan'))
+    .option('--host <address>', 'where to listen; default: 127.0.0.1, this machine only')
+    .option('--port <n>', 'for requests; default: 8000', wholeNumber(0, 65_535))
+    .option('--metrics-port <n>', 'for Prometheus; default: 9000', wholeNumber(0, 65_535))
+    .option('--role <role>', 'all or gateway', 'all')
+    .action(start);
+}
+
+async function start(options: StartOptions): Promise<void> {
+  if (options.role !== 'all' && options.role !== 'gateway') {
+    throw new SetupError(`--role must be all or gateway, not "${options.role}": this version has no scheduler yet.`);
+  }
+  const { host, port, metricsPort } = options;
+  const config = loadConfig({ file: options.config, env: process.env, cliOverrides: { host, port, metricsPort } });
+  const { startMizan } = await import('../main.ts');
+  const mizan = await startMizan(config, options.data);
+  await welcome(mizan, config);
+  endOnSignal(mizan);
+}
+
+async function welcome(mizan: Mizan, config: Config): Promise<void> {
+  for (const path of config.withoutEffect) say(`Note: ${path} is set, and has no effect in this version.`);
+  const local = mizan.url.replace('0.0.0.0', '127.0.0.1').replace('[::]', '[::1]');
+  say(`Mizan listens on ${mizan.url}, with metrics on ${mizan.metricsUrl}/metrics`);
+  say(`Answers come from ${providersOf(config)}.`);
+  const token =
+    process.env['NODE_ENV'] === 'production'
+      ? '$(mizan token create)'
+      : await mizan.tokens.sign(
+          { subject: 'welcome', tenant: 'default', role: 'member', agents: null, ttl: 3600 },
+          Date.now(),
+        );
+  say('Try it:');
+  say(
+    `curl -X POST ${local}/ai-process -H "Authorization: Bearer ${token}" -H "Content-Type: application/json" ` +
+      `-d '{"input": "Say hello"}'`,
+  );
+}
+
+/** The providers that have an instance, each with what it is. */
+function providersOf(config: Config): string {
+  const used = new Set(Object.values(config.models).flatMap((model) => model.instances.map(({ provider }) => provider)));
+  const described = [...used].map((name) => {
+    if (config.providers[name]?.kind !== 'simulator') return name;
+    return `the built-in simulator (${name}; set OPENROUTER_API_KEY for real models)`;
+  });
+  return described.join(', ') || 'nowhere: no model has an instance';
+}
+
+function endOnSignal(mizan: Mizan): void {
+  let isEnding = false;
+  const end = (signal: string): void => {
+    if (isEnding) return;
+    isEnding = true;
+    say(`${signal}: finishing what runs.`);
+    mizan.close().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        mizan.log.error({ event: 'shutdown_failed', err: error });
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', () => end('SIGTERM'));
+  process.on('SIGINT', () => end('SIGINT'));
+}

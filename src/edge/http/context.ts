@@ -1,0 +1,20 @@
+import type { ApiKeys } from '../../core/api-key.ts';
+import type { RequestHistory } from '../../core/request-record.ts';
+import type { Flow } from '../../flow/run.ts';
+import type { Authenticator } from '../auth/authenticator.ts';
+
+/** What the routes work with; made once, by the composition root. */
+export interface EdgeContext {
+  readonly flow: Flow;
+  readonly authenticator: Authenticator;
+  readonly apiKeys: ApiKeys;
+  readonly requestHistory: RequestHistory;
+  /** From the moment this process was asked to end: what runs is finished, nothing new is begun. */
+  readonly isDraining: () => boolean;
+  readonly limits: {
+    /** In bytes. */
+    readonly body: number;
+    /** How long a caller may take for its headers, in ms. */
+    readonly headersTimeoutMs: number;
+  };
+}

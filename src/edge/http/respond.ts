@@ -1,0 +1,38 @@
+import type { ServerResponse } from 'node:http';
+import type { AnswerHead } from '../../flow/call.ts';
+
+export type AnswerHeaders = Record<string, string | number>;
+
+/** The headers that every answer of an agent or a model has, as far as they are known. */
+export function answerHeaders(requestId: string, head: AnswerHead | null): AnswerHeaders {
+  const headers: AnswerHeaders = {
+    'x-request-id': requestId,
+    'x-mizan-cache': head?.cache ?? 'bypass',
+    'x-mizan-attempts': head?.attempts ?? 0,
+  };
+  if (head === null) return headers;
+  if (head.agent !== null) headers['x-mizan-agent'] = head.agent;
+  headers['x-mizan-model'] = head.model;
+  headers['x-mizan-instance'] = head.instance;
+  headers['server-timing'] = `gateway;dur=${head.gatewayMs.toFixed(2)}, upstream;dur=${head.upstreamMs.toFixed(2)}`;
+  return headers;
+}
+
+export function sendBody(
+  raw: ServerResponse,
+  answer: { readonly status: number; readonly headers: AnswerHeaders; readonly body: Buffer | string },
+): void {
+  const { status, headers, body } = answer;
+  headers['content-type'] ??= 'application/json; charset=utf-8';
+  headers['content-length'] = Buffer.byteLength(body);
+  raw.writeHead(status, headers);
+  raw.end(body);
+}
+
+/** Begins a stream of events. Proxies on the way are asked not to collect it. */
+export function beginStream(raw: ServerResponse, headers: AnswerHeaders): void {
+  headers['content-type'] = 'text/event-stream; charset=utf-8';
+  headers['cache-control'] = 'no-cache';
+  headers['x-accel-buffering'] = 'no';
+  raw.writeHead(200, headers);
+}

@@ -1,0 +1,112 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { fastify } from 'fastify';
+import { MizanError } from '../../core/errors.ts';
+import { newRequestId } from '../../core/ids.ts';
+import { didYouMean } from '../../core/nearest.ts';
+import type { Principal, Role } from '../../core/principal.ts';
+import { includesRole } from '../../core/principal.ts';
+import type { EdgeContext } from './context.ts';
+import { answerBrokenHttp, errorAnswer, knownError } from './errors.ts';
+import { routes } from './routes.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** In ms since the Unix epoch. */
+    receivedAt: number;
+    /** On the monotonic clock, in ms. */
+    startedAt: number;
+    /** Set by the time a handler runs, on every route with a role. */
+    principal: Principal;
+  }
+  interface FastifyContextConfig {
+    role?: Role | null;
+  }
+}
+
+/** The request line and the headers together, in bytes. */
+const maxHeaderSize = 16 * 1024;
+
+/** How long a whole request may take to arrive, and an idle connection may stay, in ms. */
+const timeouts = { request: 120_000, keepAlive: 72_000, check: 1000 };
+
+/** The door: every route behind its identity, every mistake answered in the one shape. It does not listen yet. */
+export function createServer(context: EdgeContext): FastifyInstance {
+  const { clock, log } = context.flow;
+  const server = fastify({
+    logger: false,
+    bodyLimit: context.limits.body,
+    genReqId: () => newRequestId(clock.now()),
+    requestIdHeader: false,
+    keepAliveTimeout: timeouts.keepAlive,
+    requestTimeout: timeouts.request,
+    return503OnClosing: false,
+    http: {
+      maxHeaderSize,
+      headersTimeout: context.limits.headersTimeoutMs,
+      connectionsCheckingInterval: timeouts.check,
+    },
+    clientErrorHandler: answerBrokenHttp,
+    frameworkErrors: (error, request, reply) => sendError(error, request, reply),
+    routerOptions: { maxParamLength: 300 },
+  });
+
+  server.decorateRequest('receivedAt', 0);
+  server.decorateRequest('startedAt', 0);
+  // Typed as always there: no handler of a route with a role runs before it is set.
+  server.decorateRequest('principal', null as unknown as Principal);
+
+  server.removeAllContentTypeParsers();
+  server.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+
+  server.addHook('onRequest', (request, reply, done) => {
+    request.receivedAt = clock.now();
+    request.startedAt = clock.monotonic();
+    const role = request.routeOptions.config.role;
+    if (role === null || role === undefined) {
+      done();
+      return;
+    }
+    admit(context, request, role).then(
+      () => done(),
+      (error: unknown) => sendError(error, request, reply),
+    );
+  });
+
+  for (const { method, url, role, handler } of routes) {
+    server.route({ method, url, config: { role }, handler: (request, reply) => handler(context, request, reply) });
+  }
+
+  server.setNotFoundHandler((request, reply) => sendError(notFound(server, request), request, reply));
+  server.setErrorHandler((error, request, reply) => sendError(error, request, reply));
+  return server;
+
+  function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+    const known = knownError(error);
+    if (known === undefined) log.error({ event: 'request_crashed', requestId: request.id, err: error });
+    const shown = known ?? new MizanError('internal', 'Something went wrong inside Mizan; its log has the cause.');
+    const { headers, body } = errorAnswer(shown, request.id);
+    void reply.code(shown.status).headers({ 'x-request-id': request.id, ...headers }).send(body);
+  }
+}
+
+/** Finds out who asks, and whether they may. */
+async function admit(context: EdgeContext, request: FastifyRequest, role: Role): Promise<void> {
+  if (context.isDraining()) {
+    throw new MizanError('shutting_down', 'This process is ending; send the request again.', { retryAfterMs: 1000 });
+  }
+  const principal = await context.authenticator.authenticate(request.headers.authorization);
+  if (!includesRole(principal.role, role)) {
+    throw new MizanError('forbidden', `This needs the role ${role}; this identity is a ${principal.role}.`);
+  }
+  request.principal = principal;
+}
+
+function notFound(server: FastifyInstance, request: FastifyRequest): MizanError {
+  const path = request.url.split('?')[0] ?? '';
+  const others = (['GET', 'POST'] as const).filter((method) => server.findRoute({ method, url: path }) !== null);
+  if (others.length > 0) {
+    return new MizanError('method_not_allowed', `${path} answers ${others.join(', ')}, not ${request.method}.`);
+  }
+  const known = routes.map((route) => route.url);
+  return new MizanError('not_found', `There is no ${path.slice(0, 100)}.${didYouMean(path, known)}`);
+}

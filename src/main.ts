@@ -1,0 +1,167 @@
+import { once } from 'node:events';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Config } from './config/config.ts';
+import { systemClock } from './core/clock.ts';
+import { SetupError } from './core/errors.ts';
+import type { Provider } from './core/upstream.ts';
+import { Authenticator } from './edge/auth/authenticator.ts';
+import { createServer } from './edge/http/server.ts';
+import { Agents } from './flow/agents/agents.ts';
+import type { Model } from './flow/routing/model.ts';
+import { Models } from './flow/routing/models.ts';
+import { strategies } from './flow/routing/strategies/index.ts';
+import { createProvider } from './providers/index.ts';
+import { secretFile } from './security/secret-file.ts';
+import { Tokens } from './security/tokens.ts';
+import type { RequestLogEvents } from './store/sqlite/request-log.ts';
+import { openStore } from './store/sqlite/index.ts';
+import type { Log } from './telemetry/log.ts';
+import { createLog } from './telemetry/log.ts';
+import { createMetricsServer } from './telemetry/metrics-server.ts';
+import { Metrics } from './telemetry/metrics.ts';
+
+/** A running Mizan. */
+export interface Mizan {
+  /** Where callers reach it: `http://127.0.0.1:8000`. */
+  readonly url: string;
+  readonly metricsUrl: string;
+  readonly tokens: Tokens;
+  readonly log: Log;
+  /** Takes no new work, lets what runs finish for as long as the config allows, and ends. */
+  close(): Promise<void>;
+}
+
+/** Used for models that are called as `provider/upstream-model`, for which the config has no place. In ms. */
+const directTimeouts = { connectMs: 5000, firstByteMs: 120_000, idleMs: 60_000, totalMs: 600_000 };
+
+/** Connections that may wait to be accepted. */
+const backlog = 1024;
+
+/** How long the last bytes of finished answers may take to be sent, in ms. */
+const lastBytesMs = 2000;
+
+/** Signs and verifies with the config's secret, or with the one kept in the data folder. */
+export function createTokens(config: Config, dataFolder: string): Tokens {
+  const { secret, issuer, audience } = config.auth.jwt;
+  return new Tokens({ secret: secret ?? secretFile(dataFolder, 'jwt.secret'), issuer, audience });
+}
+
+/**
+ * Builds everything and listens.
+ * @throws SetupError where a port is taken or the data folder can't be used.
+ */
+export async function startMizan(config: Config, dataFolder: string): Promise<Mizan> {
+  const clock = systemClock;
+  const log = createLog(config.log.level);
+  const tokens = createTokens(config, dataFolder);
+  const store = await openStore(dataFolder, { events: requestLogEvents(log) });
+  const metrics = new Metrics(() => store.requestLog.pending);
+  const providers = new Map<string, Provider>();
+  for (const [name, settings] of Object.entries(config.providers)) {
+    providers.set(name, createProvider(name, settings, clock));
+  }
+  const models = modelsOf(config, providers);
+  for (const model of models.list()) {
+    for (const { id } of model.instances) metrics.instanceConfigured(id, model.label);
+  }
+
+  let isDraining = false;
+  const server = createServer({
+    flow: { agents: agentsOf(config), models, requestLog: store.requestLog, metrics, log, clock },
+    authenticator: new Authenticator(tokens, store.apiKeys, clock),
+    apiKeys: store.apiKeys,
+    requestHistory: store.requestHistory,
+    isDraining: () => isDraining,
+    limits: { body: config.server.bodyLimit, headersTimeoutMs: config.server.headersTimeoutMs },
+  });
+  const metricsServer = createMetricsServer(metrics);
+  const { host, port, metricsPort, shutdownTimeoutMs } = config.server;
+
+  const release = async (): Promise<void> => {
+    await Promise.all([...providers.values()].map((provider) => provider.close()));
+    await store.close();
+  };
+  let url: string;
+  let metricsUrl: string;
+  try {
+    url = await listen(server.server, { host, port }, () => server.listen({ host, port, backlog }));
+    metricsUrl = await listen(metricsServer, { host, port: metricsPort }, () => {
+      metricsServer.listen({ host, port: metricsPort });
+      return once(metricsServer, 'listening');
+    });
+  } catch (error) {
+    await server.close();
+    await release();
+    throw error;
+  }
+
+  return {
+    url,
+    metricsUrl,
+    tokens,
+    log,
+    async close() {
+      isDraining = true;
+      await until(() => metrics.inFlight === 0, shutdownTimeoutMs);
+      const closed = server.close();
+      const impatient = setTimeout(() => server.server.closeAllConnections(), lastBytesMs);
+      await closed;
+      clearTimeout(impatient);
+      await until(() => metrics.inFlight === 0, lastBytesMs);
+      metricsServer.close();
+      metricsServer.closeAllConnections();
+      await release();
+    },
+  };
+}
+
+function agentsOf(config: Config): Agents {
+  const agents = Object.entries(config.agents).map(([name, agent]) => [name, { name, ...agent }] as const);
+  return new Agents(new Map(agents), config.defaultAgent);
+}
+
+function modelsOf(config: Config, providers: ReadonlyMap<string, Provider>): Models {
+  const models = new Map<string, Model>();
+  for (const [id, model] of Object.entries(config.models)) {
+    const instances = model.instances.map((instance) => {
+      const provider = providers.get(instance.provider);
+      if (provider === undefined) throw new SetupError(`models.${id}: there is no provider "${instance.provider}".`);
+      const price = instance.price ?? provider.priceOf(instance.model);
+      return { id: instance.id, provider, upstreamModel: instance.model, weight: instance.weight, price };
+    });
+    const strategy = strategies[model.strategy]();
+    models.set(id, { id, label: id, instances, strategy, timeouts: model.timeouts });
+  }
+  return new Models(models, providers, directTimeouts);
+}
+
+function requestLogEvents(log: Log): RequestLogEvents {
+  return {
+    failed: (err) => log.error({ event: 'request_log_failed', err }),
+    recovered: () => log.info({ event: 'request_log_recovered' }),
+    dropped: (record) => log.error({ event: 'request_log_row_dropped', requestId: record.id }),
+  };
+}
+
+/** @throws SetupError where the address can't be had. */
+async function listen(
+  server: Server,
+  address: { readonly host: string; readonly port: number },
+  start: () => Promise<unknown>,
+): Promise<string> {
+  try {
+    await start();
+  } catch (error) {
+    const isTaken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
+    throw new SetupError(`Can't listen on ${address.host}:${address.port}`, isTaken ? 'the port is taken' : error);
+  }
+  const bound = server.address() as AddressInfo;
+  return `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`;
+}
+
+/** Waits until `isTrue`, at most `limitMs`. */
+async function until(isTrue: () => boolean, limitMs: number): Promise<void> {
+  const deadline = performance.now() + limitMs;
+  while (!isTrue() && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10));
+}

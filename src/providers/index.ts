@@ -1,0 +1,49 @@
+import type { Clock } from '../core/clock.ts';
+import type { Secret } from '../core/secret.ts';
+import type { Provider } from '../core/upstream.ts';
+import type { Price } from '../core/usage.ts';
+import type { CatalogueKind, CatalogueRow } from './catalogue.ts';
+import { catalogue } from './catalogue.ts';
+import { HttpTransport } from './http-transport.ts';
+import { OpenAICompatible } from './openai-compatible.ts';
+import type { SimulatorOptions } from './simulator/options.ts';
+import { SimulatorTransport } from './simulator/transport.ts';
+
+/** A provider as the config has it. */
+export type ProviderSettings =
+  | {
+      readonly kind: CatalogueKind;
+      readonly apiKey: Secret<string> | null;
+      /** With its path, without a slash at its end. */
+      readonly baseUrl: string;
+      readonly headers: Readonly<Record<string, string>>;
+      readonly prices: Readonly<Record<string, Price>>;
+    }
+  | { readonly kind: 'simulator'; readonly options: SimulatorOptions };
+
+/** Nothing is paid for what the simulator says. */
+const free: Price = { input: 0, output: 0 };
+
+/** @param name The provider's name in the config. */
+export function createProvider(name: string, settings: ProviderSettings, clock: Clock): Provider {
+  if (settings.kind === 'simulator') {
+    const transport = new SimulatorTransport(settings.options, clock);
+    const row = { basePath: '/v1', apiKey: null, headers: {}, prices: {}, price: free } as const;
+    return new OpenAICompatible({ name, streamUsage: 'asked', ...row }, transport, clock);
+  }
+  const row: CatalogueRow = catalogue[settings.kind];
+  const url = new URL(settings.baseUrl);
+  return new OpenAICompatible(
+    {
+      name,
+      basePath: url.pathname.replace(/\/$/, ''),
+      apiKey: settings.apiKey,
+      headers: { ...row.headers, ...settings.headers },
+      streamUsage: row.streamUsage,
+      prices: settings.prices,
+      price: row.price ?? null,
+    },
+    new HttpTransport(url.origin),
+    clock,
+  );
+}
