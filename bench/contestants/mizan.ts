@@ -1,0 +1,87 @@
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { Door } from '../load/plan.ts';
+import { freePort } from '../system/ports.ts';
+import { Unavailable } from './contestant.ts';
+import type { Contestant, Site } from './contestant.ts';
+import { chatDoor, processDoor, upstreamKey } from './doors.ts';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const bin = join(root, 'bin/mizan.js');
+const env = { NODE_ENV: 'production', LOG_LEVEL: 'info' };
+
+interface Variant {
+  readonly name: string;
+  readonly door: (port: number, headers: Record<string, string>) => Door;
+  /** The command that prints the caller's identity, and what of its output that is. */
+  readonly identity: readonly [command: readonly string[], pattern: RegExp];
+  readonly workers?: number;
+}
+
+const jwt = [['token', 'create', '--ttl', '24h'], /[\w-]+\.[\w-]+\.[\w-]+/] as const;
+const apiKey = [['keys', 'create', '--name', 'bench'], /mz_\S+/] as const;
+
+/** Mizan as it is meant to run: authentication, metrics and the committed request log all on. */
+function variant({ name, door, identity, workers = 1 }: Variant): Contestant {
+  return {
+    name,
+    async prepare(site) {
+      const port = await freePort();
+      const metricsPort = await freePort();
+      writeFileSync(join(site.dir, 'mizan.yaml'), configuration(site, workers));
+      const where = ['--config', join(site.dir, 'mizan.yaml'), '--data', join(site.dir, 'data')];
+      const credential = await printed([...identity[0], ...where], identity[1], site);
+      return {
+        launch: {
+          command: process.execPath,
+          args: [bin, 'start', ...where, '--port', String(port), '--metrics-port', String(metricsPort)],
+          cwd: site.dir,
+          env,
+          logFile: join(site.dir, 'mizan.log'),
+        },
+        door: door(port, { authorization: `Bearer ${credential}` }),
+      };
+    },
+  };
+}
+
+function configuration({ upstreamPort }: Site, workers: number): string {
+  return `
+server: { workers: ${workers} }
+providers:
+  mock: { kind: openai-compatible, baseUrl: "http://127.0.0.1:${upstreamPort}/v1", apiKey: ${upstreamKey} }
+models:
+  bench:
+    strategy: round-robin
+    instances:
+      - { id: a, provider: mock, model: bench-upstream }
+agents:
+  bench: { model: bench, system: You are a careful assistant., params: { temperature: 0.2 } }
+`;
+}
+
+async function printed(args: string[], pattern: RegExp, site: Site): Promise<string> {
+  try {
+    const options = {
+      cwd: site.dir,
+      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
+      timeout: 30_000,
+    };
+    const { stdout } = await promisify(execFile)(process.execPath, [bin, ...args], options);
+    const credential = pattern.exec(stdout)?.[0];
+    if (credential !== undefined) return credential;
+    throw new Unavailable(`mizan ${args.slice(0, 2).join(' ')} printed no credential`);
+  } catch (cause) {
+    if (cause instanceof Unavailable) throw cause;
+    const lines = cause instanceof Error ? cause.message.trim().split('\n') : [];
+    throw new Unavailable(`mizan ${args.slice(0, 2).join(' ')} failed: ${lines.slice(-3).join(' ')}`, { cause });
+  }
+}
+
+export const mizan = variant({ name: 'mizan', door: chatDoor, identity: jwt });
+export const mizanKey = variant({ name: 'mizan-key', door: chatDoor, identity: apiKey });
+export const mizanProcess = variant({ name: 'mizan-process', door: processDoor, identity: jwt });
+export const mizanTwo = variant({ name: 'mizan-2', door: chatDoor, identity: jwt, workers: 2 });

@@ -1,0 +1,12 @@
+import { cpus } from 'node:os';
+
+/** What the figures were measured on, in one line. */
+export function machine(): string {
+  const processors = cpus();
+  return [
+    `${processors.length} × ${processors[0]?.model.trim() ?? 'unknown processor'}`,
+    `${process.platform} ${process.arch}`,
+    `Node ${process.version}`,
+    new Date().toISOString().slice(0, 10),
+  ].join(', ');
+}
