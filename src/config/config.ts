@@ -1,7 +1,7 @@
 import type { Secret } from '../core/secret.ts';
 import type { Price } from '../core/usage.ts';
 import type { CatalogueKind } from '../providers/catalogue.ts';
-import type { SimulatorOptions } from './simulator.ts';
+import type { SimulatorOptions } from '../providers/simulator/options.ts';
 
 /**
  * The whole configuration: every default filled in, every reference checked, every `${NAME}` expanded.

@@ -1,26 +1,16 @@
 import { z } from 'zod';
 import { catalogue } from '../providers/catalogue.ts';
 import type { CatalogueKind } from '../providers/catalogue.ts';
+import { simulatorOptionsSchema } from '../providers/simulator/options.ts';
 import { cronProblem } from './cron.ts';
-import {
-  baseUrl,
-  databaseUrl,
-  integer,
-  isTimeZone,
-  milliseconds,
-  name,
-  namePattern,
-  redisUrl,
-  secret,
-  size,
-  text,
-} from './fields.ts';
-import { simulatorOptionsSchema } from './simulator.ts';
+import { baseUrl, databaseUrl, integer, timeZone, milliseconds, name, redisUrl, secret, size, text } from './fields.ts';
 
 export type * from './config.ts';
 
-/** Every kind of provider there is. */
-export const providerKinds = [...(Object.keys(catalogue) as CatalogueKind[]), 'simulator'] as const;
+/** Whether there is such a kind of provider. */
+export function isProviderKind(kind: string): boolean {
+  return kind === 'simulator' || Object.hasOwn(catalogue, kind);
+}
 
 const port = integer(0, 65_535);
 
@@ -90,7 +80,9 @@ export const simulatorProviderSchema = simulatorOptionsSchema.extend({
   kind: z.literal('simulator').describe('Answers without any service; everything can be tried offline.'),
 });
 
-const providerSchema = z.discriminatedUnion('kind', [upstreamProviderSchema, simulatorProviderSchema]);
+const providerSchema = z.discriminatedUnion('kind', [upstreamProviderSchema, simulatorProviderSchema], {
+  error: ({ code }) => (code === 'invalid_union' ? 'expected a kind of provider' : undefined),
+});
 
 const instanceSchema = z.strictObject({
   id: name.describe('Its name within the model; shown in answers and metrics.'),
@@ -127,7 +119,9 @@ const paramsSchema = z.record(z.string(), z.unknown()).superRefine((params, cont
 const agentSchema = z.strictObject({
   model: text('a model id, or "provider/upstream-model"').describe('A model id, or "provider/upstream-model".'),
   system: z.string({ error: 'expected a string' }).exactOptional().describe('Its system prompt.'),
-  params: paramsSchema.default({}).describe("Parameters of the request (temperature, …) where the caller doesn't set them."),
+  params: paramsSchema
+    .default({})
+    .describe("Parameters of the request (temperature, …) where the caller doesn't set them."),
   description: z.string({ error: 'expected a string' }).exactOptional().describe('For people.'),
 });
 
@@ -150,11 +144,7 @@ const jobSchema = z.strictObject({
 });
 
 const scheduleSchema = z.strictObject({
-  timezone: z
-    .string({ error: 'expected a time zone such as "Asia/Riyadh"' })
-    .refine(isTimeZone, { error: 'expected a time zone such as "Asia/Riyadh"' })
-    .default('UTC')
-    .describe('The time zone of the crons, by its IANA name.'),
+  timezone: timeZone.default('UTC').describe('The time zone of the crons, by its IANA name.'),
   jobs: z.record(name, jobSchema).default({}).describe('By their names.'),
 });
 
@@ -175,5 +165,3 @@ export const fileSchema = z.strictObject({
 });
 
 export type FileConfig = z.output<typeof fileSchema>;
-
-export { namePattern };
