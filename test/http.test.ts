@@ -3,8 +3,8 @@ import type { Answer } from './support/http.ts';
 import { ask, errorOf, eventsOf, post } from './support/http.ts';
 import type { Running } from './support/mizan.ts';
 import { runMizan } from './support/mizan.ts';
-import type { Upstream } from './support/upstream.ts';
-import { beginStream, errorBody, event, fails, respond, says, startUpstream } from './support/upstream.ts';
+import type { Upstream } from './support/model-service.ts';
+import { beginStream, errorBody, event, fails, respond, says, startUpstream } from './support/model-service.ts';
 
 const key = 'sk-upstream-0123456789';
 const requestId = /^req_[0-9a-z]{26}$/;

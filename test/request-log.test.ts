@@ -3,8 +3,8 @@ import type { Answer } from './support/http.ts';
 import { ask, errorOf, post, rows } from './support/http.ts';
 import type { Running } from './support/mizan.ts';
 import { runMizan } from './support/mizan.ts';
-import type { Upstream } from './support/upstream.ts';
-import { fails, says, startUpstream } from './support/upstream.ts';
+import type { Upstream } from './support/model-service.ts';
+import { fails, says, startUpstream } from './support/model-service.ts';
 
 let upstream: Upstream;
 let mizan: Running;
