@@ -78,7 +78,9 @@ export function createServer(context: EdgeContext): FastifyInstance {
 
   server.setNotFoundHandler((request, reply) => {
     const path = pathOf(request);
-    const methods = (['GET', 'HEAD', 'POST'] as const).filter((method) => server.findRoute({ method, url: path }) !== null);
+    const methods = (['GET', 'HEAD', 'POST'] as const).filter(
+      (method) => server.findRoute({ method, url: path }) !== null,
+    );
     if (methods.length > 0) void reply.header('allow', methods.join(', '));
     sendError(methods.length > 0 ? notAllowed(request, methods) : notFound(path), request, reply);
   });
@@ -91,7 +93,10 @@ export function createServer(context: EdgeContext): FastifyInstance {
     const shown = known ?? new MizanError('internal', 'Something went wrong inside Mizan; its log has the cause.');
     const { headers, body } = errorAnswer(shown, request.id);
     if (!request.raw.complete) takeTheRest(request, reply);
-    void reply.code(shown.status).headers({ 'x-request-id': request.id, ...headers }).send(body);
+    void reply
+      .code(shown.status)
+      .headers({ 'x-request-id': request.id, ...headers })
+      .send(body);
   }
 }
 
