@@ -57,6 +57,10 @@ describe('a configuration that is read', () => {
     expect(config.auth.jwt.secret?.reveal()).toBe(secret);
   });
 
+  test('any free port may be asked for twice', () => {
+    expect(read('server: { port: 0, metricsPort: 0 }').server).toMatchObject({ port: 0, metricsPort: 0 });
+  });
+
   test('the environment fills in what the file leaves out; empty variables are none', () => {
     const env = { MIZAN_JWT_SECRET: 'e'.repeat(32), REDIS_URL: 'redis://h:6379', DATABASE_URL: '', LOG_LEVEL: 'WARN' };
     const config = read('auth: {}', env);

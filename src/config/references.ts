@@ -1,6 +1,7 @@
 import { catalogue } from '../providers/catalogue.ts';
 import type { CatalogueRow } from '../providers/catalogue.ts';
 import type { Finding } from './findings.ts';
+import type { Path } from './places.ts';
 import { entriesOf, isMapping, valueAt } from './tree.ts';
 import type { Mapping } from './tree.ts';
 
@@ -21,7 +22,10 @@ function* providerFindings(tree: Mapping): Generator<Finding> {
       yield { path, message: 'this name is taken: as a model, "agent/NAME" means an agent', onKey: true };
     }
     if (!isMapping(provider)) continue;
-    const { kind, apiKey, baseUrl } = provider as { kind?: unknown; apiKey?: unknown; baseUrl?: unknown };
+    const { kind, apiKey, baseUrl, headers } = provider as Partial<
+      Record<'kind' | 'apiKey' | 'baseUrl' | 'headers', unknown>
+    >;
+    yield* headerFindings([...path, 'headers'], headers);
     const facts = row(kind);
     if (facts?.needsKey === true && isEmpty(apiKey)) {
       const variable = `${String(kind).toUpperCase()}_API_KEY`;
@@ -31,6 +35,16 @@ function* providerFindings(tree: Mapping): Generator<Finding> {
       const message = `missing; ${String(kind)} needs the service's URL: baseUrl: http://127.0.0.1:8080/v1`;
       yield { path: [...path, 'baseUrl'], message };
     }
+  }
+}
+
+/** Names of headers are the same in upper and lower case. */
+function* headerFindings(path: Path, headers: unknown): Generator<Finding> {
+  const seen = new Set<string>();
+  for (const [header] of entriesOf(headers)) {
+    const same = header.toLowerCase();
+    if (seen.has(same)) yield { path: [...path, header], message: 'this header stands here again', onKey: true };
+    seen.add(same);
   }
 }
 
