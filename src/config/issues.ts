@@ -57,9 +57,7 @@ export function findingsOf(issue: z.core.$ZodIssue, tree: unknown): Finding[] {
       return [{ path, message, known: issue.values.map(String) }];
     case 'invalid_union': {
       const known = ('options' in issue ? (issue.options ?? []) : []).map(String);
-      if (known.length > 0)
-        return [kindFinding({ path, message: message === otherValue ? oneOf(known) : message }, known, tree)];
-      return [{ path, message }];
+      return [known.length > 0 ? kindFinding({ path, message }, known, tree) : { path, message }];
     }
     case 'custom': {
       const known: unknown = issue.params?.['known'];
