@@ -141,7 +141,8 @@ beforeAll(async () => {
     good: says('The ', 'other ', 'answers'),
   };
   const models: Record<string, object> = {};
-  const timeouts = { firstByteMs: 300, idleMs: 300 };
+  // Long enough for the one that takes over, on a machine that has much else to do.
+  const timeouts = { firstByteMs: 400, idleMs: 400 };
   const mocked = (id: string) => ({ id, provider: 'mock', model: id });
   for (const id of ['whole', 'bytewise', 'crlf', 'lingering']) models[id] = { instances: [mocked(id)] };
   for (const { does, name } of named(early, 'early')) {
