@@ -1,11 +1,20 @@
 import type { Contestant } from './contestant.ts';
 import { direct } from './direct.ts';
-import { mizan, mizanKey, mizanProcess, mizanTwo } from './mizan.ts';
+import { mizan, mizanBundle, mizanKey, mizanProcess, mizanTwo } from './mizan.ts';
 import { nginx } from './nginx.ts';
 import { portkey } from './portkey.ts';
 
 /** Everyone that can take part, in the order of the table's rows. `direct` always does. */
-export const contestants: readonly Contestant[] = [direct, nginx, portkey, mizan, mizanKey, mizanProcess, mizanTwo];
+export const contestants: readonly Contestant[] = [
+  direct,
+  nginx,
+  portkey,
+  mizan,
+  mizanKey,
+  mizanProcess,
+  mizanBundle,
+  mizanTwo,
+];
 
 /** Those that take part unless `--only` says otherwise. */
-export const usual: readonly Contestant[] = [direct, nginx, portkey, mizan, mizanKey, mizanProcess];
+export const usual: readonly Contestant[] = [direct, nginx, portkey, mizan, mizanKey, mizanProcess, mizanBundle];
