@@ -50,8 +50,13 @@ export class Connection {
         this.#status = Number(head.slice(9, 12));
         this.#isLast = /\r\nconnection: *close\r\n/i.test(head);
       },
-      body: (bytes) => this.#body(bytes),
-      end: () => this.#end(),
+      // What is left of an answer that was just aborted must not run into the next.
+      body: (bytes) => {
+        if (this.#socket === socket) this.#body(bytes);
+      },
+      end: () => {
+        if (this.#socket === socket) this.#end();
+      },
     });
     let error = 'the connection was closed in the middle of an answer';
     socket.on('data', (bytes) => {
