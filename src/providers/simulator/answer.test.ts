@@ -79,7 +79,12 @@ test.each(['max_tokens', 'max_completion_tokens'])('%s ends the answer there, an
 test('no answer is longer than 16384 tokens', () => {
   const schema = { type: 'string', minLength: 50_000 };
   const format = { response_format: { type: 'json_schema', json_schema: { name: 'x', schema } } };
-  const endless = answer({ messages: [{ role: 'user', content: 'Hi' }], max_tokens: 100_000, ...format });
+  const endless = answer({
+    messages: [{ role: 'user', content: 'Hi' }],
+    max_tokens: 100_000,
+    max_completion_tokens: 100_000,
+    ...format,
+  });
   expect(endless).toMatchObject({ finish: 'length', completionTokens: 16_384 });
 });
 
@@ -95,6 +100,11 @@ test.each(stops)('with the stop %j the answer ends with %s', (stop, ending) => {
   const stopped = answer({ messages: [{ role: 'user', content: 'Hi' }], stop });
   expect(stopped.tokens.join('')).toMatch(ending);
   expect(stopped.finish).toBe('stop');
+});
+
+test('half a character does not stop an answer that holds the whole of it', () => {
+  expect(said('👍', { stop: '\udc4d' })).toBe(said('👍'));
+  expect(said('👍', { stop: '👍' })).toMatch(/“$/);
 });
 
 test('a JSON object is asked for and given', () => {

@@ -117,28 +117,22 @@ function receive(simulator: Simulator, request: IncomingMessage, response: Serve
 class ResponseStage implements Stage {
   readonly #response: ServerResponse;
   readonly #playback: () => Playback;
-  #hasBody = false;
 
   constructor(response: ServerResponse, playback: () => Playback) {
     this.#response = response;
     this.#playback = playback;
   }
 
-  /** The head goes out together with the first of the body where they come together, and alone where they don't. */
+  /** Node sends it with the first of the body, be that empty: every script has a step right after its head. */
   head(status: number, headers: ScriptHeaders): void {
     this.#response.writeHead(status, headers);
-    queueMicrotask(() => {
-      if (!this.#hasBody) this.#response.flushHeaders();
-    });
   }
 
   data(bytes: Buffer): void {
-    this.#hasBody = true;
     if (!this.#response.write(bytes)) this.#playback().pause();
   }
 
   end(): void {
-    this.#hasBody = true;
     this.#response.end();
   }
 

@@ -152,6 +152,7 @@ test('usage comes in an event of its own, if it was asked for', () => {
   const last = chunks.at(-1);
   expect(last?.choices).toEqual([]);
   expect(last?.usage?.completion_tokens).toBe(chunks.length - 3);
+  expect(last?.usage?.total_tokens).toBe(2 + chunks.length - 3);
   expect(chunks.slice(0, -1).every(({ usage }) => usage === null)).toBe(true);
 });
 
