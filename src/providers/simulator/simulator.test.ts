@@ -4,48 +4,9 @@ import { anyText } from './any-text.suite.ts';
 import type { Fault } from './faults.ts';
 import { ManualTime } from './manual-time.suite.ts';
 import type { SimulatorOptionsInput } from './options.ts';
-import type { Playback, Stage } from './playback.ts';
-import type { Death } from './script.ts';
+import type { Playback } from './playback.ts';
+import { Recorder } from './recorder.suite.ts';
 import { Simulator } from './simulator.ts';
-
-/** Notes what happens on it. */
-class Recorder implements Stage {
-  status = 0;
-  headers: Readonly<Record<string, string>> = {};
-  readonly chunks: Buffer[] = [];
-  ending: 'end' | Death | null = null;
-  onData: () => void = () => {};
-
-  head(status: number, headers: Readonly<Record<string, string>>): void {
-    this.status = status;
-    this.headers = headers;
-  }
-
-  data(bytes: Buffer): void {
-    this.chunks.push(bytes);
-    this.onData();
-  }
-
-  end(): void {
-    this.ending = 'end';
-  }
-
-  die(death: Death): void {
-    this.ending = death;
-  }
-
-  get text(): string {
-    return Buffer.concat(this.chunks).toString();
-  }
-
-  /** The data of the stream's whole events. */
-  get events(): string[] {
-    return this.text
-      .split('\n\n')
-      .slice(0, -1)
-      .map((event) => event.replace(/^data: /, ''));
-  }
-}
 
 const hello = { model: 'fast', messages: [{ role: 'user', content: 'Say hello' }] };
 const streamed = { ...hello, stream: true };
