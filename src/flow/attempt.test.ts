@@ -106,6 +106,14 @@ describe('a deadline', () => {
     expect(attempts()).toHaveLength(2);
   });
 
+  test('for the whole call counts from its arrival, not from its first attempt', async () => {
+    const { run, clock } = scene([() => {}], { totalMs: 60_000 });
+    clock.advance(59_000);
+    const result = run();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect((await result).last.failure).toMatchObject({ kind: 'timeout_total' });
+  });
+
   test('between two pieces begins again with each, of whatever kind', async () => {
     const { run, attempts } = scene([(attempt) => void attempt.head()], { idleMs: 1000 });
     const result = run();
