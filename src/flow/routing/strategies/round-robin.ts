@@ -8,21 +8,26 @@ import type { Strategy } from './index.ts';
 export function roundRobin(): Strategy {
   const credits = new WeakMap<Instance, number>();
   return {
-    choose(candidates) {
-      let chosen: Instance | undefined;
+    choose({ candidates, now }) {
+      let chosen = candidates[0] as Instance;
       let most = Number.NEGATIVE_INFINITY;
-      let sum = 0;
       for (const instance of candidates) {
-        const credit = (credits.get(instance) ?? 0) + instance.weight;
-        credits.set(instance, credit);
-        sum += instance.weight;
+        const credit = (credits.get(instance) ?? 0) + instance.figures.weight(now);
         if (credit > most) {
           most = credit;
           chosen = instance;
         }
       }
-      if (chosen !== undefined) credits.set(chosen, most - sum);
       return chosen;
+    },
+    took(taken, { candidates, now }) {
+      let sum = 0;
+      for (const instance of candidates) {
+        const weight = instance.figures.weight(now);
+        credits.set(instance, (credits.get(instance) ?? 0) + weight);
+        sum += weight;
+      }
+      credits.set(taken, (credits.get(taken) ?? 0) - sum);
     },
   };
 }
