@@ -121,6 +121,24 @@ export const errorTable = {
     retryable: false,
     meaning: 'The upstream refused the request itself (its own 400, 413 or 422); the message is the upstream’s.',
   },
+  context_length_exceeded: {
+    status: 400,
+    type: 'invalid_request',
+    retryable: false,
+    meaning: 'The prompt is longer than the model, and every fallback for long prompts, can take; the message has the numbers.',
+  },
+  unsupported_by_model: {
+    status: 400,
+    type: 'invalid_request',
+    retryable: false,
+    meaning: 'The request has images, tools or a JSON schema, and no instance of the model can do that.',
+  },
+  content_policy: {
+    status: 400,
+    type: 'invalid_request',
+    retryable: false,
+    meaning: 'The upstream refused the content of the request by its policy.',
+  },
   upstream_rate_limited: {
     status: 429,
     type: 'rate_limit',
@@ -168,6 +186,12 @@ export const errorTable = {
     type: 'unavailable',
     retryable: true,
     meaning: 'The model has no instance that could take the request; see `Retry-After`.',
+  },
+  overloaded: {
+    status: 503,
+    type: 'unavailable',
+    retryable: true,
+    meaning: 'Every instance of the model is at its limits, and the queue before them is full; see `Retry-After`.',
   },
   shutting_down: {
     status: 503,

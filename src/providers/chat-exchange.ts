@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Failure } from '../core/failure.ts';
 import type { JsonObject } from '../core/json-document.ts';
 import type { AttemptHandler, OngoingAttempt } from '../core/upstream.ts';
+import { quotaOf } from './quota-headers.ts';
 import type { SseBatch } from './sse.ts';
 import { SseReader } from './sse.ts';
 import type {
@@ -74,12 +75,13 @@ export class ChatExchange implements OngoingAttempt, TransportHandler {
       this.#break('protocol', `answered in an encoding that was not asked for (${String(encoding).slice(0, 40)})`);
       return;
     }
+    const quota = quotaOf(headers, this.#context.clock.now());
     const isStream = String(headers['content-type']).startsWith('text/event-stream');
     if (this.#context.stream && isStream) {
       this.#reader = new SseReader();
-      this.#handler.onHead();
+      this.#handler.onHead(quota);
     } else if (!this.#context.stream) {
-      this.#handler.onHead();
+      this.#handler.onHead(quota);
     }
   }
 

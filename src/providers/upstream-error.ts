@@ -1,5 +1,6 @@
 import type { Failure, FailureKind } from '../core/failure.ts';
 import type { JsonObject } from '../core/json-document.ts';
+import { quotaOf } from './quota-headers.ts';
 import type { TransportHeaders } from './transport.ts';
 
 /** What a status means that isn't the rule of its hundred. */
@@ -16,7 +17,19 @@ const kindsByStatus: Readonly<Record<number, FailureKind>> = {
   529: 'overloaded',
 };
 
-function kindOf(status: number): FailureKind {
+/** What services call a prompt that is too long, in their codes and, where they have none, in their words. */
+const tooLong = /context_length_exceeded|maximum context length|context window|prompt is too long|too many tokens/i;
+
+/** Likewise content that they refuse by policy. */
+const refusedContent = /content_policy|content_filter|content management policy|moderation|flagged/i;
+
+function kindOf(status: number, said: ErrorWords): FailureKind {
+  const words = `${said.code ?? ''} ${said.message ?? ''}`;
+  if (status === 400 || status === 413 || status === 422) {
+    if (tooLong.test(words)) return 'context_length';
+    if (refusedContent.test(words)) return 'content_policy';
+  }
+  if (status === 403 && refusedContent.test(words)) return 'content_policy';
   const kind = kindsByStatus[status];
   if (kind !== undefined) return kind;
   if (status >= 500) return 'server_error';
@@ -35,10 +48,10 @@ export function failureOfStatus(
   answer: { readonly status: number; readonly headers: TransportHeaders; readonly body: JsonObject | null },
   context: { readonly scrub: (text: string) => string; readonly now: number },
 ): Failure {
-  const kind = kindOf(answer.status);
   const error = errorOf(answer.body);
+  const kind = kindOf(answer.status, error);
   const said = kind in ownWords || error.message === null ? null : context.scrub(error.message);
-  const retryAfterMs = retryAfterOf(answer.headers, context.now);
+  const retryAfterMs = retryAfterOf(answer.headers, context.now) ?? resetOf(answer.headers, context.now);
   return {
     kind,
     status: answer.status,
@@ -52,17 +65,20 @@ export function failureOfStatus(
 /** Classifies an error object that came inside an answer of status 200. */
 export function failureInBand(provider: string, error: unknown, scrub: (text: string) => string): Failure {
   const details = errorOf({ error });
-  const code = details.code;
-  const kind = code !== null && code >= 400 && code < 600 ? kindOf(code) : 'server_error';
+  const status = Number(details.code);
+  const kind = status >= 400 && status < 600 ? kindOf(status, details) : 'server_error';
   const said = kind in ownWords || details.message === null ? null : scrub(details.message);
   return { kind, message: said ?? `${provider} ${ownWords[kind] ?? 'broke off its answer with an error'}.` };
 }
 
-function errorOf(body: JsonObject | null): {
+interface ErrorWords {
   readonly message: string | null;
   readonly param: string | null;
-  readonly code: number | null;
-} {
+  /** A word, or a status in an error that came in-band. */
+  readonly code: string | null;
+}
+
+function errorOf(body: JsonObject | null): ErrorWords {
   const error = body?.['error'];
   if (typeof error === 'string') return { message: error, param: null, code: null };
   const object = typeof error === 'object' && error !== null ? (error as JsonObject) : (body ?? {});
@@ -70,8 +86,15 @@ function errorOf(body: JsonObject | null): {
   return {
     message: typeof message === 'string' && message !== '' ? message.slice(0, 500) : null,
     param: typeof param === 'string' ? param : null,
-    code: typeof code === 'number' ? code : null,
+    code: typeof code === 'number' || typeof code === 'string' ? String(code) : null,
   };
+}
+
+/** Where the upstream's own count of what is left says when there is some again. */
+function resetOf(headers: TransportHeaders, now: number): number | null {
+  const quota = quotaOf(headers, now);
+  const spent = [quota?.requests, quota?.tokens].find((left) => left?.remaining === 0);
+  return spent?.resetMs ?? null;
 }
 
 /** `Retry-After` in seconds or as a date (RFC 9110 §10.2.3), or `retry-after-ms`; in ms from `now`, at least 0. */

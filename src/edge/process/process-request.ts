@@ -19,7 +19,7 @@ export const processRequest = z.strictObject({
     .union([z.string().min(1), z.array(message).min(1)])
     .describe('What to say to it: a text, or a list of messages with role and content.'),
   stream: z.boolean().nullish().describe('Answer as text/event-stream.'),
-  session: z.string().min(1).max(200).nullish().describe('Reserved for conversations that are continued.'),
+  session: z.string().min(1).max(200).nullish().describe('The conversation it belongs to: with the strategy sticky, its requests reach the same instance.'),
   params: z.record(z.string(), z.unknown()).nullish().describe("Request members over the agent's own: temperature, …"),
   metadata: z.record(z.string(), z.unknown()).nullish().describe("The caller's own notes; not sent to the model."),
 });
@@ -37,7 +37,7 @@ const expectations: Readonly<Record<string, string>> = {
 export function readProcessRequest(body: JsonDocument): ChatRequest {
   const parsed = processRequest.safeParse(body.value);
   if (!parsed.success) throw refusal(parsed.error.issues[0]);
-  const { agent, input, stream, params } = parsed.data;
+  const { agent, input, stream, session, params } = parsed.data;
   for (const member of Object.keys(params ?? {})) {
     if (reserved.includes(member)) {
       const param = `params.${member}`;
@@ -51,6 +51,7 @@ export function readProcessRequest(body: JsonDocument): ChatRequest {
     body: JsonDocument.of({ model: '', messages, ...params, ...(isStream ? { stream: true } : {}) }),
     stream: isStream,
     wantsUsage: false,
+    session: session ?? null,
   };
 }
 

@@ -1,6 +1,6 @@
 import type { Provider } from '../../core/upstream.ts';
 import type { Price } from '../../core/usage.ts';
-import type { Strategy } from './strategies/index.ts';
+import type { Strategy, StrategyName } from './strategies/index.ts';
 
 /** One place where a model can be had: a provider's model, with what it can do and what it may be asked. */
 export interface Instance {
@@ -83,6 +83,7 @@ export interface Model {
   /** Its name in metrics: the id, or `provider/*` for models called directly, which no config bounds. */
   readonly label: string;
   readonly instances: readonly Instance[];
+  readonly strategyName: StrategyName;
   readonly strategy: Strategy;
   readonly timeouts: Timeouts;
 }

@@ -1,6 +1,13 @@
 import type { Random } from '../../../core/random.ts';
 import type { Instance, Needs } from '../model.ts';
+import { cost } from './cost.ts';
+import { latency } from './latency.ts';
+import { leastBusy } from './least-busy.ts';
+import { priority } from './priority.ts';
+import { quota } from './quota.ts';
+import { random } from './random.ts';
 import { roundRobin } from './round-robin.ts';
+import { sticky } from './sticky.ts';
 
 /** What a strategy decides from. */
 export interface Choice {
@@ -23,6 +30,13 @@ export interface Strategy {
 /** By the names that the config uses. */
 export const strategies = {
   'round-robin': roundRobin,
+  random,
+  'least-busy': leastBusy,
+  latency,
+  cost,
+  priority,
+  sticky,
+  quota,
 } as const satisfies Record<string, () => Strategy>;
 
 export type StrategyName = keyof typeof strategies;

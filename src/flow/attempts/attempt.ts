@@ -1,11 +1,12 @@
-import type { ChatAnswer, ChatEvents, PreparedChat } from '../core/chat.ts';
-import { deltaOf, finishReasonOf, saysSomething, usageOf } from '../core/chat.ts';
-import type { Clock } from '../core/clock.ts';
-import type { Failure, FailureKind } from '../core/failure.ts';
-import type { AttemptHandler, OngoingAttempt } from '../core/upstream.ts';
-import type { Usage } from '../core/usage.ts';
-import { priceOf, unknownUsage } from '../core/usage.ts';
-import type { Instance, Timeouts } from './routing/model.ts';
+import type { ChatAnswer, ChatEvents, PreparedChat } from '../../core/chat.ts';
+import { deltaOf, finishReasonOf, saysSomething, usageOf } from '../../core/chat.ts';
+import type { Clock } from '../../core/clock.ts';
+import type { Failure, FailureKind } from '../../core/failure.ts';
+import type { Quota } from '../../core/quota.ts';
+import type { AttemptHandler, OngoingAttempt } from '../../core/upstream.ts';
+import type { Usage } from '../../core/usage.ts';
+import { priceOf, unknownUsage } from '../../core/usage.ts';
+import type { Instance, Timeouts } from '../routing/model.ts';
 
 export interface AttemptOrder {
   readonly instance: Instance;
@@ -31,12 +32,16 @@ export interface AttemptResult {
   /** On the monotonic clock. */
   readonly firstTokenAt: number | null;
   readonly durationMs: number;
+  /** From its start to its first token, or to its whole answer; `null` where none came. In ms. */
+  readonly latencyMs: number | null;
+  readonly quota: Quota | null;
 }
 
-type Phase = 'timeout_first_byte' | 'timeout_idle' | 'timeout_total';
+type Phase = 'timeout_first_byte' | 'timeout_first_token' | 'timeout_idle' | 'timeout_total';
 
 const phaseWords: Readonly<Record<Phase, string>> = {
   timeout_first_byte: 'did not begin to answer',
+  timeout_first_token: 'did not say anything',
   timeout_idle: 'stopped in the middle of its answer',
   timeout_total: 'did not finish its answer',
 };
@@ -62,6 +67,7 @@ class Attempt implements AttemptHandler {
   #deltas = 0;
   #firstTokenAt: number | null = null;
   #usage: Usage = unknownUsage;
+  #quota: Quota | null = null;
   #finishReason: string | null = null;
 
   constructor(order: AttemptOrder, resolve: (result: AttemptResult) => void) {
@@ -85,24 +91,33 @@ class Attempt implements AttemptHandler {
     );
   }
 
-  onHead(): void {
+  onHead(quota: Quota | null): void {
+    this.#quota = quota;
     clearTimeout(this.#phaseTimer);
-    this.#phaseTimer = setTimeout(() => this.#timedOut('timeout_idle'), this.#order.timeouts.idleMs);
+    const { chat, timeouts, clock } = this.#order;
+    if (!chat.stream) {
+      this.#awaitMore();
+      return;
+    }
+    const left = Math.max(0, timeouts.firstTokenMs - (clock.monotonic() - this.#startedAt));
+    this.#phaseTimer = setTimeout(() => this.#timedOut('timeout_first_token'), left);
   }
 
   onBytes(): void {
-    this.#phaseTimer?.refresh();
+    // A stream's comments keep the connection alive; they are no sign that the model goes on.
+    if (!this.#order.chat.stream) this.#phaseTimer?.refresh();
   }
 
   onEvents(events: ChatEvents): void {
     if (this.#isOver) return;
+    if (this.#firstTokenAt !== null && events.chunks.length > 0) this.#phaseTimer?.refresh();
     for (const chunk of events.chunks) {
       this.#finishReason = finishReasonOf(chunk) ?? this.#finishReason;
       if (chunk['usage'] !== undefined && chunk['usage'] !== null) this.#usage = usageOf(chunk, this.#order.instance.price);
       const delta = deltaOf(chunk);
       if (delta === null || !saysSomething(delta)) continue;
       this.#deltas++;
-      this.#firstTokenAt ??= this.#order.clock.monotonic();
+      if (this.#firstTokenAt === null) this.#firstToken();
     }
     if (this.#held !== null) {
       this.#held.push(events);
@@ -116,7 +131,6 @@ class Attempt implements AttemptHandler {
   }
 
   onAnswer(answer: ChatAnswer): void {
-    this.#firstTokenAt = null;
     this.#usage = usageOf(answer.completion, this.#order.instance.price);
     this.#finishReason = finishReasonOf(answer.completion);
     this.#finish(null, answer);
@@ -135,6 +149,16 @@ class Attempt implements AttemptHandler {
     this.#finish(failure, null);
   }
 
+  #firstToken(): void {
+    this.#firstTokenAt = this.#order.clock.monotonic();
+    this.#awaitMore();
+  }
+
+  #awaitMore(): void {
+    clearTimeout(this.#phaseTimer);
+    this.#phaseTimer = setTimeout(() => this.#timedOut('timeout_idle'), this.#order.timeouts.idleMs);
+  }
+
   #deliver(events: ChatEvents): void {
     if (events.bytes.length === 0 || this.#order.deliver(events, this.#drained) || this.#isPaused) return;
     this.#isPaused = true;
@@ -145,7 +169,7 @@ class Attempt implements AttemptHandler {
   readonly #drained = (): void => {
     if (!this.#isPaused || this.#isOver) return;
     this.#isPaused = false;
-    this.onHead();
+    this.#awaitMore();
     this.#ongoing?.resume();
   };
 
@@ -165,6 +189,8 @@ class Attempt implements AttemptHandler {
     clearTimeout(this.#phaseTimer);
     clearTimeout(this.#totalTimer);
     this.#order.signal.removeEventListener('abort', this.#onAbort);
+    const now = this.#order.clock.monotonic();
+    const answeredAt = this.#firstTokenAt ?? (answer === null ? null : now);
     this.#resolve({
       failure,
       answer,
@@ -172,7 +198,9 @@ class Attempt implements AttemptHandler {
       finishReason: this.#finishReason,
       hasDelivered: this.#held === null,
       firstTokenAt: this.#firstTokenAt,
-      durationMs: this.#order.clock.monotonic() - this.#startedAt,
+      durationMs: now - this.#startedAt,
+      latencyMs: answeredAt === null ? null : answeredAt - this.#startedAt,
+      quota: this.#quota,
     });
   }
 

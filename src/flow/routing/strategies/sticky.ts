@@ -1,0 +1,62 @@
+import type { Instance } from '../model.ts';
+import { weightOf } from './draw.ts';
+import type { Strategy } from './index.ts';
+
+/** How far over its fair share of the requests in flight an instance may go: `c` in the paper. */
+const boundFactor = 1.25;
+
+/**
+ * Consistent hashing with bounded loads (Mirrokni, Thorup, Zadimoghaddam 2016, arXiv:1608.01350): what has the same
+ * affinity goes to the same instance, in every process and after every restart, unless that has more than its share
+ * to do: no instance is chosen that would then have over ⌈1.25 × its share by weight of all requests in flight⌉.
+ *
+ * Keys are placed by weighted rendezvous hashing (Thaler & Ravishankar 1998; weights as −w ÷ ln h), which needs
+ * neither a ring nor any memory at a handful of instances. Each key has an order of all instances of its own, and
+ * takes the first that is a candidate and under its bound. So when one leaves or is full, only its keys move, spread
+ * over all others instead of falling upon the next in a ring; when it is back they return, and where its weight grows
+ * slowly they return little by little, each once.
+ */
+export function sticky(): Strategy {
+  return {
+    choose({ candidates, needs, now }) {
+      const key = fnv1a(needs.affinity);
+      let weights = 0;
+      let total = 1; // This request is one of them.
+      for (const instance of candidates) {
+        weights += weightOf(instance, now);
+        total += instance.figures.inFlight;
+      }
+      let chosen = candidates[0] as Instance;
+      let highest = Number.NEGATIVE_INFINITY;
+      for (const instance of candidates) {
+        const weight = weightOf(instance, now);
+        // The bounds add up to more than all requests, so at least one instance is under its own.
+        if (instance.figures.inFlight >= Math.ceil((boundFactor * total * weight) / weights)) continue;
+        const score = -weight / Math.log(fractionOf(key, fnv1a(instance.id)));
+        if (score > highest) {
+          highest = score;
+          chosen = instance;
+        }
+      }
+      return chosen;
+    },
+  } satisfies Strategy;
+}
+
+/** FNV-1a, 32 bits, over UTF-16 code units. */
+function fnv1a(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  return hash;
+}
+
+/** Both hashes mixed to a number over 0 and under 1, by the finalizer of MurmurHash3. */
+function fractionOf(key: number, id: number): number {
+  return (mix(key ^ mix(id)) + 0.5) / 4_294_967_296;
+}
+
+function mix(hash: number): number {
+  let mixed = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+  return (mixed ^ (mixed >>> 16)) >>> 0;
+}
