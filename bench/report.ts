@@ -102,11 +102,12 @@ const streamHead = [
 ];
 
 /** The whole run as Markdown. */
-export function report(rows: readonly Row[], direct: Row, options: Options): string {
+export function report(rows: readonly Row[], direct: Row, options: Options & { readonly busy: number }): string {
   const present = rows.filter(({ unavailable }) => unavailable === null);
-  const { rounds, requests, connections, streams, concurrency, paceMs } = options;
+  const { rounds, requests, connections, streams, concurrency, paceMs, busy } = options;
   const parts = [
-    `${machine()}. Medians of ${rounds} interleaved rounds; in brackets: direct's own times.`,
+    `${machine()}. Medians of ${rounds} interleaved rounds; in brackets: direct's own times.` +
+      ` Load average before: ${busy.toFixed(1)}.`,
     `**${requests} requests a round**, 1 KiB in, 0.7 KB out, ${connections} connections:`,
     table(
       requestHead,

@@ -63,22 +63,24 @@ agents:
 `;
 }
 
+/** What a Mizan command says that matches `pattern`. */
 async function printed(args: string[], pattern: RegExp, site: Site): Promise<string> {
+  const command = `mizan ${args.slice(0, 2).join(' ')}`;
+  const options = {
+    cwd: site.dir,
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
+    timeout: 30_000,
+  };
+  let said = '';
   try {
-    const options = {
-      cwd: site.dir,
-      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
-      timeout: 30_000,
-    };
-    const { stdout } = await promisify(execFile)(process.execPath, [bin, ...args], options);
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [bin, ...args], options);
     const credential = pattern.exec(stdout)?.[0];
     if (credential !== undefined) return credential;
-    throw new Unavailable(`mizan ${args.slice(0, 2).join(' ')} printed no credential`);
+    said = stdout + stderr;
   } catch (cause) {
-    if (cause instanceof Unavailable) throw cause;
-    const lines = cause instanceof Error ? cause.message.trim().split('\n') : [];
-    throw new Unavailable(`mizan ${args.slice(0, 2).join(' ')} failed: ${lines.slice(-3).join(' ')}`, { cause });
+    said = cause instanceof Error ? cause.message : '';
   }
+  throw new Unavailable(`${command} printed no credential\n${said.trim().split('\n').slice(-12).join('\n')}`);
 }
 
 export const mizan = variant({ name: 'mizan', door: chatDoor, identity: jwt });

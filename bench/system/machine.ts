@@ -1,4 +1,4 @@
-import { cpus } from 'node:os';
+import { cpus, loadavg } from 'node:os';
 
 /** What the figures were measured on, in one line. */
 export function machine(): string {
@@ -9,4 +9,9 @@ export function machine(): string {
     `Node ${process.version}`,
     new Date().toISOString().slice(0, 10),
   ].join(', ');
+}
+
+/** Processors that were busy with something else, on average over the last minute. */
+export function busyProcessors(): number {
+  return loadavg()[0] ?? 0;
 }

@@ -22,7 +22,7 @@ class Template {
 
   constructor(text: string) {
     this.#bytes = Buffer.from(text);
-    this.#at = this.#bytes.indexOf(blank);
+    this.#at = this.#bytes.indexOf(`Ticket ${blank}`) + 'Ticket '.length;
   }
 
   for(number: string): Buffer {
@@ -41,7 +41,7 @@ function json(body: string): string {
 export const completion = new Template(
   json(
     JSON.stringify({
-      id: 'chatcmpl-bench00000000000000000',
+      id: 'chatcmpl-BpZ7Qw3xYkT9dVn2sLm4Rc',
       object: 'chat.completion',
       ...facts,
       choices: [
@@ -62,7 +62,7 @@ function event(data: string): string {
 
 function chunk(members: Record<string, unknown>): string {
   return event(
-    JSON.stringify({ id: 'chatcmpl-bench00000000000000000', object: 'chat.completion.chunk', ...facts, ...members }),
+    JSON.stringify({ id: 'chatcmpl-BpZ7Qw3xYkT9dVn2sLm4Rc', object: 'chat.completion.chunk', ...facts, ...members }),
   );
 }
 

@@ -44,11 +44,11 @@ const units: Readonly<Record<string, number>> = {
   GIB: 1024 ** 3,
 };
 
-const sizePattern = /^(\d{1,16}) ?(B|[KMG]i?B)?$/i;
+const sizePattern = /^(\d{1,16}) ?(B|[KkMG]i?B)?$/;
 
 /** `10MiB`, `64KB`, `4096`: the number of bytes, or `undefined` if it is no size. */
-export function parseSize(size: string): number | undefined {
-  const [, digits, unit = 'B'] = sizePattern.exec(size) ?? [];
+export function parseSize(written: string): number | undefined {
+  const [, digits, unit = 'B'] = sizePattern.exec(written) ?? [];
   const factor = units[unit.toUpperCase()];
   return digits === undefined || factor === undefined ? undefined : Number(digits) * factor;
 }
@@ -56,7 +56,7 @@ export function parseSize(size: string): number | undefined {
 /** A number of bytes, or a string such as `10MiB`; becomes a number of bytes. */
 export function size(minBytes: number, maxBytes: number, range: string) {
   const error = `expected a size such as "10MiB", from ${range}`;
-  return z.union([z.int(), z.string().regex(sizePattern)], { error }).transform((value, context) => {
+  return z.union([z.int(), z.string().regex(sizePattern, { error })], { error }).transform((value, context) => {
     const bytes = typeof value === 'number' ? value : (parseSize(value) ?? Number.NaN);
     if (bytes >= minBytes && bytes <= maxBytes) return bytes;
     context.addIssue({ code: 'custom', message: error });
@@ -98,12 +98,19 @@ export const databaseUrl = secret().superRefine((value, context) => {
   context.addIssue({ code: 'custom', message });
 });
 
-/** A time zone that this machine's `Intl` knows. */
-export function isTimeZone(zone: string): boolean {
+function isTimeZone(zone: string): boolean {
   try {
-    new Intl.DateTimeFormat('en', { timeZone: zone });
-    return true;
+    return new Intl.DateTimeFormat('en', { timeZone: zone }).resolvedOptions().timeZone !== '';
   } catch {
     return false;
   }
 }
+
+const timeZoneError = 'expected a time zone such as "Asia/Riyadh"';
+
+/** A time zone that this machine's `Intl` knows. */
+export const timeZone = z.string({ error: timeZoneError }).superRefine((zone, context) => {
+  if (isTimeZone(zone)) return;
+  const known = ['UTC', ...Intl.supportedValuesOf('timeZone')];
+  context.addIssue({ code: 'custom', message: timeZoneError, params: { known } });
+});

@@ -1,71 +1,122 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { parse } from 'yaml';
 import { logLevels } from './config.ts';
-import type { Config } from './config.ts';
+import type { Config, LogLevel } from './config.ts';
+import { applyDefaults, dropEmptySections } from './defaults.ts';
+import { withoutEffect } from './effect.ts';
+import { expandTree, variableOf } from './expand.ts';
+import type { Environment } from './expand.ts';
+import { problemOf } from './findings.ts';
+import type { Finding } from './findings.ts';
+import { findingsOf, issueMessage } from './issues.ts';
+import { applyOutside, environment } from './outside.ts';
+import type { CliOverrides } from './outside.ts';
+import { Places } from './places.ts';
 import { ConfigError } from './problem.ts';
+import type { Problem } from './problem.ts';
+import { referenceFindings } from './references.ts';
 import { resolveConfig } from './resolve.ts';
 import { fileSchema } from './schema.ts';
+import type { FileConfig } from './schema.ts';
+import { findSource } from './source.ts';
+import type { Source } from './source.ts';
+import { isMapping, newMapping, replaceAt, typedValue, valueAt } from './tree.ts';
+import type { Mapping } from './tree.ts';
+import { readYaml } from './yaml.ts';
+import type { YamlTree } from './yaml.ts';
 
 export { ConfigError, formatProblem } from './problem.ts';
 export type { Problem } from './problem.ts';
+export type { CliOverrides } from './outside.ts';
+
+/** So many are told; a file of garbage has more than anyone reads. */
+const maxProblems = 100;
 
 export interface ConfigSources {
   /** `--config FILE`. */
   readonly file?: string | undefined;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  /** Options of the command line, which win over everything else. */
+  readonly env: Environment;
+  /** They win over everything else. */
   readonly cliOverrides?: CliOverrides | undefined;
-  /** Where `./mizan.yaml` is looked for; the process's own folder by default. */
+  /** Where relative names of files begin; the process's own folder by default. */
   readonly cwd?: string | undefined;
-}
-
-export interface CliOverrides {
-  readonly host?: string | undefined;
-  readonly port?: string | number | undefined;
-  readonly metricsPort?: string | number | undefined;
 }
 
 /**
  * Reads the configuration: `file`, else the one that `MIZAN_CONFIG` names, else `./mizan.yaml` if there is one,
- * else defaults.
+ * else nothing but defaults. What `applyDefaults` says holds for all of them.
  * @throws ConfigError with every problem there is.
  */
 export function loadConfig(sources: ConfigSources): Config {
-  const { env, cliOverrides = {} } = sources;
-  const local = join(sources.cwd ?? process.cwd(), 'mizan.yaml');
-  const file = sources.file ?? env['MIZAN_CONFIG'] ?? (existsSync(local) ? 'mizan.yaml' : null);
-  const raw = (file === null ? {} : parse(readFileSync(file === 'mizan.yaml' ? local : file, 'utf8'))) as Record<
-    string,
-    Record<string, unknown>
-  >;
-  const server = { ...raw['server'] };
-  if (cliOverrides.host !== undefined) server['host'] = cliOverrides.host;
-  if (cliOverrides.port !== undefined) server['port'] = Number(cliOverrides.port);
-  if (cliOverrides.metricsPort !== undefined) server['metricsPort'] = Number(cliOverrides.metricsPort);
-  const key = env['OPENROUTER_API_KEY'];
-  const name = key === undefined || key === '' ? 'simulator' : 'openrouter';
-  const provider = name === 'openrouter' ? { kind: name, apiKey: key } : { kind: name };
-  const instance = { id: name, provider: name, model: name === 'openrouter' ? 'openrouter/auto' : 'simulator' };
-  const providers = Object.entries(raw['providers'] ?? { [name]: provider });
-  const read = fileSchema.safeParse({
-    models: { default: { instances: [instance] } },
-    agents: { assistant: { model: 'default' } },
-    ...raw,
-    server,
-    providers: Object.fromEntries(providers.map(([id, given]) => [id, { kind: id, ...(given as object) }])),
-  });
-  if (!read.success) {
-    throw new ConfigError(
-      read.error.issues.map((issue) => ({
-        source: file ?? 'defaults',
-        line: null,
-        column: null,
-        path: issue.path.join('.'),
-        message: issue.message,
-      })),
-    );
+  const source = findSource(sources.file, sources.env, sources.cwd ?? process.cwd());
+  return readConfig(source, sources.env, sources.cliOverrides);
+}
+
+/**
+ * The same from a text: what `loadConfig` does once the file is read.
+ * @throws ConfigError with every problem there is.
+ */
+export function readConfig(source: Source | null, env: Environment, cli: CliOverrides = {}): Config {
+  const { tree, places, problems } = source === null ? emptyTree() : readYaml(source.text, source.name);
+  if (tree === undefined) throw new ConfigError(problems);
+  const expanded = expandTree(tree, places, env);
+  if (!isMapping(expanded.tree)) throw new ConfigError([...problems, problemOf(notAMapping, expanded.tree, places)]);
+  const whole = expanded.tree;
+  dropEmptySections(whole);
+  applyOutside(whole, places, { env, cli });
+  applyDefaults(whole, places, env);
+  const read = readTree(whole, places);
+  const level = logLevelOf(env);
+  const findings = [...read.findings, ...referenceFindings(whole)];
+  const all = [
+    ...problems,
+    ...expanded.problems,
+    ...findings.map((finding) => problemOf(finding, whole, places)),
+    ...(typeof level === 'string' ? [] : [level]),
+  ];
+  if (read.config === undefined || typeof level !== 'string' || all.length > 0) throw new ConfigError(inOrder(all));
+  return resolveConfig(read.config, { file: source?.name ?? null, level, withoutEffect: withoutEffect(whole) });
+}
+
+const notAMapping: Finding = { path: [], message: 'expected a mapping of sections (server:, providers:, …)' };
+
+function emptyTree(): YamlTree {
+  return { tree: newMapping(), places: new Places({ source: 'defaults', line: null, column: null }), problems: [] };
+}
+
+/** Reads a tree by the schema. Text from outside that the schema refuses is tried as the number that it spells. */
+function readTree(tree: Mapping, places: Places): { config: FileConfig | undefined; findings: Finding[] } {
+  const first = fileSchema.safeParse(tree, { error: issueMessage });
+  if (first.success) return { config: first.data, findings: [] };
+  for (const { path } of first.error.issues) {
+    const steps = path.map((step) => (typeof step === 'number' ? step : String(step)));
+    const value = valueAt(tree, steps);
+    if (places.get(steps)?.typeless === true && typeof value === 'string') {
+      replaceAt(tree, steps, typedValue(value) ?? value);
+    }
   }
-  const level = logLevels.find((each) => each === env['LOG_LEVEL']) ?? 'info';
-  return resolveConfig(read.data, { file, level, withoutEffect: [] });
+  const second = fileSchema.safeParse(tree, { error: issueMessage });
+  if (second.success) return { config: second.data, findings: [] };
+  return { config: undefined, findings: second.error.issues.flatMap((issue) => findingsOf(issue, tree)) };
+}
+
+function logLevelOf(env: Environment): LogLevel | Problem {
+  const given = variableOf(env, 'LOG_LEVEL') ?? '';
+  const level = given === '' ? 'info' : logLevels.find((each) => each === given.toLowerCase());
+  const message = `expected one of ${logLevels.join(', ')}, found ${JSON.stringify(given.slice(0, 60))}`;
+  return level ?? { ...environment, path: 'LOG_LEVEL', message };
+}
+
+/** By line; one for each path, since what follows from a problem is none of its own. */
+function inOrder(problems: readonly Problem[]): Problem[] {
+  const byPath = new Map<string, Problem>();
+  for (const problem of problems) {
+    const key = problem.path === '' ? `${problem.source}:${problem.line}` : problem.path;
+    if (!byPath.has(key)) byPath.set(key, problem);
+  }
+  const ordered = [...byPath.values()].toSorted(
+    (a, b) => (a.line ?? Infinity) - (b.line ?? Infinity) || (a.column ?? 0) - (b.column ?? 0) || 0,
+  );
+  const rest = ordered.length - maxProblems;
+  const last = ordered[maxProblems - 1];
+  if (rest <= 0 || last === undefined) return ordered;
+  return [...ordered.slice(0, maxProblems), { ...last, path: '', message: `and ${rest} more problems from here on` }];
 }

@@ -28,7 +28,19 @@ function providerOf(provider: Entry<'providers'>): ProviderConfig {
 }
 
 function modelOf(model: Entry<'models'>): ModelConfig {
-  return { ...model, instances: model.instances.map((instance) => ({ ...instance, price: instance.price ?? null })) };
+  const { hedge } = model;
+  return {
+    ...model,
+    instances: model.instances.map((instance) => ({
+      ...instance,
+      maxInFlight: instance.maxInFlight ?? null,
+      rpm: instance.rpm ?? null,
+      tpm: instance.tpm ?? null,
+      contextLength: instance.contextLength ?? null,
+      price: instance.price ?? null,
+    })),
+    hedge: hedge === undefined ? null : { afterMs: hedge.afterMs ?? null, maxShare: hedge.maxShare },
+  };
 }
 
 function agentOf(agent: Entry<'agents'>): AgentConfig {

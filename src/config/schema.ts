@@ -1,26 +1,18 @@
 import { z } from 'zod';
 import { catalogue } from '../providers/catalogue.ts';
 import type { CatalogueKind } from '../providers/catalogue.ts';
+import { simulatorOptionsSchema } from '../providers/simulator/options.ts';
 import { cronProblem } from './cron.ts';
-import {
-  baseUrl,
-  databaseUrl,
-  integer,
-  isTimeZone,
-  milliseconds,
-  name,
-  namePattern,
-  redisUrl,
-  secret,
-  size,
-  text,
-} from './fields.ts';
-import { simulatorOptionsSchema } from './simulator.ts';
+import { baseUrl, databaseUrl, integer, timeZone, milliseconds, name, redisUrl, secret, size, text } from './fields.ts';
+
+import { modelSchema, priceSchema } from './model-schema.ts';
 
 export type * from './config.ts';
 
-/** Every kind of provider there is. */
-export const providerKinds = [...(Object.keys(catalogue) as CatalogueKind[]), 'simulator'] as const;
+/** Whether there is such a kind of provider. */
+export function isProviderKind(kind: string): boolean {
+  return kind === 'simulator' || Object.hasOwn(catalogue, kind);
+}
 
 const port = integer(0, 65_535);
 
@@ -59,18 +51,6 @@ const jwtSchema = z.strictObject({
 
 const authSchema = z.strictObject({ jwt: jwtSchema.prefault({}).describe('JSON Web Tokens.') });
 
-const perMillion = z.number({ error: 'expected a price in US dollars per million tokens' }).min(0, {
-  error: 'expected a price of at least 0',
-});
-
-const priceSchema = z.strictObject({
-  input: perMillion.describe('US dollars per million input tokens.'),
-  output: perMillion.describe('US dollars per million output tokens.'),
-  cachedInput: perMillion
-    .exactOptional()
-    .describe("US dollars per million input tokens read from the upstream's prompt cache; as input if absent."),
-});
-
 const headerName = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, { error: 'expected the name of an HTTP header' });
 const headerValue = z
   .string({ error: 'expected the value of an HTTP header' })
@@ -90,28 +70,8 @@ export const simulatorProviderSchema = simulatorOptionsSchema.extend({
   kind: z.literal('simulator').describe('Answers without any service; everything can be tried offline.'),
 });
 
-const providerSchema = z.discriminatedUnion('kind', [upstreamProviderSchema, simulatorProviderSchema]);
-
-const instanceSchema = z.strictObject({
-  id: name.describe('Its name within the model; shown in answers and metrics.'),
-  provider: text('the name of a provider').describe('The name of a provider.'),
-  model: text('the name of a model of the provider').describe("The model's name in the provider's own words."),
-  weight: integer(1, 1000).default(1).describe('Its share of the requests, relative to the others.'),
-  price: priceSchema.exactOptional().describe("Overrides the provider's price of this model."),
-});
-
-const timeoutsSchema = z.strictObject({
-  connectMs: milliseconds().default(5000).describe('To make a connection, in ms.'),
-  firstByteMs: milliseconds().default(60_000).describe('Until the answer begins, in ms.'),
-  idleMs: milliseconds().default(30_000).describe('Between two pieces of an answer, in ms.'),
-  totalMs: milliseconds().default(600_000).describe('For the whole request over all attempts, in ms.'),
-});
-
-const modelSchema = z.strictObject({
-  strategy: z.enum(['round-robin']).default('round-robin').describe('How an instance is chosen.'),
-  instances: z.array(instanceSchema).default([]).describe('Where the model is served. May be empty.'),
-  fallbacks: z.array(name).default([]).describe('Models to try when this one fails. Unused in this version.'),
-  timeouts: timeoutsSchema.prefault({}).describe('How long an upstream may take.'),
+const providerSchema = z.discriminatedUnion('kind', [upstreamProviderSchema, simulatorProviderSchema], {
+  error: ({ code }) => (code === 'invalid_union' ? 'expected a kind of provider' : undefined),
 });
 
 /** What an agent may not set: Mizan or the caller decides it. */
@@ -127,7 +87,9 @@ const paramsSchema = z.record(z.string(), z.unknown()).superRefine((params, cont
 const agentSchema = z.strictObject({
   model: text('a model id, or "provider/upstream-model"').describe('A model id, or "provider/upstream-model".'),
   system: z.string({ error: 'expected a string' }).exactOptional().describe('Its system prompt.'),
-  params: paramsSchema.default({}).describe("Parameters of the request (temperature, …) where the caller doesn't set them."),
+  params: paramsSchema
+    .default({})
+    .describe("Parameters of the request (temperature, …) where the caller doesn't set them."),
   description: z.string({ error: 'expected a string' }).exactOptional().describe('For people.'),
 });
 
@@ -150,11 +112,7 @@ const jobSchema = z.strictObject({
 });
 
 const scheduleSchema = z.strictObject({
-  timezone: z
-    .string({ error: 'expected a time zone such as "Asia/Riyadh"' })
-    .refine(isTimeZone, { error: 'expected a time zone such as "Asia/Riyadh"' })
-    .default('UTC')
-    .describe('The time zone of the crons, by its IANA name.'),
+  timezone: timeZone.default('UTC').describe('The time zone of the crons, by its IANA name.'),
   jobs: z.record(name, jobSchema).default({}).describe('By their names.'),
 });
 
@@ -175,5 +133,3 @@ export const fileSchema = z.strictObject({
 });
 
 export type FileConfig = z.output<typeof fileSchema>;
-
-export { namePattern };

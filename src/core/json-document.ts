@@ -15,6 +15,11 @@ interface Span {
   readonly end: number;
 }
 
+/** Bytes that are replaced, none where `start` is `end`, and what comes in their stead. */
+interface Place extends Span {
+  readonly text: string;
+}
+
 /** Deeper than any request written on purpose, and shallow enough for every recursive reader behind us. */
 const maxDepth = 128;
 
@@ -73,7 +78,13 @@ export class JsonDocument {
 
   /** The bytes with `edits` made; members that are not there yet are added at the end. */
   edited(edits: readonly JsonEdit[]): Buffer {
-    const places = edits.map((edit) => this.#place(edit)).sort((a, b) => a.start - b.start);
+    let hasMembers = this.#members.size > 0;
+    const places: Place[] = [];
+    for (const edit of edits) {
+      places.push(this.#place(edit, hasMembers));
+      hasMembers = true;
+    }
+    places.sort((a, b) => a.start - b.start);
     const parts: Buffer[] = [];
     let from = 0;
     for (const place of places) {
@@ -84,12 +95,12 @@ export class JsonDocument {
     return Buffer.concat(parts);
   }
 
-  #place(edit: JsonEdit): Span & { readonly text: string } {
+  #place(edit: JsonEdit, hasMembers: boolean): Place {
     const span = this.#members.get(edit.member);
     if (span === undefined) {
       const end = this.#bytes.lastIndexOf(closeBrace);
       const json = edit.at === 'value' ? edit.json : `[${edit.json}]`;
-      const separator = this.#members.size === 0 ? '' : ',';
+      const separator = hasMembers ? ',' : '';
       return { start: end, end, text: `${separator}${JSON.stringify(edit.member)}:${json}` };
     }
     if (edit.at === 'value') return { ...span, text: edit.json };
@@ -119,9 +130,11 @@ function scan(bytes: Buffer): Map<string, Span> {
         const end = endOfString(bytes, i + 1);
         if (awaitsKey && keys !== null) {
           const key = keyAt(bytes, i + 1, end);
-          if (key === '__proto__') throw new MizanError('invalid_json', `The key "__proto__" at byte ${i} is not allowed.`);
+          if (key === '__proto__')
+            throw new MizanError('invalid_json', `The key "__proto__" at byte ${i} is not allowed.`);
           if (keys.has(key)) {
-            throw new MizanError('invalid_json', `The key ${JSON.stringify(key)} at byte ${i} stands twice in one object.`);
+            const shown = JSON.stringify(key.slice(0, 100));
+            throw new MizanError('invalid_json', `The key ${shown} at byte ${i} stands twice in one object.`);
           }
           keys.add(key);
           if (levels.length === 1) member = key;
@@ -199,8 +212,10 @@ function keyAt(bytes: Buffer, start: number, end: number): string {
 }
 
 function placeOf(cause: unknown): string {
-  const position = /at position (\d+)/.exec(cause instanceof Error ? cause.message : '')?.[1];
-  return position === undefined ? ': it ends too early' : ` at character ${position}`;
+  const message = cause instanceof Error ? cause.message : '';
+  if (/^Unexpected end|^Unterminated/.test(message)) return ': it ends too early';
+  const position = /at position (\d+)/.exec(message)?.[1];
+  return position === undefined ? '' : ` at character ${position}`;
 }
 
 function kindOf(value: unknown): string {

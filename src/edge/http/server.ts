@@ -76,7 +76,12 @@ export function createServer(context: EdgeContext): FastifyInstance {
     server.route({ method, url, config: { role }, handler: (request, reply) => handler(context, request, reply) });
   }
 
-  server.setNotFoundHandler((request, reply) => sendError(notFound(server, request), request, reply));
+  server.setNotFoundHandler((request, reply) => {
+    const path = pathOf(request);
+    const methods = (['GET', 'HEAD', 'POST'] as const).filter((method) => server.findRoute({ method, url: path }) !== null);
+    if (methods.length > 0) void reply.header('allow', methods.join(', '));
+    sendError(methods.length > 0 ? notAllowed(request, methods) : notFound(path), request, reply);
+  });
   server.setErrorHandler((error, request, reply) => sendError(error, request, reply));
   return server;
 
@@ -101,12 +106,18 @@ async function admit(context: EdgeContext, request: FastifyRequest, role: Role):
   request.principal = principal;
 }
 
-function notFound(server: FastifyInstance, request: FastifyRequest): MizanError {
-  const path = request.url.split('?')[0] ?? '';
-  const others = (['GET', 'POST'] as const).filter((method) => server.findRoute({ method, url: path }) !== null);
-  if (others.length > 0) {
-    return new MizanError('method_not_allowed', `${path} answers ${others.join(', ')}, not ${request.method}.`);
-  }
+function pathOf(request: FastifyRequest): string {
+  return request.url.split('?')[0] ?? '';
+}
+
+function notAllowed(request: FastifyRequest, methods: readonly string[]): MizanError {
+  return new MizanError(
+    'method_not_allowed',
+    `${pathOf(request)} answers ${methods.join(', ')}, not ${request.method}.`,
+  );
+}
+
+function notFound(path: string): MizanError {
   const known = routes.map((route) => route.url);
   return new MizanError('not_found', `There is no ${path.slice(0, 100)}.${didYouMean(path, known)}`);
 }

@@ -1,6 +1,7 @@
 import type { Provider } from '../../core/upstream.ts';
 import type { Price } from '../../core/usage.ts';
-import type { Strategy, StrategyName } from './strategies/index.ts';
+import type { StrategyName } from '../../core/strategy-name.ts';
+import type { Strategy } from './strategies/index.ts';
 
 /** One place where a model can be had: a provider's model, with what it can do and what it may be asked. */
 export interface Instance {

@@ -1,4 +1,5 @@
 import type { Random } from '../../../core/random.ts';
+import type { StrategyName } from '../../../core/strategy-name.ts';
 import type { Instance, Needs } from '../model.ts';
 import { cost } from './cost.ts';
 import { latency } from './latency.ts';
@@ -37,6 +38,6 @@ export const strategies = {
   priority,
   sticky,
   quota,
-} as const satisfies Record<string, () => Strategy>;
+} as const satisfies Record<StrategyName, () => Strategy>;
 
-export type StrategyName = keyof typeof strategies;
+

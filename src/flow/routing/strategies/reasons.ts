@@ -1,4 +1,4 @@
-import type { StrategyName } from './index.ts';
+import type { StrategyName } from '../../../core/strategy-name.ts';
 
 /** Why each strategy chooses whom it chooses, for explanations. */
 export const reasons: Readonly<Record<StrategyName, string>> = {

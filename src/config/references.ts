@@ -1,0 +1,104 @@
+import { catalogue } from '../providers/catalogue.ts';
+import type { CatalogueRow } from '../providers/catalogue.ts';
+import type { Finding } from './findings.ts';
+import { entriesOf, isMapping, valueAt } from './tree.ts';
+import type { Mapping } from './tree.ts';
+
+function row(kind: unknown): CatalogueRow | undefined {
+  return typeof kind === 'string' && Object.hasOwn(catalogue, kind)
+    ? catalogue[kind as keyof typeof catalogue]
+    : undefined;
+}
+
+function isEmpty(value: unknown): boolean {
+  return value === undefined || value === '';
+}
+
+function* providerFindings(tree: Mapping): Generator<Finding> {
+  for (const [name, provider] of entriesOf(tree['providers'])) {
+    const path = ['providers', name];
+    if (name === 'agent') yield { path, message: 'this name is taken: as a model, "agent/NAME" means an agent' };
+    if (!isMapping(provider)) continue;
+    const { kind, apiKey, baseUrl } = provider as { kind?: unknown; apiKey?: unknown; baseUrl?: unknown };
+    const facts = row(kind);
+    if (facts?.needsKey === true && isEmpty(apiKey)) {
+      const variable = `${String(kind).toUpperCase()}_API_KEY`;
+      yield { path: [...path, 'apiKey'], message: `missing; ${String(kind)} needs a key: apiKey: "\${${variable}}"` };
+    }
+    if (facts?.baseUrl === null && isEmpty(baseUrl)) {
+      const message = `missing; ${String(kind)} needs the service's URL: baseUrl: http://127.0.0.1:8080/v1`;
+      yield { path: [...path, 'baseUrl'], message };
+    }
+  }
+}
+
+function* modelFindings(tree: Mapping, providers: readonly string[]): Generator<Finding> {
+  for (const [id, model] of entriesOf(tree['models'])) {
+    const instances = valueAt(model, ['instances']);
+    const seen = new Set<unknown>();
+    for (const [i, instance] of (Array.isArray(instances) ? instances : []).entries()) {
+      const path = ['models', id, 'instances', i];
+      const own = valueAt(instance, ['id']);
+      if (typeof own === 'string' && seen.has(own)) {
+        yield { path: [...path, 'id'], message: 'expected an id that no other instance of the model has' };
+      }
+      seen.add(own);
+      const provider = valueAt(instance, ['provider']);
+      if (typeof provider === 'string' && provider !== '' && !providers.includes(provider)) {
+        yield { path: [...path, 'provider'], message: 'expected the name of a provider', known: providers };
+      }
+    }
+  }
+}
+
+/** Fallbacks, as one list or as one for each occasion. */
+function* fallbackFindings(tree: Mapping): Generator<Finding> {
+  const models = entriesOf(tree['models']).map(([id]) => id);
+  for (const [id, model] of entriesOf(tree['models'])) {
+    const fallbacks = valueAt(model, ['fallbacks']);
+    const path = ['models', id, 'fallbacks'];
+    const lists: [(string | number)[], unknown][] = Array.isArray(fallbacks)
+      ? [[path, fallbacks]]
+      : entriesOf(fallbacks).map(([occasion, list]) => [[...path, occasion], list]);
+    for (const [at, list] of lists) {
+      for (const [i, fallback] of (Array.isArray(list) ? list : []).entries()) {
+        if (typeof fallback !== 'string' || (models.includes(fallback) && fallback !== id)) continue;
+        yield { path: [...at, i], message: 'expected the id of another model', known: models };
+      }
+    }
+  }
+}
+
+/** An agent's model: a model id, or `provider/upstream-model` (no id has a slash in it). */
+function* agentFindings(tree: Mapping, providers: readonly string[]): Generator<Finding> {
+  const models = entriesOf(tree['models']).map(([id]) => id);
+  for (const [name, agent] of entriesOf(tree['agents'])) {
+    const model = valueAt(agent, ['model']);
+    if (typeof model !== 'string' || model === '' || models.includes(model)) continue;
+    const path = ['agents', name, 'model'];
+    const slash = model.indexOf('/');
+    const provider = model.slice(0, Math.max(slash, 0));
+    if (slash === -1) yield { path, message: 'expected a model id, or "provider/upstream-model"', known: models };
+    else if (!providers.includes(provider)) {
+      yield { path, message: 'expected the name of a provider before the slash', known: providers, name: provider };
+    } else if (slash === model.length - 1) yield { path, message: 'expected the name of a model after the slash' };
+  }
+}
+
+/** What no schema of one value can see. It reads the tree as it is, so that it works beside other problems. */
+export function* referenceFindings(tree: Mapping): Generator<Finding> {
+  const providers = entriesOf(tree['providers']).map(([name]) => name);
+  yield* providerFindings(tree);
+  yield* modelFindings(tree, providers);
+  yield* fallbackFindings(tree);
+  yield* agentFindings(tree, providers);
+  const agents = entriesOf(tree['agents']).map(([name]) => name);
+  const { defaultAgent } = tree as { defaultAgent?: unknown };
+  if (typeof defaultAgent === 'string' && defaultAgent !== '' && !agents.includes(defaultAgent)) {
+    yield { path: ['defaultAgent'], message: 'expected the name of an agent', known: agents };
+  }
+  const ports = [valueAt(tree, ['server', 'port']) ?? 8000, valueAt(tree, ['server', 'metricsPort']) ?? 9000];
+  if (Number(ports[0]) === Number(ports[1]) && Number(ports[0]) !== 0) {
+    yield { path: ['server', 'metricsPort'], message: 'expected another port than server.port' };
+  }
+}

@@ -1,0 +1,99 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadConfig } from '../../src/config/load.ts';
+import type { Config } from '../../src/config/schema.ts';
+import { createTokens, startMizan } from '../../src/main.ts';
+import type { TokenGrant } from '../../src/security/tokens.ts';
+import { launch } from './command.ts';
+import type { Launched } from './command.ts';
+
+/** A folder of a test's own, with a configuration and a data folder that is not there yet. */
+export interface House {
+  readonly folder: string;
+  readonly configFile: string;
+  readonly dataFolder: string;
+  remove(): Promise<void>;
+}
+
+/** A Mizan that a test talks to. */
+export interface Running extends House {
+  readonly url: string;
+  readonly metricsUrl: string;
+  /** A token for whom the test says; a member of the tenant `default` where it doesn't. */
+  token(grant?: Partial<TokenGrant>): Promise<string>;
+  /** Ends it and removes its folder. */
+  end(): Promise<void>;
+}
+
+/** One that runs in a process of its own. */
+export interface RunningProcess extends Running {
+  readonly process: Launched;
+}
+
+/** @param config As it would stand in `mizan.yaml`. */
+export async function furnish(config: object): Promise<House> {
+  const folder = await mkdtemp(join(tmpdir(), 'mizan-test-'));
+  const configFile = join(folder, 'mizan.yaml');
+  // JSON is YAML.
+  await writeFile(configFile, JSON.stringify(config, null, 2));
+  return {
+    folder,
+    configFile,
+    dataFolder: join(folder, 'data'),
+    remove: () => rm(folder, { recursive: true, force: true }),
+  };
+}
+
+/** The configuration on free ports. Nothing of the environment reaches it. */
+export function readConfig(house: House, env: Readonly<Record<string, string>> = {}): Config {
+  return loadConfig({
+    file: house.configFile,
+    env: { LOG_LEVEL: 'warn', ...env },
+    cliOverrides: { port: 0, metricsPort: 0 },
+  });
+}
+
+/** Starts Mizan in this process, on free ports. */
+export async function runMizan(config: object): Promise<Running> {
+  const house = await furnish(config);
+  const mizan = await startMizan(readConfig(house), house.dataFolder);
+  return {
+    ...house,
+    url: mizan.url,
+    metricsUrl: mizan.metricsUrl,
+    token: (grant) => mizan.tokens.sign(grantOf(grant), Date.now()),
+    async end() {
+      await mizan.close();
+      await house.remove();
+    },
+  };
+}
+
+/** Starts `mizan start` as a process, on free ports, in a folder that may have been furnished before. */
+export async function startProcess(config: object, existing?: House): Promise<RunningProcess> {
+  const house = existing ?? (await furnish(config));
+  const launched = launch(['start', ...commonOptions(house), '--port', '0', '--metrics-port', '0']);
+  const [, url = '', metricsUrl = ''] = await launched.said(/listens on (\S+), with metrics on (\S+)\/metrics/);
+  const tokens = createTokens(readConfig(house), house.dataFolder);
+  return {
+    ...house,
+    process: launched,
+    url,
+    metricsUrl,
+    token: (grant) => tokens.sign(grantOf(grant), Date.now()),
+    async end() {
+      launched.signal('SIGKILL');
+      await launched.ended;
+      await house.remove();
+    },
+  };
+}
+
+export function commonOptions(house: House): string[] {
+  return ['--config', house.configFile, '--data', house.dataFolder];
+}
+
+function grantOf(grant: Partial<TokenGrant> = {}): TokenGrant {
+  return { subject: 'tester', tenant: 'default', role: 'member', agents: null, ttl: 3600, ...grant };
+}
