@@ -93,7 +93,7 @@ export class Models {
       id: name,
       label: `${provider.name}/*`,
       instances: [instance],
-      strategyName: 'round-robin',
+      strategyName: 'round-robin' as const,
       strategy: roundRobin(),
       timeouts: directTimeouts,
     };
