@@ -57,9 +57,10 @@ export function createTokens(config: Config, dataFolder: string): Tokens {
 
 /**
  * Builds everything and listens.
+ * @param provide Makes the providers; a rehearsal has its own.
  * @throws SetupError where a port is taken or the data folder can't be used.
  */
-export async function startMizan(config: Config, dataFolder: string): Promise<Mizan> {
+export async function startMizan(config: Config, dataFolder: string, provide = createProvider): Promise<Mizan> {
   const clock = systemClock;
   const random = systemRandom;
   const log = createLog(config.log.level);
@@ -68,7 +69,7 @@ export async function startMizan(config: Config, dataFolder: string): Promise<Mi
   const metrics = new Metrics(() => store.requestLog.pending);
   const providers = new Map<string, Provider>();
   for (const [name, settings] of Object.entries(config.providers)) {
-    providers.set(name, createProvider(name, settings, clock));
+    providers.set(name, provide(name, settings, clock));
   }
   const models = modelsOf(config, providers, { clock, random });
   metrics.watchInstances(() => instanceStates(models));

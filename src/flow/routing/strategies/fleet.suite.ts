@@ -68,12 +68,18 @@ export function choiceOf(candidates: readonly Instance[], given: GivenChoice = {
   return { now: 0, random: seededRandom(1), ...given, candidates, needs: { ...needs, ...given.needs } };
 }
 
+/** One decision that is acted upon. */
+export function take(strategy: Strategy, choice: Choice): TestInstance {
+  const chosen = strategy.choose(choice);
+  strategy.took?.(chosen, choice);
+  return chosen as TestInstance;
+}
+
 /** How often each was chosen in `times` decisions, each of which is taken and over before the next. */
 export function countsOf(strategy: Strategy, choice: Choice, times: number): Map<Instance, number> {
   const counts = new Map(choice.candidates.map((instance) => [instance, 0]));
   for (let i = 0; i < times; i++) {
-    const chosen = strategy.choose(choice);
-    strategy.took?.(chosen, choice);
+    const chosen = take(strategy, choice);
     counts.set(chosen, (counts.get(chosen) ?? 0) + 1);
   }
   return counts;

@@ -39,5 +39,3 @@ export const strategies = {
   sticky,
   quota,
 } as const satisfies Record<StrategyName, () => Strategy>;
-
-

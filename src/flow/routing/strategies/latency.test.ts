@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { seededRandom } from '../../../core/random.ts';
-import { choiceOf, countsOf, instanceOf, isLikely } from './fleet.suite.ts';
+import { choiceOf, countsOf, instanceOf, isLikely, take } from './fleet.suite.ts';
 import type { TestInstance } from './fleet.suite.ts';
 import { latency } from './latency.ts';
 
@@ -57,7 +57,7 @@ test('under load the faster answers more, in proportion to its speed, and the sl
       under.splice(under.indexOf(done), 1);
       done.instance.figures.inFlight--;
     }
-    const chosen = latency().choose(choiceOf(fleet, { now, random })) as TestInstance;
+    const chosen = take(latency(), choiceOf(fleet, { now, random }));
     chosen.figures.inFlight++;
     answered.set(chosen, (answered.get(chosen) ?? 0) + 1);
     under.push({ instance: chosen, until: now + (chosen.figures.ttft ?? 0) });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { anyFleet, choiceOf, countsOf, instanceOf } from './fleet.suite.ts';
+import { anyFleet, choiceOf, countsOf, instanceOf, take } from './fleet.suite.ts';
 import { priority } from './priority.ts';
 
 const own = instanceOf('own', { priority: 1, weight: 1 });
@@ -22,9 +22,7 @@ test('a tier goes on with its turns where it was before requests spilled over', 
   const strategy = priority();
   const turns = [0, 1, 0, 1, 0, 1, 0, 1].map((spilled) => {
     const choice = choiceOf(spilled ? [spare, spareBig] : [own, ownBig, spare, spareBig]);
-    const chosen = strategy.choose(choice);
-    strategy.took?.(chosen, choice);
-    return chosen.id;
+    return take(strategy, choice).id;
   });
   expect(turns.filter((_, i) => i % 2 === 0).toSorted()).toEqual(['own', 'own big', 'own big', 'own big']);
 });

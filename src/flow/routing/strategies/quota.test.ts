@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { seededRandom } from '../../../core/random.ts';
-import { choiceOf, countsOf, instanceOf, isLikely } from './fleet.suite.ts';
+import { choiceOf, countsOf, instanceOf, isLikely, take } from './fleet.suite.ts';
 import type { TestInstance } from './fleet.suite.ts';
 import { quota } from './quota.ts';
 
@@ -35,21 +35,26 @@ test('it is drawn by weight too', () => {
   expect(countsOf(quota(), choiceOf(fleet), times).get(fleet[1]!)).toSatisfy((n: number) => isLikely(n, times, share));
 });
 
-test('no quota runs dry while the whole is used by four fifths, however unequal they are and late the figures', () => {
-  const limits = [100, 1000, 5000];
-  const fleet = limits.map((limit) => instanceOf(`${limit}`));
-  const sent = new Map<TestInstance, number>(fleet.map((instance) => [instance, 0]));
-  const random = seededRandom(4);
-  for (let i = 0; i < 0.8 * 6100; i++) {
-    // What is left is known only every 25 requests.
-    if (i % 25 === 0) {
-      for (const [index, one] of fleet.entries()) one.figures.left = 1 - (sent.get(one) ?? 0) / limits[index]!;
+test.each([
+  [[100, 1000, 5000], 0.7, 25],
+  [[1000, 1000, 1000, 200], 0.9, 25],
+  [[1000, 1000], 0.95, 100],
+])(
+  'quotas of %j are used evenly enough that none is overrun at %f of them all, known %i requests late',
+  (limits, use, late) => {
+    const fleet = limits.map((limit) => instanceOf(`${limit}`));
+    const sent = new Map<TestInstance, number>(fleet.map((instance) => [instance, 0]));
+    const random = seededRandom(4);
+    const total = limits.reduce((sum, limit) => sum + limit, 0);
+    for (let i = 0; i < use * total; i++) {
+      if (i % late === 0)
+        for (const [index, one] of fleet.entries()) one.figures.left = 1 - sent.get(one)! / limits[index]!;
+      const chosen = take(quota(), choiceOf(fleet, { random }));
+      sent.set(chosen, sent.get(chosen)! + 1);
     }
-    const chosen = quota().choose(choiceOf(fleet, { random })) as TestInstance;
-    sent.set(chosen, (sent.get(chosen) ?? 0) + 1);
-  }
-  for (const [index, one] of fleet.entries()) {
-    expect(sent.get(one)).toBeLessThan(limits[index]!);
-    expect(sent.get(one)).toBeGreaterThan(limits[index]! * 0.6);
-  }
-});
+    for (const [index, one] of fleet.entries()) {
+      expect(sent.get(one)).toBeLessThan(limits[index]!);
+      expect(sent.get(one)).toBeGreaterThan(limits[index]! * (use - 0.2));
+    }
+  },
+);

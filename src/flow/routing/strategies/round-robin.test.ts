@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { seededRandom } from '../../../core/random.ts';
-import { choiceOf, countsOf, fleetOf } from './fleet.suite.ts';
+import { choiceOf, countsOf, fleetOf, take } from './fleet.suite.ts';
 import type { TestInstance } from './fleet.suite.ts';
 import { roundRobin } from './round-robin.ts';
 
@@ -13,12 +13,7 @@ test.each([
 ])('weights %j take turns as %s', (weights, turns) => {
   const strategy = roundRobin();
   const choice = choiceOf(fleetOf(...weights));
-  const chosen = Array.from(turns, () => {
-    const instance = strategy.choose(choice);
-    strategy.took(instance, choice);
-    return instance.id;
-  });
-  expect(chosen.join('')).toBe(turns);
+  expect(Array.from(turns, () => take(strategy, choice).id).join('')).toBe(turns);
 });
 
 test('over 100,000 picks each gets exactly its share', () => {
@@ -38,8 +33,7 @@ function worstBetweenChanges(fleet: readonly TestInstance[], picks: number, long
     const counts = new Map<unknown, number>();
     const length = Math.min(1 + Math.floor(random() * longest), picks - done);
     for (let turn = 1; turn <= length; turn++) {
-      const chosen = strategy.choose(choice);
-      strategy.took(chosen, choice);
+      const chosen = take(strategy, choice);
       counts.set(chosen, (counts.get(chosen) ?? 0) + 1);
       for (const instance of choice.candidates) {
         worst = Math.max(worst, Math.abs((counts.get(instance) ?? 0) - (turn * instance.weight) / sum));
@@ -80,9 +74,8 @@ test('in as many turns as the weights add up to, each gets exactly its weight, t
       const counts = new Map<unknown, number>();
       for (let turn = weights.reduce((sum, weight) => sum + weight, 0); turn > 0; turn--) {
         const without = choiceOf(fleet.filter((_, index) => index === 0 || random() < 0.5));
-        if (without.candidates.length < fleet.length) strategy.took(strategy.choose(without), without);
-        const chosen = strategy.choose(choice);
-        strategy.took(chosen, choice);
+        if (without.candidates.length < fleet.length) take(strategy, without);
+        const chosen = take(strategy, choice);
         counts.set(chosen, (counts.get(chosen) ?? 0) + 1);
       }
       expect(fleet.map((instance) => counts.get(instance))).toEqual(weights);
@@ -97,8 +90,7 @@ test('sets of candidates that hardly ever come back do not all begin with the sa
   const counts = new Map<unknown, number>();
   for (let i = 0; i < 26_000; i++) {
     const choice = choiceOf(fleet.filter((_, index) => index === i % 26 || random() < 0.5));
-    const chosen = strategy.choose(choice);
-    strategy.took(chosen, choice);
+    const chosen = take(strategy, choice);
     counts.set(chosen, (counts.get(chosen) ?? 0) + 1);
   }
   for (const instance of fleet) expect(Math.abs((counts.get(instance) ?? 0) - 1000)).toBeLessThan(30);
