@@ -15,10 +15,10 @@ function chosenFor(affinity: string, fleet: readonly Instance[]): Instance {
 }
 
 test.each([
-  ['session-1', 'a'],
-  ['session-2', 'b'],
+  ['session-1', 'b'],
+  ['session-2', 'a'],
   ['You are a helpful assistant.', 'b'],
-  ['', 'b'],
+  ['', 'c'],
   ['أنت مساعد', 'c'],
 ])('%j is the same instance in every process and release', (affinity, id) => {
   expect(chosenFor(affinity, fleetOf(1, 1, 1)).id).toBe(id);
