@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 const oldest = 24;
 const here = (path) => new URL(path, import.meta.url);
 
+endWithNpm();
 if (Number.parseInt(process.versions.node, 10) >= oldest) {
   endWithLauncher();
   module.enableCompileCache();
@@ -50,4 +51,16 @@ function endWithLauncher() {
   if (launcher !== String(process.ppid) || process.channel === undefined) return;
   process.once('disconnect', () => process.kill(process.pid, 'SIGKILL'));
   process.channel.unref();
+}
+
+/** A signal to `npx` or `npm` may end only the shell that it runs this in: it is passed on here. */
+function endWithNpm() {
+  if (process.env.npm_command === undefined) return;
+  const parent = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(watch);
+    process.kill(process.pid, 'SIGTERM');
+  }, 250);
+  watch.unref();
 }

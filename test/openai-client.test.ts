@@ -12,8 +12,8 @@ import type { ChatCompletion, ChatCompletionChunk, ChatCompletionTool } from 'op
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Running } from './support/mizan.ts';
 import { runMizan } from './support/mizan.ts';
-import type { Upstream } from './support/upstream.ts';
-import { beginStream, event, fails, says, startUpstream } from './support/upstream.ts';
+import type { Upstream } from './support/model-service.ts';
+import { beginStream, event, fails, says, startUpstream } from './support/model-service.ts';
 
 const key = 'sk-upstream-0123456789';
 let upstream: Upstream;

@@ -28,7 +28,7 @@ function completeProviders(tree: Mapping, places: Places, env: Environment): voi
     if (provider['kind'] === undefined && isProviderKind(id)) provider['kind'] = id;
     if (provider['kind'] !== 'openrouter' || provider['apiKey'] !== undefined || key === '') continue;
     provider['apiKey'] = key;
-    places.set(['providers', id, 'apiKey'], { origin: environment, label: keyVariable, variables: [keyVariable] });
+    places.set(['providers', id, 'apiKey'], { origin: environment, label: keyVariable });
   }
 }
 

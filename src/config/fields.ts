@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { Secret } from '../core/secret.ts';
 
 /** Names become label values and parts of URLs. */
-export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 const nameError = 'expected a name of 1 to 64 letters, digits, ".", "_" or "-" that begins with a letter or digit';
 
@@ -33,6 +33,14 @@ export function secret(minBytes = 0) {
     .refine((value) => value === '' || Buffer.byteLength(value) >= minBytes, { error })
     .transform((value) => (value === '' ? null : new Secret(value)));
 }
+
+const keyError = 'expected a key: printable ASCII, without spaces or line breaks';
+
+/** An API key as it goes into a header; `''` is none. */
+export const apiKey = z
+  .string({ error: keyError })
+  .regex(/^[\x21-\x7e]*$/, { error: keyError })
+  .transform((value) => (value === '' ? null : new Secret(value)));
 
 const units: Readonly<Record<string, number>> = {
   B: 1,

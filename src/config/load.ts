@@ -10,7 +10,7 @@ import { findingsOf, issueMessage } from './issues.ts';
 import { applyOutside, environment } from './outside.ts';
 import type { CliOverrides } from './outside.ts';
 import { Places } from './places.ts';
-import { ConfigError } from './problem.ts';
+import { ConfigError, inOrder } from './problem.ts';
 import type { Problem } from './problem.ts';
 import { referenceFindings } from './references.ts';
 import { resolveConfig } from './resolve.ts';
@@ -23,12 +23,8 @@ import type { Mapping } from './tree.ts';
 import { readYaml } from './yaml.ts';
 import type { YamlTree } from './yaml.ts';
 
-export { ConfigError, formatProblem } from './problem.ts';
-export type { Problem } from './problem.ts';
+export { ConfigError } from './problem.ts';
 export type { CliOverrides } from './outside.ts';
-
-/** So many are told; a file of garbage has more than anyone reads. */
-const maxProblems = 100;
 
 export interface ConfigSources {
   /** `--config FILE`. */
@@ -56,9 +52,11 @@ export function loadConfig(sources: ConfigSources): Config {
  */
 export function readConfig(source: Source | null, env: Environment, cli: CliOverrides = {}): Config {
   const { tree, places, problems } = source === null ? emptyTree() : readYaml(source.text, source.name);
-  if (tree === undefined) throw new ConfigError(problems);
+  if (tree === undefined) throw new ConfigError(inOrder(problems));
   const expanded = expandTree(tree, places, env);
-  if (!isMapping(expanded.tree)) throw new ConfigError([...problems, problemOf(notAMapping, expanded.tree, places)]);
+  if (!isMapping(expanded.tree)) {
+    throw new ConfigError(inOrder([...problems, problemOf(notAMapping, expanded.tree, places)]));
+  }
   const whole = expanded.tree;
   dropEmptySections(whole);
   applyOutside(whole, places, { env, cli });
@@ -103,20 +101,4 @@ function logLevelOf(env: Environment): LogLevel | Problem {
   const level = given === '' ? 'info' : logLevels.find((each) => each === given.toLowerCase());
   const message = `expected one of ${logLevels.join(', ')}, found ${JSON.stringify(given.slice(0, 60))}`;
   return level ?? { ...environment, path: 'LOG_LEVEL', message };
-}
-
-/** By line; one for each path, since what follows from a problem is none of its own. */
-function inOrder(problems: readonly Problem[]): Problem[] {
-  const byPath = new Map<string, Problem>();
-  for (const problem of problems) {
-    const key = problem.path === '' ? `${problem.source}:${problem.line}` : problem.path;
-    if (!byPath.has(key)) byPath.set(key, problem);
-  }
-  const ordered = [...byPath.values()].toSorted(
-    (a, b) => (a.line ?? Infinity) - (b.line ?? Infinity) || (a.column ?? 0) - (b.column ?? 0) || 0,
-  );
-  const rest = ordered.length - maxProblems;
-  const last = ordered[maxProblems - 1];
-  if (rest <= 0 || last === undefined) return ordered;
-  return [...ordered.slice(0, maxProblems), { ...last, path: '', message: `and ${rest} more problems from here on` }];
 }

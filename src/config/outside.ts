@@ -55,6 +55,6 @@ export function applyOutside(tree: Mapping, places: Places, outside: { env: Envi
     const parent = mappingAt(tree, path.slice(0, -1));
     if (parent === undefined || parent[key] !== undefined) continue;
     parent[key] = value;
-    places.set(path, { origin: environment, label: name, variables: [name] });
+    places.set(path, { origin: environment, label: name });
   }
 }

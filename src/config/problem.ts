@@ -32,3 +32,22 @@ export class ConfigError extends Error {
     this.problems = problems;
   }
 }
+
+/** So many are told; a file of garbage has more than anyone reads. */
+const maxProblems = 100;
+
+/** By line; one for each path, since what follows from a problem is none of its own. */
+export function inOrder(problems: readonly Problem[]): Problem[] {
+  const byPath = new Map<string, Problem>();
+  for (const problem of problems) {
+    const key = problem.path === '' ? `${problem.source}:${problem.line}` : problem.path;
+    if (!byPath.has(key)) byPath.set(key, problem);
+  }
+  const ordered = [...byPath.values()].toSorted(
+    (a, b) => (a.line ?? Infinity) - (b.line ?? Infinity) || (a.column ?? 0) - (b.column ?? 0) || 0,
+  );
+  const rest = ordered.length - maxProblems;
+  const last = ordered[maxProblems - 1];
+  if (rest <= 0 || last === undefined) return ordered;
+  return [...ordered.slice(0, maxProblems), { ...last, path: '', message: `and ${rest} more problems from here on` }];
+}

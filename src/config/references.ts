@@ -17,7 +17,9 @@ function isEmpty(value: unknown): boolean {
 function* providerFindings(tree: Mapping): Generator<Finding> {
   for (const [name, provider] of entriesOf(tree['providers'])) {
     const path = ['providers', name];
-    if (name === 'agent') yield { path, message: 'this name is taken: as a model, "agent/NAME" means an agent' };
+    if (name === 'agent') {
+      yield { path, message: 'this name is taken: as a model, "agent/NAME" means an agent', onKey: true };
+    }
     if (!isMapping(provider)) continue;
     const { kind, apiKey, baseUrl } = provider as { kind?: unknown; apiKey?: unknown; baseUrl?: unknown };
     const facts = row(kind);
@@ -85,6 +87,14 @@ function* agentFindings(tree: Mapping, providers: readonly string[]): Generator<
   }
 }
 
+function* portFindings(tree: Mapping): Generator<Finding> {
+  const port = Number(valueAt(tree, ['server', 'port']) ?? 8000);
+  const own = valueAt(tree, ['server', 'metricsPort']);
+  if (port !== Number(own ?? 9000) || port === 0) return;
+  const [key, other] = own === undefined ? ['port', 'metricsPort'] : ['metricsPort', 'port'];
+  yield { path: ['server', key], message: `expected another port than server.${other}` };
+}
+
 /** What no schema of one value can see. It reads the tree as it is, so that it works beside other problems. */
 export function* referenceFindings(tree: Mapping): Generator<Finding> {
   const providers = entriesOf(tree['providers']).map(([name]) => name);
@@ -97,8 +107,5 @@ export function* referenceFindings(tree: Mapping): Generator<Finding> {
   if (typeof defaultAgent === 'string' && defaultAgent !== '' && !agents.includes(defaultAgent)) {
     yield { path: ['defaultAgent'], message: 'expected the name of an agent', known: agents };
   }
-  const ports = [valueAt(tree, ['server', 'port']) ?? 8000, valueAt(tree, ['server', 'metricsPort']) ?? 9000];
-  if (Number(ports[0]) === Number(ports[1]) && Number(ports[0]) !== 0) {
-    yield { path: ['server', 'metricsPort'], message: 'expected another port than server.port' };
-  }
+  yield* portFindings(tree);
 }

@@ -3,7 +3,19 @@ import { catalogue } from '../providers/catalogue.ts';
 import type { CatalogueKind } from '../providers/catalogue.ts';
 import { simulatorOptionsSchema } from '../providers/simulator/options.ts';
 import { cronProblem } from './cron.ts';
-import { baseUrl, databaseUrl, integer, timeZone, milliseconds, name, redisUrl, secret, size, text } from './fields.ts';
+import {
+  apiKey,
+  baseUrl,
+  databaseUrl,
+  integer,
+  timeZone,
+  milliseconds,
+  name,
+  redisUrl,
+  secret,
+  size,
+  text,
+} from './fields.ts';
 
 import { modelSchema, priceSchema } from './model-schema.ts';
 
@@ -60,7 +72,7 @@ export const upstreamProviderSchema = z.strictObject({
   kind: z
     .enum(Object.keys(catalogue) as CatalogueKind[])
     .describe("Which service it is; the provider's own name if that is a kind."),
-  apiKey: secret().prefault('').describe('The key for the service. Best as "${NAME}".'),
+  apiKey: apiKey.prefault('').describe('The key for the service. Best as "${NAME}".'),
   baseUrl: baseUrl.exactOptional().describe('Where the service is, with its path (https://example.com/v1).'),
   headers: z.record(headerName, headerValue).default({}).describe('Sent with every request to the service.'),
   prices: z.record(text('the name of a model'), priceSchema).default({}).describe("By the service's own model names."),
@@ -75,7 +87,7 @@ const providerSchema = z.discriminatedUnion('kind', [upstreamProviderSchema, sim
 });
 
 /** What an agent may not set: Mizan or the caller decides it. */
-export const reservedParams = ['model', 'messages', 'stream', 'stream_options'] as const;
+const reservedParams = ['model', 'messages', 'stream', 'stream_options'] as const;
 
 const paramsSchema = z.record(z.string(), z.unknown()).superRefine((params, context) => {
   for (const param of reservedParams) {

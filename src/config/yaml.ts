@@ -1,4 +1,4 @@
-import { Composer, CST, LineCounter, Parser } from 'yaml';
+import { Composer, CST, Lexer, LineCounter, Parser } from 'yaml';
 import type { ErrorCode, YAMLError } from 'yaml';
 import { Places } from './places.ts';
 import type { Origin, Problem } from './problem.ts';
@@ -11,6 +11,9 @@ export interface YamlTree {
   readonly places: Places;
   readonly problems: readonly Problem[];
 }
+
+/** Far more than any configuration has. The parser's time grows with them, and with its mistakes. */
+const maxLexemes = 200_000;
 
 type SyntaxFault = Pick<YAMLError, 'code' | 'pos'>;
 
@@ -34,7 +37,9 @@ const syntaxMessages: Partial<Record<ErrorCode, string>> = {
 };
 
 /** Reads a text as one document of YAML 1.2. It never throws. */
-export function readYaml(text: string, source: string): YamlTree {
+export function readYaml(written: string, source: string): YamlTree {
+  // A byte order mark is no column.
+  const text = written.replace(/^\uFEFF/, '');
   const lines = new LineCounter();
   const originAt = (offset: number): Origin => {
     const { line, col } = lines.linePos(Math.min(offset, text.length));
@@ -43,7 +48,10 @@ export function readYaml(text: string, source: string): YamlTree {
   const places = new Places({ source, line: 1, column: 1 });
   const failed = (problems: Problem[]): YamlTree => ({ tree: undefined, places, problems });
 
-  const tokens = [...new Parser(lines.addNewLine).parse(text)];
+  const tokens = tokensOf(text, lines);
+  if (tokens === undefined) {
+    return failed([{ ...originAt(0), path: '', message: `more than ${maxLexemes} words and signs` }]);
+  }
   const tooDeep = tokens.map(tokenBelow).find((token) => token !== undefined);
   if (tooDeep !== undefined) {
     return failed([{ ...originAt(tooDeep.offset), path: '', message: `more than ${maxDepth} levels` }]);
@@ -52,22 +60,35 @@ export function readYaml(text: string, source: string): YamlTree {
   const [document, second] = composer.compose(tokens, true, text.length);
   const errors: SyntaxFault[] = [...(document?.errors ?? []), ...(document?.warnings ?? [])];
   if (second !== undefined) errors.push({ code: 'MULTIPLE_DOCS', pos: [second.range[0], second.range[0]] });
-  if (errors.length > 0) return failed(untilLost(errors, originAt));
+  if (errors.length > 0) return failed(untilLost(errors).map((error) => syntaxProblem(error, originAt)));
 
   const reader = new NodeReader(places, originAt);
-  const contents = document?.contents ?? null;
-  return { tree: contents === null ? newMapping() : reader.read(contents, []), places, problems: reader.problems };
+  const tree = reader.read(document?.contents ?? null, []) ?? newMapping();
+  return { tree, places, problems: reader.problems };
 }
 
 function syntaxProblem(error: SyntaxFault, originAt: (offset: number) => Origin): Problem {
   return { ...originAt(error.pos[0]), path: '', message: syntaxMessages[error.code] ?? 'this is not valid YAML' };
 }
 
-/** One mistake tends to be reported several times; after a token out of place the parser has lost its way. */
-function untilLost(errors: readonly SyntaxFault[], originAt: (offset: number) => Origin): Problem[] {
-  const lost = errors.findIndex(({ code }) => code === 'UNEXPECTED_TOKEN');
-  const problems = (lost === -1 ? errors : errors.slice(0, lost + 1)).map((error) => syntaxProblem(error, originAt));
-  return problems.filter((problem, i) => problems.findIndex(({ line }) => line === problem.line) === i);
+/** After a token out of place the parser has lost its way: what it says then means nothing. */
+function untilLost(faults: readonly SyntaxFault[]): readonly SyntaxFault[] {
+  const lost = faults.findIndex(({ code }) => code === 'UNEXPECTED_TOKEN');
+  return lost === -1 ? faults : faults.slice(0, lost + 1);
+}
+
+/** The text's tokens; `undefined` where there are more than `maxLexemes`. */
+function tokensOf(text: string, lines: LineCounter): CST.Token[] | undefined {
+  const parser = new Parser(lines.addNewLine);
+  const tokens: CST.Token[] = [];
+  let lexemes = 0;
+  lines.addNewLine(0);
+  for (const lexeme of new Lexer().lex(text)) {
+    if (++lexemes > maxLexemes) return undefined;
+    tokens.push(...parser.next(lexeme));
+  }
+  tokens.push(...parser.end());
+  return tokens;
 }
 
 /** A collection that is nested too deeply, found without recursion: composing recurses, and may crash the process. */

@@ -43,7 +43,12 @@ function objectOf(value: unknown): JsonObject | null {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : null;
 }
 
+/** A whole number that every store can keep and give back. */
 function countOf(value: unknown): number | null {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : null;
+}
+
+function amountOf(value: unknown): number | null {
   return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : null;
 }
 
@@ -72,7 +77,8 @@ export function deltaOf(chunk: JsonObject): JsonObject | null {
 /** Whether a delta carries something the model said, rather than only a role or nothing. */
 export function saysSomething(delta: JsonObject): boolean {
   for (const [member, value] of Object.entries(delta)) {
-    if (member !== 'role' && value !== null && value !== '' && !(Array.isArray(value) && value.length === 0)) return true;
+    if (member !== 'role' && value !== null && value !== '' && !(Array.isArray(value) && value.length === 0))
+      return true;
   }
   return false;
 }
@@ -93,5 +99,5 @@ export function usageOf(completion: JsonObject, price: Price | null): Usage {
     cachedInputTokens: countOf(objectOf(usage['prompt_tokens_details'])?.['cached_tokens']),
     reasoningTokens: countOf(objectOf(usage['completion_tokens_details'])?.['reasoning_tokens']),
   };
-  return { ...counts, costUsd: countOf(usage['cost']) ?? priceOf(counts, price), source: 'upstream' };
+  return { ...counts, costUsd: amountOf(usage['cost']) ?? priceOf(counts, price), source: 'upstream' };
 }

@@ -3,7 +3,7 @@ import { randomFillSync } from 'node:crypto';
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
 const pool = Buffer.alloc(4096);
 let used = pool.length;
-let lastTime = 0;
+let lastTime = -1;
 let lastTail: number[] = [];
 
 function randomDigits(count: number): number[] {

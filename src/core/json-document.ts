@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { MizanError } from './errors.ts';
+import { valueOfJson } from './json-text.ts';
 
 export type JsonObject = { readonly [member: string]: unknown };
 
@@ -54,10 +55,12 @@ export class JsonDocument {
    */
   static parse(bytes: Buffer): JsonDocument {
     if (!isUtf8(bytes)) throw new MizanError('invalid_json', 'The body is not valid UTF-8.');
-    const members = scan(bytes);
+    const { members, hasEscapedKeys } = scan(bytes);
+    const text = bytes.toString('utf8');
     let value: unknown;
     try {
-      value = JSON.parse(bytes.toString('utf8'));
+      value = JSON.parse(text);
+      if (hasEscapedKeys) value = valueOfJson(text);
     } catch (cause) {
       throw new MizanError('invalid_json', `The body is not valid JSON${placeOf(cause)}.`, { cause });
     }
@@ -115,8 +118,9 @@ export class JsonDocument {
  * Walks the structure once: refuses depth and repeated keys, and notes where each top-level member's value lies.
  * Syntax is `JSON.parse`'s to judge: on text that isn't JSON, this ends early or notes nonsense, harmlessly.
  */
-function scan(bytes: Buffer): Map<string, Span> {
+function scan(bytes: Buffer): { readonly members: Map<string, Span>; readonly hasEscapedKeys: boolean } {
   const members = new Map<string, Span>();
+  let hasEscapedKeys = false;
   /** One entry a level: the keys seen so far of an object, `null` for an array. */
   const levels: (Set<string> | null)[] = [];
   let keys: Set<string> | null = null;
@@ -129,7 +133,10 @@ function scan(bytes: Buffer): Map<string, Span> {
       case quote: {
         const end = endOfString(bytes, i + 1);
         if (awaitsKey && keys !== null) {
-          const key = keyAt(bytes, i + 1, end);
+          const written = bytes.toString('utf8', i + 1, end);
+          const isEscaped = written.includes('\\');
+          const key = isEscaped ? unescaped(written) : written;
+          hasEscapedKeys ||= isEscaped;
           if (key === '__proto__')
             throw new MizanError('invalid_json', `The key "__proto__" at byte ${i} is not allowed.`);
           if (keys.has(key)) {
@@ -168,7 +175,7 @@ function scan(bytes: Buffer): Map<string, Span> {
         break;
     }
   }
-  return members;
+  return { members, hasEscapedKeys };
 }
 
 function note(members: Map<string, Span>, bytes: Buffer, member: string, from: number, to: number): void {
@@ -201,9 +208,7 @@ function endOfString(bytes: Buffer, from: number): number {
 }
 
 /** The key as a reader would understand it: `"mod\u0065l"` is `model`. */
-function keyAt(bytes: Buffer, start: number, end: number): string {
-  const key = bytes.toString('utf8', start, end);
-  if (!key.includes('\\')) return key;
+function unescaped(key: string): string {
   try {
     return JSON.parse(`"${key}"`) as string;
   } catch {

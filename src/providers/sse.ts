@@ -15,25 +15,28 @@ export interface SseBatch {
 
 const lineFeed = 0x0a;
 const carriageReturn = 0x0d;
-const empty = Buffer.alloc(0);
 
 /** Reads a stream in whatever pieces it comes. Lines end in LF or CRLF; a lone CR does not end one. */
 export class SseReader {
-  /** The bytes of an event that isn't complete yet. */
-  #pending: Buffer = empty;
-  /** Where in `#pending` the line begins that isn't complete yet. */
+  /** The bytes of an event that isn't complete yet; joined only when a line ends, or a long one would cost its square. */
+  #pending: Buffer[] = [];
+  #pendingBytes = 0;
+  /** Where in them the line begins that isn't complete yet. */
   #lineStart = 0;
   #data: string | null = null;
 
   /** Bytes that are kept because their event isn't complete. */
   get pendingBytes(): number {
-    return this.#pending.length;
+    return this.#pendingBytes;
   }
 
   /** Takes the next piece; the events it completes, or `null` if it completes none. */
   push(piece: Buffer): SseBatch | null {
-    const searched = this.#pending.length;
-    const bytes = searched === 0 ? piece : Buffer.concat([this.#pending, piece]);
+    const searched = this.#pendingBytes;
+    this.#pending.push(piece);
+    this.#pendingBytes += piece.length;
+    if (!piece.includes(lineFeed)) return null;
+    const bytes = searched === 0 ? piece : Buffer.concat(this.#pending);
     const events: SseEvent[] = [];
     let eventStart = 0;
     let lineStart = this.#lineStart;
@@ -48,7 +51,8 @@ export class SseReader {
       }
       lineStart = at + 1;
     }
-    this.#pending = bytes.subarray(eventStart);
+    this.#pending = eventStart === bytes.length ? [] : [bytes.subarray(eventStart)];
+    this.#pendingBytes = bytes.length - eventStart;
     this.#lineStart = lineStart - eventStart;
     return events.length === 0 ? null : { bytes: bytes.subarray(0, eventStart), events };
   }

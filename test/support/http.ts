@@ -125,6 +125,8 @@ export async function openStream(url: string, token: string, body: object): Prom
 /** A bare connection: for what no client would send. */
 export interface Wire {
   readonly socket: Socket;
+  /** Waits until what came so far matches. Rejects if the other side closes before. */
+  readonly until: (pattern: RegExp) => Promise<string>;
   /** Everything that came until the other side closed. */
   readonly heard: Promise<string>;
 }
@@ -136,10 +138,23 @@ export async function wire(url: string): Promise<Wire> {
   socket.setEncoding('utf8').on('data', (piece: string) => {
     text += piece;
   });
+  // A connection that is reset under us has said what it said.
   socket.on('error', () => {});
-  const heard = once(socket, 'close').then(() => text);
+  const heard = new Promise<string>((resolve) => {
+    socket.once('close', () => resolve(text));
+  });
   await once(socket, 'connect');
-  return { socket, heard };
+  return {
+    socket,
+    heard,
+    async until(pattern) {
+      while (!pattern.test(text)) {
+        if (socket.closed) throw new Error(`Closed without ${String(pattern)}: ${text}`);
+        await Promise.race([once(socket, 'data'), heard]);
+      }
+      return text;
+    },
+  };
 }
 
 /** Sends `bytes` as they are and returns everything that comes until the other side closes. */

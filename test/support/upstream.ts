@@ -1,166 +1,92 @@
 import { once } from 'node:events';
-import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
+import { createServer as createNetServer } from 'node:net';
+import { onTestFinished } from 'vitest';
 
-/** What one request to the mock was, to the byte. */
-export interface Received {
-  readonly headers: IncomingHttpHeaders;
-  readonly bytes: Buffer;
-  readonly body: Readonly<Record<string, unknown>>;
-  /** Resolves when the answer is over or its connection is gone: the time, on the monotonic clock. */
-  readonly closed: Promise<number>;
+async function listening(server: NetServer): Promise<string> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-export type Behaviour = (request: Received, response: ServerResponse) => void | Promise<void>;
-
+/** An upstream over HTTP on loopback, for the test that asks for it. */
 export interface Upstream {
-  /** For `baseUrl`. */
-  readonly url: string;
-  /** Everything that came, by the upstream model that was asked for. */
-  requestsTo(model: string): readonly Received[];
-  /** The next request to `model` that nobody has taken yet. */
-  next(model: string): Promise<Received>;
-  close(): Promise<void>;
+  readonly origin: string;
+  readonly server: Server;
+  /** Every request so far, with its whole body. */
+  readonly requests: readonly ReceivedRequest[];
 }
 
-/** A model service of our own making: what happens to a request is decided by the model it names. */
-export async function startUpstream(behaviours: Readonly<Record<string, Behaviour>>): Promise<Upstream> {
-  const inboxes = new Map<string, { readonly all: Received[]; taken: number; wake: (() => void)[] }>();
-  const inboxOf = (model: string) => {
-    const inbox = inboxes.get(model) ?? { all: [], taken: 0, wake: [] };
-    inboxes.set(model, inbox);
-    return inbox;
-  };
-  const server = createServer((request, response) => {
+export interface ReceivedRequest {
+  readonly path: string;
+  readonly method: string;
+  readonly headers: IncomingMessage['headers'];
+  readonly body: string;
+  readonly socket: Socket;
+}
+
+/** @param answer Called once a request's body is there. */
+export async function startUpstream(
+  answer: (request: ReceivedRequest, response: ServerResponse) => void,
+): Promise<Upstream> {
+  const requests: ReceivedRequest[] = [];
+  const listener: RequestListener = (message, response) => {
     const parts: Buffer[] = [];
-    const closed = once(response, 'close').then(() => performance.now());
-    // A caller that leaves resets the connection; that is what some tests are about.
-    response.on('error', () => {});
-    request.on('data', (part: Buffer) => parts.push(part));
-    request.on('end', () => {
-      const bytes = Buffer.concat(parts);
-      const body = JSON.parse(bytes.toString()) as Record<string, unknown>;
-      const received = { headers: request.headers, bytes, body, closed };
-      const model = String(body['model']);
-      const inbox = inboxOf(model);
-      inbox.all.push(received);
-      for (const wake of inbox.wake.splice(0)) wake();
-      const behaviour = behaviours[model];
-      if (behaviour === undefined) respond(response, 404, errorBody(`The model ${model} does not exist`));
-      else void behaviour(received, response);
+    message.on('data', (part: Buffer) => parts.push(part));
+    message.on('end', () => {
+      const { url = '', method = '', headers, socket } = message;
+      const request = { path: url, method, headers, body: Buffer.concat(parts).toString(), socket };
+      requests.push(request);
+      answer(request, response);
     });
+  };
+  const server = createServer(listener);
+  onTestFinished(() => {
+    server.close();
+    server.closeAllConnections();
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
-    requestsTo: (model) => inboxOf(model).all,
-    async next(model) {
-      const inbox = inboxOf(model);
-      for (;;) {
-        const received = inbox.all[inbox.taken];
-        if (received !== undefined) {
-          inbox.taken++;
-          return received;
-        }
-        await new Promise<void>((resolve) => {
-          inbox.wake.push(resolve);
-        });
-      }
-    },
-    async close() {
-      server.close();
-      server.closeAllConnections();
-      await once(server, 'close');
-    },
-  };
+  return { origin: await listening(server), server, requests };
 }
 
-export const usage = { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 };
-
-/** A complete answer as a service sends it. */
-export function completion(content: string, more: { readonly toolCalls?: readonly unknown[] } = {}): object {
-  const { toolCalls } = more;
-  const message = {
-    role: 'assistant',
-    content: toolCalls === undefined ? content : null,
-    ...(toolCalls === undefined ? {} : { tool_calls: toolCalls }),
-  };
-  const finish = toolCalls === undefined ? 'stop' : 'tool_calls';
-  return {
-    id: 'chatcmpl-mock',
-    object: 'chat.completion',
-    created: 1_760_000_000,
-    model: 'mock-2025',
-    choices: [{ index: 0, message, logprobs: null, finish_reason: finish }],
-    usage,
-    system_fingerprint: 'fp_mock',
-  };
+/** Bytes on a socket, for what no HTTP server would do. */
+export interface RawUpstream {
+  readonly origin: string;
+  /** How many connections there were. */
+  readonly connections: readonly Socket[];
 }
 
-/** One event of a stream. */
-export function event(delta: object, finish: string | null = null): string {
-  const choices = [{ index: 0, delta, logprobs: null, finish_reason: finish }];
-  return `data: ${JSON.stringify({ id: 'chatcmpl-mock', object: 'chat.completion.chunk', created: 1_760_000_000, model: 'mock-2025', choices })}\n\n`;
+/** @param onRequest Called with each piece that arrives, and how many came on that connection before it. */
+export async function startRawUpstream(
+  onRequest: (socket: Socket, piece: Buffer, earlier: number) => void,
+): Promise<RawUpstream> {
+  const connections: Socket[] = [];
+  const server = createNetServer((socket) => {
+    connections.push(socket);
+    let pieces = 0;
+    socket.on('error', () => {});
+    socket.on('data', (piece) => onRequest(socket, piece, pieces++));
+  });
+  onTestFinished(() => {
+    server.close();
+    for (const socket of connections) socket.destroy();
+  });
+  return { origin: await listening(server), connections };
 }
 
-/** The event that holds nothing but the usage: services send it to those who ask for it. */
-export const usageEvent = `data: ${JSON.stringify({ id: 'chatcmpl-mock', object: 'chat.completion.chunk', created: 1_760_000_000, model: 'mock-2025', choices: [], usage })}\n\n`;
-
-export const doneEvent = 'data: [DONE]\n\n';
-
-export function errorBody(message: string): object {
-  return { error: { message, type: 'mock_error', param: null, code: null } };
+/** A whole answer as it goes over the wire. */
+export function wireAnswer(status: number, headers: Readonly<Record<string, string>>, body: string | Buffer): Buffer {
+  const all = { 'content-length': String(Buffer.byteLength(body)), ...headers };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+  return Buffer.concat([Buffer.from(`HTTP/1.1 ${status} -\r\n${lines.join('')}\r\n`), Buffer.from(body)]);
 }
 
-export function respond(
-  response: ServerResponse,
-  status: number,
-  body: object,
-  headers: Readonly<Record<string, string>> = {},
-): void {
-  response.writeHead(status, { 'content-type': 'application/json', ...headers });
-  response.end(JSON.stringify(body));
-}
-
-/** The head of a stream, and its first event, which says nothing yet. */
-export function beginStream(response: ServerResponse): void {
-  response.writeHead(200, { 'content-type': 'text/event-stream' });
-  response.write(event({ role: 'assistant', content: '' }));
-}
-
-/** Answers with `words`, streamed where that was asked for. */
-export function says(...words: readonly string[]): Behaviour {
-  return ({ body }, response) => {
-    if (body['stream'] !== true) {
-      respond(response, 200, completion(words.join('')));
-      return;
-    }
-    beginStream(response);
-    for (const word of words) response.write(event({ content: word }));
-    response.write(event({}, 'stop'));
-    const options = body['stream_options'] as { readonly include_usage?: boolean } | undefined;
-    response.end((options?.include_usage === true ? usageEvent : '') + doneEvent);
-  };
-}
-
-/** Answers with an error in OpenAI's shape. */
-export function fails(
-  status: number,
-  message = `Failed with ${status}`,
-  headers: Readonly<Record<string, string>> = {},
-): Behaviour {
-  return (_request, response) => respond(response, status, errorBody(message), headers);
-}
-
-/** A port on which nobody listens. */
-export async function closedPort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
+/** A port of this machine on which nobody listens. */
+export async function closedPort(): Promise<string> {
+  const server = createNetServer();
+  const origin = await listening(server);
   server.close();
   await once(server, 'close');
-  return port;
+  return origin;
 }

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError } from 'fastify';
 import { errorTable, MizanError } from '../../core/errors.ts';
@@ -14,7 +15,7 @@ export function errorAnswer(
   };
   if (error.retryAfterMs !== undefined) headers['retry-after'] = Math.max(1, Math.ceil(error.retryAfterMs / 1000));
   if (error.status === 401) headers['www-authenticate'] = 'Bearer';
-  if (error.status === 413 || error.code === 'shutting_down') headers['connection'] = 'close';
+  if (error.code === 'shutting_down') headers['connection'] = 'close';
   return { headers, body };
 }
 
@@ -42,9 +43,16 @@ export function knownError(error: unknown): MizanError | undefined {
   return byFastifyCode[code]?.(error as FastifyError);
 }
 
-/** What Node's HTTP parser refuses before there is a request. */
-export function answerBrokenHttp(error: Error & { readonly code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+/** What Node keeps on a connection: the answer that is being written to it, if there is one. */
+type Connection = Socket & { readonly _httpMessage?: ServerResponse | null };
+
+/**
+ * What Node's HTTP parser refuses before there is a request. Where an answer to an earlier request has begun on the
+ * same connection, words of ours would become part of it: there the connection ends at once, which is no ending of an
+ * answer.
+ */
+export function answerBrokenHttp(error: Error & { readonly code?: string }, socket: Connection): void {
+  if (error.code === 'ECONNRESET' || !socket.writable || socket._httpMessage?.headersSent === true) {
     socket.destroy();
     return;
   }

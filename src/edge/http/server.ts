@@ -78,7 +78,9 @@ export function createServer(context: EdgeContext): FastifyInstance {
 
   server.setNotFoundHandler((request, reply) => {
     const path = pathOf(request);
-    const methods = (['GET', 'HEAD', 'POST'] as const).filter((method) => server.findRoute({ method, url: path }) !== null);
+    const methods = (['GET', 'HEAD', 'POST'] as const).filter(
+      (method) => server.findRoute({ method, url: path }) !== null,
+    );
     if (methods.length > 0) void reply.header('allow', methods.join(', '));
     sendError(methods.length > 0 ? notAllowed(request, methods) : notFound(path), request, reply);
   });
@@ -90,8 +92,21 @@ export function createServer(context: EdgeContext): FastifyInstance {
     if (known === undefined) log.error({ event: 'request_crashed', requestId: request.id, err: error });
     const shown = known ?? new MizanError('internal', 'Something went wrong inside Mizan; its log has the cause.');
     const { headers, body } = errorAnswer(shown, request.id);
-    void reply.code(shown.status).headers({ 'x-request-id': request.id, ...headers }).send(body);
+    if (!request.raw.complete) takeTheRest(request, reply);
+    void reply
+      .code(shown.status)
+      .headers({ 'x-request-id': request.id, ...headers })
+      .send(body);
   }
+}
+
+/**
+ * Reads what is still to come of a body that nobody wants, and throws it away: a caller whose connection is closed
+ * while it sends doesn't come to read its answer (RFC 9112 §9.6). `timeouts.request` bounds it.
+ */
+function takeTheRest(request: FastifyRequest, reply: FastifyReply): void {
+  void reply.removeHeader('connection');
+  request.raw.resume();
 }
 
 /** Finds out who asks, and whether they may. */

@@ -1,0 +1,23 @@
+FROM node:26-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json ./
+# This image is the runtime already: the pinned one, which an install script fetches, is not needed.
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY tsconfig.json ./
+COPY scripts scripts
+COPY src src
+RUN npm run build
+
+FROM node:26-slim
+ENV NODE_ENV=production MIZAN_DATA=/data
+WORKDIR /app
+COPY package.json LICENSE ./
+COPY bin bin
+COPY --from=build /app/dist dist
+RUN ln -s /app/bin/mizan.js /usr/local/bin/mizan && install -d -o node -g node /data
+USER node
+VOLUME /data
+EXPOSE 8000 9000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:8000/healthz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+CMD ["node", "/app/bin/mizan.js", "start", "--host", "0.0.0.0"]

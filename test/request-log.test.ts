@@ -1,0 +1,150 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Answer } from './support/http.ts';
+import { ask, errorOf, post, rows } from './support/http.ts';
+import type { Running } from './support/mizan.ts';
+import { runMizan } from './support/mizan.ts';
+import type { Upstream } from './support/model-service.ts';
+import { fails, says, startUpstream } from './support/model-service.ts';
+
+let upstream: Upstream;
+let mizan: Running;
+let token: string;
+
+beforeAll(async () => {
+  upstream = await startUpstream({ words: says('Hello', ' there'), free: says('Free'), broken: fails(500) });
+  const instance = (model: string) => ({ instances: [{ id: `${model}-1`, provider: 'mock', model }] });
+  const prices = { words: { input: 2, output: 10 } };
+  mizan = await runMizan({
+    providers: {
+      mock: { kind: 'openai-compatible', baseUrl: upstream.url, prices },
+      sim: { kind: 'simulator' },
+    },
+    models: { words: instance('words'), free: instance('free'), broken: instance('broken'), nowhere: {} },
+    agents: { assistant: { model: 'words' }, free: { model: 'free' } },
+  });
+  token = await mizan.token();
+});
+
+afterAll(async () => {
+  await mizan.end();
+  await upstream.close();
+});
+
+const run = (body: object, by = token) => post(`${mizan.url}/ai-process`, by, body);
+const chat = (body: object, by = token) =>
+  post(`${mizan.url}/v1/chat/completions`, by, { messages: [{ role: 'user', content: 'Hi' }], ...body });
+
+describe('GET /api/requests', () => {
+  test('shows a request with everything there is to know of it but what was said', async () => {
+    const { json } = await run({ agent: 'assistant', input: 'a very secret question' });
+    const { id } = json as { readonly id: string };
+    const answer = await ask(`${mizan.url}/api/requests?limit=1`, { token });
+    expect(answer.json).toStrictEqual({
+      requests: [
+        {
+          id,
+          time: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
+          tenant: 'default',
+          principal: 'tester',
+          agent: 'assistant',
+          model: 'words',
+          instance: 'words-1',
+          provider: 'mock',
+          stream: false,
+          status: 200,
+          error_code: null,
+          attempts: 1,
+          cache: 'bypass',
+          usage: { input_tokens: 7, output_tokens: 3, cost_usd: 0.000044, source: 'upstream' },
+          gateway_ms: expect.any(Number),
+          upstream_ms: expect.any(Number),
+          first_token_ms: null,
+          finish_reason: 'stop',
+        },
+      ],
+      next_before: id,
+    });
+    expect(answer.text).not.toContain('secret');
+  });
+
+  test('shows when the first token of a stream came', async () => {
+    await run({ input: 'x', stream: true });
+    const [row] = await rows(mizan.url, token, 'limit=1');
+    expect(row).toMatchObject({ stream: true, status: 200, first_token_ms: expect.any(Number) });
+    expect(row!.first_token_ms).toBeLessThanOrEqual(row!.gateway_ms + row!.upstream_ms);
+  });
+
+  test('shows what failed, with its status and code', async () => {
+    for (const [model, status, code] of [
+      ['broken', 502, 'upstream_error'],
+      ['nowhere', 503, 'no_healthy_instance'],
+      ['imaginary', 404, 'unknown_model'],
+    ] as const) {
+      const { headers } = await chat({ model });
+      const [row] = await rows(mizan.url, token, 'limit=1');
+      expect(row).toMatchObject({ id: headers.get('x-request-id'), status, error_code: code, finish_reason: null });
+    }
+  });
+
+  test('is newest first, and pages with before', async () => {
+    const mine = await mizan.token({ tenant: 'pages' });
+    const ids: string[] = [];
+    for (let i = 0; i < 5; i++) ids.unshift((await run({ input: 'x' }, mine)).headers.get('x-request-id')!);
+    const page = async (query: string) => {
+      const { json } = await ask(`${mizan.url}/api/requests?${query}`, { token: mine });
+      const { requests, next_before: next } = json as { requests: { id: string }[]; next_before: string | null };
+      return { ids: requests.map(({ id }) => id), next };
+    };
+    expect(await page('limit=2')).toEqual({ ids: ids.slice(0, 2), next: ids[1] });
+    expect(await page(`limit=2&before=${ids[1]}`)).toEqual({ ids: ids.slice(2, 4), next: ids[3] });
+    expect(await page(`limit=2&before=${ids[3]}`)).toEqual({ ids: ids.slice(4), next: null });
+    expect((await page('agent=&status=&before=')).ids).toEqual(ids);
+  });
+
+  test('shows ten where nothing else is asked', async () => {
+    const mine = await mizan.token({ tenant: 'ten' });
+    await Promise.all(Array.from({ length: 11 }, () => run({ input: 'x' }, mine)));
+    expect(await rows(mizan.url, mine, '')).toHaveLength(10);
+    expect(await rows(mizan.url, mine, 'limit=1000')).toHaveLength(11);
+  });
+
+  test('filters by agent and by status', async () => {
+    const mine = await mizan.token({ tenant: 'filters' });
+    await run({ agent: 'assistant', input: 'x' }, mine);
+    await run({ agent: 'free', input: 'x' }, mine);
+    await chat({ model: 'broken' }, mine);
+    const agents = async (query: string) => (await rows(mizan.url, mine, query)).map(({ agent }) => agent);
+    expect(await agents('limit=10')).toEqual([null, 'free', 'assistant']);
+    expect(await agents('agent=free')).toEqual(['free']);
+    expect(await agents('status=502')).toEqual([null]);
+    expect(await agents('agent=free&status=502')).toEqual([]);
+  });
+
+  test.for([
+    ['limit=0', 'limit'],
+    ['limit=1001', 'limit'],
+    ['limit=many', 'limit'],
+    ['status=99', 'status'],
+    ['before=yesterday', 'before'],
+    ["before=req_' OR 1=1", 'before'],
+    ['agnt=assistant', 'agnt'],
+  ] as const)('refuses %s and names the parameter', async ([query, param]) => {
+    const { status, json } = await ask(`${mizan.url}/api/requests?${query}`, { token });
+    expect(status).toBe(400);
+    expect(errorOf(json)).toMatchObject({ code: 'invalid_request', param });
+  });
+
+  test('never shows a tenant what another asked', async () => {
+    const [a, b] = await Promise.all([mizan.token({ tenant: 'a' }), mizan.token({ tenant: 'b', role: 'admin' })]);
+    const answers = await Promise.all(
+      [a, b].flatMap((by) => Array.from({ length: 20 }, () => run({ input: 'x' }, by))),
+    );
+    const idsOf = (list: readonly Answer[]) => new Set(list.map(({ headers }) => headers.get('x-request-id')));
+    const seen = async (by: string, query: string) => new Set((await rows(mizan.url, by, query)).map(({ id }) => id));
+    expect(await seen(a, 'limit=1000')).toEqual(idsOf(answers.slice(0, 20)));
+    expect(await seen(b, 'limit=1000')).toEqual(idsOf(answers.slice(20)));
+    const newestOfB = [...(await seen(b, 'limit=1'))][0];
+    const older = await seen(a, `limit=1000&before=${newestOfB}`);
+    expect([...older].filter((id) => !idsOf(answers.slice(0, 20)).has(id))).toEqual([]);
+  });
+});
