@@ -20,7 +20,7 @@ test('of instances that are equally busy each is as likely as its weight says', 
     fc.property(weights, fc.nat(5), fc.nat(), (given, perWeight, seed) => {
       const fleet = given.map((weight, i) => instanceOf(`${i}`, { weight, inFlight: weight * perWeight }));
       const busier = instanceOf('busier', { weight: 1000, inFlight: 1000 * perWeight + 1 });
-      const choice = choiceOf([...fleet, busier], { random: seededRandom(seed) });
+      const choice = choiceOf([busier, ...fleet], { random: seededRandom(seed) });
       const counts = countsOf(leastBusy(), choice, 5000);
       const sum = given.reduce((total, weight) => total + weight, 0);
       for (const one of fleet) expect(counts.get(one)).toSatisfy((n: number) => isLikely(n, 5000, one.weight / sum));

