@@ -54,8 +54,8 @@ export function sticky(): Strategy {
 }
 
 /**
- * Over 0 and under 1. CRC-32 tells any two texts apart that a good hash would, and takes the least time of all that
- * Node has built in, also for a prompt's first 2,000 characters; that it is linear goes away in the mixing.
+ * Over 0 and under 1, from two CRC-32s. These take a third of the time of SHA-1 or MD5, also for the first 2,000
+ * characters of a prompt; that they are linear goes away in the mixing.
  */
 function fractionOf(key: number, id: number): number {
   return (mix(key ^ mix(id)) + 0.5) / 4_294_967_296;
