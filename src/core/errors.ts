@@ -119,7 +119,7 @@ export const errorTable = {
     status: 400,
     type: 'invalid_request',
     retryable: false,
-    meaning: 'The upstream refused the request itself (its own 400, 413 or 422); the message is the upstream’s.',
+    meaning: 'The upstream refused the request itself (its own 400, 413, 422 or another 4xx); the message is the upstream’s.',
   },
   context_length_exceeded: {
     status: 400,
@@ -143,7 +143,7 @@ export const errorTable = {
     status: 429,
     type: 'rate_limit',
     retryable: true,
-    meaning: 'Every instance that was tried answered that it is rate limited; see `Retry-After`.',
+    meaning: 'The last instance that was tried answered that it is rate limited; see `Retry-After`.',
   },
   client_closed: {
     status: 499,
@@ -179,7 +179,7 @@ export const errorTable = {
     status: 502,
     type: 'upstream',
     retryable: true,
-    meaning: 'The upstream’s answer ended before it was complete. What came so far was passed on, marked by this error.',
+    meaning: 'The upstream’s answer ended before it was complete. Of a stream, what came so far was passed on before this error.',
   },
   no_healthy_instance: {
     status: 503,

@@ -36,7 +36,7 @@ const expectations: Readonly<Record<string, string>> = {
 /** @throws MizanError `invalid_request`, naming the field. */
 export function readProcessRequest(body: JsonDocument): ChatRequest {
   const parsed = processRequest.safeParse(body.value);
-  if (!parsed.success) throw refusal(parsed.error.issues[0]);
+  if (!parsed.success) throw refusal(parsed.error.issues);
   const { agent, input, stream, session, params } = parsed.data;
   for (const member of Object.keys(params ?? {})) {
     if (reserved.includes(member)) {
@@ -55,7 +55,9 @@ export function readProcessRequest(body: JsonDocument): ChatRequest {
   };
 }
 
-function refusal(issue: z.core.$ZodIssue | undefined): MizanError {
+/** A field that doesn't exist explains best why another is missing. */
+function refusal(issues: readonly z.core.$ZodIssue[]): MizanError {
+  const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0];
   if (issue?.code === 'unrecognized_keys') {
     const key = issue.keys[0] ?? '';
     const hint = didYouMean(key, Object.keys(processRequest.shape));

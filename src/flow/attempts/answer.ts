@@ -46,6 +46,8 @@ class Answering {
   #firstTokenAt: number | null = null;
   #hasBegun = false;
   #partial: PartialAnswer | null = null;
+  /** Where a continuation is being joined to what was sent. */
+  #joint: Joint | null = null;
   #resumed = 0;
   #continuation: 'prefill' | 'instruction' | null = null;
   /** The last attempt and who made it; for what the caller is told where nothing follows. */
@@ -112,6 +114,7 @@ class Answering {
     const { policy, retries } = this.#served;
     if (this.#order.call.signal.aborted) return false;
     if (this.#hasBegun) {
+      if (policy.resume && this.#complete()) return false;
       if (this.#continuation === 'prefill' && failure.kind === 'rejected') {
         this.#continuation = 'instruction';
         return this.#attempts < policy.maxAttempts + 1;
@@ -127,6 +130,15 @@ class Answering {
     this.#tried.add(lease.instance);
     const mayRetry = this.#attempts < policy.maxAttempts && retries.spend();
     return mayRetry || this.#turnTo('any');
+  }
+
+  /** Everything was said and only the terminator is missing: then there is nothing to resume, and nothing to break off. */
+  #complete(): boolean {
+    const last = this.#last;
+    if (last === null || last.result.ending.length === 0) return false;
+    for (const events of last.result.ending) this.#pass(events, () => {});
+    this.#last = { ...last, result: { ...last.result, failure: null } };
+    return true;
   }
 
   /** Goes over to the next model of a list of fallbacks. */
@@ -215,7 +227,9 @@ class Answering {
     const { clock, call } = this.#order;
     const { model } = this.#served.pool;
     const startedAt = clock.monotonic();
-    const joint = settings.purpose === 'resume' && this.#partial !== null ? new Joint(this.#partial) : null;
+    const isResuming = settings.purpose === 'resume' && this.#partial !== null;
+    if (isResuming && this.#partial !== null) this.#joint = new Joint(this.#partial);
+    let hasResumed = false;
     const upstreamBefore = this.#upstreamMs;
     const result = await attempt({
       instance,
@@ -226,10 +240,11 @@ class Answering {
       clock,
       deliver: (events, drained) => {
         if (!settings.claim()) return true;
-        if (joint !== null && !this.#hasResumed(joint)) this.#resumed++;
+        if (isResuming && !hasResumed) this.#resumed++;
+        hasResumed = true;
         if (!this.#hasBegun) call.sink.begin(this.#headAt(instance, upstreamBefore + clock.monotonic() - startedAt));
         this.#hasBegun = true;
-        return this.#pass(joint === null ? events : joint.join(events), drained);
+        return this.#pass(events, drained);
       },
     });
     const { failure, usage } = result;
@@ -252,15 +267,8 @@ class Answering {
     return result;
   }
 
-  readonly #joints = new WeakSet<Joint>();
-
-  #hasResumed(joint: Joint): boolean {
-    const has = this.#joints.has(joint);
-    this.#joints.add(joint);
-    return has;
-  }
-
-  #pass(events: ChatEvents, drained: () => void): boolean {
+  #pass(received: ChatEvents, drained: () => void): boolean {
+    const events = this.#joint === null ? received : this.#joint.join(received);
     if (this.#served.policy.resume) {
       this.#partial ??= new PartialAnswer();
       this.#partial.add(events);

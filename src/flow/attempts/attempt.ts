@@ -27,6 +27,8 @@ export interface AttemptResult {
   readonly usage: Usage;
   /** The upstream's own, or `null`. */
   readonly finishReason: string | null;
+  /** Of a stream that broke off between its finish reason and its terminator: the events that were not delivered. */
+  readonly ending: readonly ChatEvents[];
   /** Whether the caller has been sent a part of it: no other attempt may follow. */
   readonly hasDelivered: boolean;
   /** On the monotonic clock. */
@@ -64,6 +66,8 @@ class Attempt implements AttemptHandler {
   #isPaused = false;
   /** Events that came before the first one that says something: another instance may still take over. */
   #held: ChatEvents[] | null = [];
+  /** Events from the finish reason on: they are true only if the terminator follows. */
+  #ending: ChatEvents[] = [];
   #deltas = 0;
   #firstTokenAt: number | null = null;
   #usage: Usage = unknownUsage;
@@ -119,12 +123,15 @@ class Attempt implements AttemptHandler {
       this.#deltas++;
       if (this.#firstTokenAt === null) this.#firstToken();
     }
+    if (this.#finishReason !== null && !this.#hasManyChoices) {
+      this.#ending.push(events);
+      return;
+    }
     if (this.#held !== null) {
-      this.#held.push(events);
-      if (this.#firstTokenAt === null && this.#finishReason === null) return;
-      const held = this.#held;
-      this.#held = null;
-      for (const early of held) this.#deliver(early);
+      // Comments that come before anything is said are for our connection only, and may come for ever.
+      if (events.chunks.length > 0) this.#held.push(events);
+      if (this.#firstTokenAt === null) return;
+      this.#deliverHeld();
     } else {
       this.#deliver(events);
     }
@@ -141,12 +148,27 @@ class Attempt implements AttemptHandler {
       const { name } = this.#order.instance.provider;
       this.onFailure({ kind: 'truncated', message: `${name} ended its stream without a finish reason.` });
     } else {
+      this.#deliverHeld();
+      for (const last of this.#ending) this.#deliver(last);
+      this.#ending = [];
       this.#finish(null, null);
     }
   }
 
   onFailure(failure: Failure): void {
     this.#finish(failure, null);
+  }
+
+  /** With several choices, one's end says nothing of the others': they all go on as they come. */
+  get #hasManyChoices(): boolean {
+    const { n } = this.#order.chat.body.value;
+    return typeof n === 'number' && n > 1;
+  }
+
+  #deliverHeld(): void {
+    const held = this.#held ?? [];
+    this.#held = null;
+    for (const early of held) this.#deliver(early);
   }
 
   #firstToken(): void {
@@ -160,7 +182,7 @@ class Attempt implements AttemptHandler {
   }
 
   #deliver(events: ChatEvents): void {
-    if (events.bytes.length === 0 || this.#order.deliver(events, this.#drained) || this.#isPaused) return;
+    if (this.#isOver || events.bytes.length === 0 || this.#order.deliver(events, this.#drained) || this.#isPaused) return;
     this.#isPaused = true;
     clearTimeout(this.#phaseTimer);
     this.#ongoing?.pause();
@@ -196,6 +218,7 @@ class Attempt implements AttemptHandler {
       answer,
       usage: this.#usage.source === 'none' ? this.#received() : this.#usage,
       finishReason: this.#finishReason,
+      ending: this.#ending,
       hasDelivered: this.#held === null,
       firstTokenAt: this.#firstTokenAt,
       durationMs: now - this.#startedAt,

@@ -10,6 +10,7 @@ const resultOf = (failure: Failure | null, hasDelivered = false): AttemptResult 
   answer: null,
   usage: unknownUsage,
   finishReason: failure === null ? 'stop' : null,
+  ending: [],
   hasDelivered,
   firstTokenAt: null,
   durationMs: 1,
