@@ -26,8 +26,8 @@ export interface Config {
   readonly defaultAgent: string | null;
   readonly cache: CacheConfig;
   readonly schedule: ScheduleConfig;
-  /** Paths that are set, and that this version accepts without acting on them (`models.fast.fallbacks`). */
-  readonly withoutEffect: readonly string[];
+  /** What is allowed and yet not what somebody may think, one sentence each. */
+  readonly notes: readonly string[];
 }
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;

@@ -24,7 +24,7 @@ test('nothing but a ConfigError with at least one problem is thrown', () => {
       }
       expect(['string', 'undefined']).toContain(typeof problem);
     }),
-    { numRuns: 2000 },
+    { numRuns: 1000 },
   );
 });
 

@@ -36,17 +36,6 @@ export const issueMessage: z.core.$ZodErrorMap = (issue) => {
   }
 };
 
-/** The branch of a union that the value comes nearest to: the one whose problems lie deepest. */
-function unionFindings(path: Finding['path'], branches: readonly z.core.$ZodIssue[][], tree: unknown): Finding[] {
-  const depth = (branch: readonly z.core.$ZodIssue[]): number =>
-    Math.max(0, ...branch.map((issue) => issue.path.length));
-  const deepest = branches.toSorted((a, b) => depth(b) - depth(a))[0] ?? [];
-  if (depth(deepest) > 0)
-    return deepest.flatMap((issue) => findingsOf({ ...issue, path: [...path, ...issue.path] }, tree));
-  const expected = new Set(branches.flat().map((issue) => issue.message.replace(/^expected /, '')));
-  return [{ path, message: `expected ${[...expected].join(' or ')}` }];
-}
-
 /** A provider whose kind is unknown; one without a kind was to be known by its name. */
 function kindFinding({ path, message }: Finding, known: readonly string[], tree: unknown): Finding {
   const name = valueAt(tree, path) === undefined ? path.at(-2) : undefined;
@@ -68,9 +57,7 @@ export function findingsOf(issue: z.core.$ZodIssue, tree: unknown): Finding[] {
       return [{ path, message, known: issue.values.map(String) }];
     case 'invalid_union': {
       const known = ('options' in issue ? (issue.options ?? []) : []).map(String);
-      if (known.length > 0)
-        return [kindFinding({ path, message: message === otherValue ? oneOf(known) : message }, known, tree)];
-      return message === otherValue ? unionFindings(path, issue.errors, tree) : [{ path, message }];
+      return [known.length > 0 ? kindFinding({ path, message }, known, tree) : { path, message }];
     }
     case 'custom': {
       const known: unknown = issue.params?.['known'];

@@ -51,7 +51,7 @@ export function applyOutside(tree: Mapping, places: Places, outside: { env: Envi
   for (const [name, path] of Object.entries(variables)) {
     const value = variableOf(outside.env, name);
     const key = path.at(-1);
-    if (value === undefined || value === '' || key === undefined) continue;
+    if (value === undefined || key === undefined) continue;
     const parent = mappingAt(tree, path.slice(0, -1));
     if (parent === undefined || parent[key] !== undefined) continue;
     parent[key] = value;

@@ -118,11 +118,13 @@ describe('every problem says where it is, what was expected and what was found',
     ],
     [
       'headers that HTTP does not have',
-      'providers: { ollama: { headers: { "a b": x, c: "d\\n" } } }',
+      'providers: { ollama: { headers: { "a b": x, c: "d\\n", X-A: a, x-a: b, Connection: close } } }',
       [
         'mizan.yaml:1:35 providers.ollama.headers["a b"]: expected the name of an HTTP header, found "a b"',
         'mizan.yaml:1:48 providers.ollama.headers.c: expected the value of an HTTP header, in printable ASCII, ' +
           'found a text',
+        'mizan.yaml:1:63 providers.ollama.headers.x-a: this header stands here again',
+        'mizan.yaml:1:71 providers.ollama.headers.Connection: expected a header that is free to be set, found "Connection"',
       ],
     ],
     [

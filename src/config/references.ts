@@ -1,6 +1,7 @@
 import { catalogue } from '../providers/catalogue.ts';
 import type { CatalogueRow } from '../providers/catalogue.ts';
 import type { Finding } from './findings.ts';
+import type { Path } from './places.ts';
 import { entriesOf, isMapping, valueAt } from './tree.ts';
 import type { Mapping } from './tree.ts';
 
@@ -21,7 +22,10 @@ function* providerFindings(tree: Mapping): Generator<Finding> {
       yield { path, message: 'this name is taken: as a model, "agent/NAME" means an agent', onKey: true };
     }
     if (!isMapping(provider)) continue;
-    const { kind, apiKey, baseUrl } = provider as { kind?: unknown; apiKey?: unknown; baseUrl?: unknown };
+    const { kind, apiKey, baseUrl, headers } = provider as Partial<
+      Record<'kind' | 'apiKey' | 'baseUrl' | 'headers', unknown>
+    >;
+    yield* headerFindings([...path, 'headers'], headers);
     const facts = row(kind);
     if (facts?.needsKey === true && isEmpty(apiKey)) {
       const variable = `${String(kind).toUpperCase()}_API_KEY`;
@@ -31,6 +35,16 @@ function* providerFindings(tree: Mapping): Generator<Finding> {
       const message = `missing; ${String(kind)} needs the service's URL: baseUrl: http://127.0.0.1:8080/v1`;
       yield { path: [...path, 'baseUrl'], message };
     }
+  }
+}
+
+/** Names of headers are the same in upper and lower case. */
+function* headerFindings(path: Path, headers: unknown): Generator<Finding> {
+  const seen = new Set<string>();
+  for (const [header] of entriesOf(headers)) {
+    const same = header.toLowerCase();
+    if (seen.has(same)) yield { path: [...path, header], message: 'this header stands here again', onKey: true };
+    seen.add(same);
   }
 }
 
@@ -48,24 +62,6 @@ function* modelFindings(tree: Mapping, providers: readonly string[]): Generator<
       const provider = valueAt(instance, ['provider']);
       if (typeof provider === 'string' && provider !== '' && !providers.includes(provider)) {
         yield { path: [...path, 'provider'], message: 'expected the name of a provider', known: providers };
-      }
-    }
-  }
-}
-
-/** Fallbacks, as one list or as one for each occasion. */
-function* fallbackFindings(tree: Mapping): Generator<Finding> {
-  const models = entriesOf(tree['models']).map(([id]) => id);
-  for (const [id, model] of entriesOf(tree['models'])) {
-    const fallbacks = valueAt(model, ['fallbacks']);
-    const path = ['models', id, 'fallbacks'];
-    const lists: [(string | number)[], unknown][] = Array.isArray(fallbacks)
-      ? [[path, fallbacks]]
-      : entriesOf(fallbacks).map(([occasion, list]) => [[...path, occasion], list]);
-    for (const [at, list] of lists) {
-      for (const [i, fallback] of (Array.isArray(list) ? list : []).entries()) {
-        if (typeof fallback !== 'string' || (models.includes(fallback) && fallback !== id)) continue;
-        yield { path: [...at, i], message: 'expected the id of another model', known: models };
       }
     }
   }
@@ -100,7 +96,6 @@ export function* referenceFindings(tree: Mapping): Generator<Finding> {
   const providers = entriesOf(tree['providers']).map(([name]) => name);
   yield* providerFindings(tree);
   yield* modelFindings(tree, providers);
-  yield* fallbackFindings(tree);
   yield* agentFindings(tree, providers);
   const agents = entriesOf(tree['agents']).map(([name]) => name);
   const { defaultAgent } = tree as { defaultAgent?: unknown };

@@ -54,7 +54,7 @@ function jobOf(job: FileConfig['schedule']['jobs'][string]): JobConfig {
 /** From what was read and checked to what the rest of Mizan works with. */
 export function resolveConfig(
   read: FileConfig,
-  facts: { readonly file: string | null; readonly level: LogLevel; readonly withoutEffect: readonly string[] },
+  facts: { readonly file: string | null; readonly level: LogLevel; readonly notes: readonly string[] },
 ): Config {
   const names = Object.keys(read.agents);
   return {
@@ -70,6 +70,6 @@ export function resolveConfig(
     defaultAgent: read.defaultAgent ?? (names.includes('assistant') ? 'assistant' : (names[0] ?? null)),
     cache: read.cache,
     schedule: { timezone: read.schedule.timezone, jobs: record(read.schedule.jobs, jobOf) },
-    withoutEffect: facts.withoutEffect,
+    notes: facts.notes,
   };
 }

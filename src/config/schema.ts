@@ -63,7 +63,13 @@ const jwtSchema = z.strictObject({
 
 const authSchema = z.strictObject({ jwt: jwtSchema.prefault({}).describe('JSON Web Tokens.') });
 
-const headerName = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, { error: 'expected the name of an HTTP header' });
+/** Headers that say how a message is sent: undici's to write, and wrong from anyone else. */
+const framing = /^(?:connection|content-length|expect|keep-alive|te|trailer|transfer-encoding|upgrade)$/i;
+
+const headerName = z
+  .string()
+  .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, { error: 'expected the name of an HTTP header' })
+  .refine((header) => !framing.test(header), { error: 'expected a header that is free to be set' });
 const headerValue = z
   .string({ error: 'expected the value of an HTTP header' })
   .regex(/^[\t\x20-\x7e]*$/, { error: 'expected the value of an HTTP header, in printable ASCII' });

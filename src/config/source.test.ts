@@ -62,8 +62,10 @@ test('a file that MIZAN_CONFIG names in vain is told with the variable', () => {
 });
 
 test('a mizan.yaml that cannot be read is not passed over', () => {
-  mkdirSync(join(folder, 'folder', 'mizan.yaml'), { recursive: true });
-  expect(() => load(undefined, {}, join(folder, 'folder'))).toThrow(
-    expect.objectContaining({ message: 'mizan.yaml: expected a file, found a folder' }),
-  );
+  mkdirSync(join(folder, 'a', 'mizan.yaml'), { recursive: true });
+  mkdirSync(join(folder, 'b'));
+  symlinkSync('mizan.yaml', join(folder, 'b', 'mizan.yaml'));
+  const failing = (name: string) => () => load(undefined, {}, join(folder, name));
+  expect(failing('a')).toThrow(expect.objectContaining({ message: 'mizan.yaml: expected a file, found a folder' }));
+  expect(failing('b')).toThrow(expect.objectContaining({ message: 'mizan.yaml: this file cannot be read (ELOOP)' }));
 });

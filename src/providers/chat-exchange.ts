@@ -72,11 +72,14 @@ export class ChatExchange implements OngoingAttempt, TransportHandler {
     if (status !== 200) return;
     const encoding = headers['content-encoding'];
     if (encoding !== undefined && encoding !== 'identity') {
-      this.#break('protocol', `answered in an encoding that was not asked for (${String(encoding).slice(0, 40)})`);
+      this.#break(
+        'protocol',
+        `answered in an encoding that was not asked for (${this.#context.scrub(String(encoding)).slice(0, 40)})`,
+      );
       return;
     }
     const quota = quotaOf(headers, this.#context.clock.now());
-    const isStream = String(headers['content-type']).startsWith('text/event-stream');
+    const isStream = /^text\/event-stream\b/i.test(String(headers['content-type']));
     if (this.#context.stream && isStream) {
       this.#reader = new SseReader();
       this.#handler.onHead(quota);
@@ -106,16 +109,19 @@ export class ChatExchange implements OngoingAttempt, TransportHandler {
       this.#fail({ kind: 'truncated', message: `${this.#context.provider} ended its stream before it was complete.` });
       return;
     }
+    if (this.#status !== 200) {
+      this.#refused();
+      return;
+    }
     const bytes = this.#parts.length === 1 ? (this.#parts[0] ?? Buffer.alloc(0)) : Buffer.concat(this.#parts);
     const body = parseObject(bytes);
-    if (this.#status !== 200) {
-      const { provider, scrub, clock } = this.#context;
-      const answer = { status: this.#status, headers: this.#headers, body };
-      this.#fail(failureOfStatus(provider, answer, { scrub, now: clock.now() }));
-    } else if (body?.['error'] !== undefined && body['error'] !== null) {
+    if (body?.['error'] !== undefined && body['error'] !== null) {
       this.#fail(failureInBand(this.#context.provider, body['error'], this.#context.scrub));
     } else if (body === null || this.#context.stream || firstChoice(body) === null) {
-      this.#break('protocol', `answered with something that is not ${this.#context.stream ? 'a stream' : 'a completion'}`);
+      this.#break(
+        'protocol',
+        `answered with something that is not ${this.#context.stream ? 'a stream' : 'a completion'}`,
+      );
     } else if (finishReasonOf(body) === 'error') {
       this.#fail(failureInBand(this.#context.provider, firstChoice(body)?.['error'], this.#context.scrub));
     } else {
@@ -127,9 +133,20 @@ export class ChatExchange implements OngoingAttempt, TransportHandler {
   onError(error: TransportError): void {
     clearTimeout(this.#lingering);
     if (this.#isOver) return;
+    if (error.phase === 'body' && this.#status !== 200) {
+      this.#refused();
+      return;
+    }
     const { provider } = this.#context;
     const kind = error.timedOut ? 'timeout_connect' : error.phase === 'body' ? 'truncated' : 'network';
     this.#fail({ kind, message: `${provider}: ${error.reason}.`, cause: error.cause });
+  }
+
+  /** What an upstream says by its status holds even where the words that follow it are cut. */
+  #refused(): void {
+    const { provider, scrub, clock } = this.#context;
+    const answer = { status: this.#status, headers: this.#headers, body: parseObject(Buffer.concat(this.#parts)) };
+    this.#fail(failureOfStatus(provider, answer, { scrub, now: clock.now() }));
   }
 
   /** Passes on what the batch holds up to its terminator; what comes after that is not part of the answer. */
@@ -194,7 +211,9 @@ export class ChatExchange implements OngoingAttempt, TransportHandler {
 /** The chunk that carries nothing but the stream's usage: callers who didn't ask for it don't see it. */
 function isUsageOnly(chunk: JsonObject): boolean {
   const choices = chunk['choices'];
-  return Array.isArray(choices) && choices.length === 0 && typeof chunk['usage'] === 'object' && chunk['usage'] !== null;
+  return (
+    Array.isArray(choices) && choices.length === 0 && typeof chunk['usage'] === 'object' && chunk['usage'] !== null
+  );
 }
 
 function parseObject(text: string | Buffer): JsonObject | null {

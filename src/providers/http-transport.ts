@@ -1,5 +1,5 @@
 import type { Dispatcher } from 'undici';
-import { Pool } from 'undici';
+import { Client, Pool } from 'undici';
 import type { Exchange, Transport, TransportError, TransportHandler, TransportRequest } from './transport.ts';
 
 /** What undici and Node say when a connection ended without an answer. */
@@ -20,18 +20,30 @@ const reasons: Readonly<Record<string, string>> = {
 };
 
 /**
+ * No connection takes longer to be made, whatever the deadline of the request that began it, in ms: one that is never
+ * made would stay for ever, once for each request that gave it up.
+ */
+const maxConnectMs = 60_000;
+
+/**
  * HTTP/1.1 over kept-alive connections (undici). No deadline of its own but the connection's: the flow owns time.
  * A request whose kept-alive connection was closed under it, before any byte of an answer, is sent once more on a
- * new connection: that is a stale connection, not a failing upstream.
+ * new connection: that is a stale connection, not a failing upstream. One that a new connection did not answer is not.
  */
 export class HttpTransport implements Transport {
   readonly #pool: Pool;
   readonly #fresh: Pool;
 
   /** @param origin Scheme, host and port: `https://openrouter.ai`. */
-  constructor(origin: string) {
-    const options = { headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 0 }, allowH2: false } as const;
-    this.#pool = new Pool(origin, { ...options, pipelining: 1 });
+  constructor(origin: string, connectLimitMs: number = maxConnectMs) {
+    const options = {
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      connect: { timeout: connectLimitMs },
+      allowH2: false,
+    } as const;
+    const factory = (url: URL, clientOptions: object): Client => new KeptClient(url, clientOptions);
+    this.#pool = new Pool(origin, { ...options, pipelining: 1, factory });
     this.#fresh = new Pool(origin, { ...options, pipelining: 0 });
   }
 
@@ -46,6 +58,40 @@ export class HttpTransport implements Transport {
   }
 }
 
+/** One connection of the pool at a time. */
+class KeptClient extends Client {
+  #isConnected = false;
+  #hasServed = false;
+
+  constructor(origin: URL, options: Client.Options) {
+    super(origin, options);
+    this.on('connect', () => {
+      this.#isConnected = true;
+      this.#hasServed = false;
+    });
+    this.on('disconnect', () => {
+      this.#isConnected = false;
+    });
+  }
+
+  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    if (handler instanceof HttpExchange) handler.takenBy(this);
+    return super.dispatch(options, handler);
+  }
+
+  /** Whether there is a connection, if only one that is just breaking. */
+  get isConnected(): boolean {
+    return this.#isConnected;
+  }
+
+  /** A request begins. Whether the connection has carried one before. */
+  serve(): boolean {
+    const hasServed = this.#hasServed;
+    this.#hasServed = true;
+    return hasServed;
+  }
+}
+
 class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
   readonly #request: TransportRequest;
   readonly #handler: TransportHandler;
@@ -54,7 +100,9 @@ class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
   #phase: TransportError['phase'] = 'connect';
   #connectTimer: NodeJS.Timeout | undefined;
   #isOver = false;
-  #isFresh = false;
+  /** `null` on a connection that is made for this request alone. */
+  #client: KeptClient | null = null;
+  #isReused = false;
 
   constructor(request: TransportRequest, handler: TransportHandler, fresh: Pool) {
     this.#request = request;
@@ -68,6 +116,10 @@ class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
     if (this.#phase === 'connect' && !this.#isOver) {
       this.#connectTimer = setTimeout(() => this.#connectTimedOut(), this.#request.connectTimeoutMs);
     }
+  }
+
+  takenBy(client: KeptClient): void {
+    this.#client = client;
   }
 
   abort(): void {
@@ -91,6 +143,7 @@ class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
       return;
     }
     this.#controller = controller;
+    this.#isReused = this.#client?.serve() ?? false;
     this.#phase = 'head';
   }
 
@@ -116,16 +169,27 @@ class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.#isOver) return;
-    if (this.#phase === 'head' && !this.#isFresh && closedCodes.has(codeOf(error))) {
-      this.#isFresh = true;
+    if (closedCodes.has(codeOf(error)) && this.#isStale()) {
+      clearTimeout(this.#connectTimer);
+      this.#client = null;
       this.#phase = 'connect';
       this.#controller = null;
       this.start(this.#fresh);
       return;
     }
+    if (codeOf(error) === 'UND_ERR_CONNECT_TIMEOUT') {
+      this.#connectTimedOut();
+      return;
+    }
     const phase = this.#phase;
     this.#finish();
     this.#handler.onError({ phase, timedOut: false, reason: reasonOf(error), cause: error });
+  }
+
+  /** Whether a connection that broke now was one kept from before, and the request got nowhere on it. */
+  #isStale(): boolean {
+    if (this.#phase === 'connect') return this.#client?.isConnected ?? false;
+    return this.#phase === 'head' && this.#isReused;
   }
 
   #connectTimedOut(): void {
@@ -146,5 +210,7 @@ function codeOf(error: Error): string {
 
 function reasonOf(error: Error): string {
   const code = codeOf(error);
-  return reasons[code] ?? (code.startsWith('HPE_') ? 'not an HTTP answer' : code.startsWith('ERR_TLS') || code.startsWith('CERT_') ? 'TLS refused' : 'connection failed');
+  if (error.name === 'HTTPParserError') return 'not an HTTP answer';
+  if (code.startsWith('ERR_TLS') || code.startsWith('CERT_')) return 'TLS refused';
+  return reasons[code] ?? 'connection failed';
 }

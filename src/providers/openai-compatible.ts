@@ -55,7 +55,8 @@ export class OpenAICompatible implements Provider {
   }
 
   priceOf(model: string): Price | null {
-    return this.#options.prices[model] ?? this.#options.price;
+    const { prices, price } = this.#options;
+    return Object.hasOwn(prices, model) ? (prices[model] ?? price) : price;
   }
 
   chat(attempt: ChatAttempt, handler: AttemptHandler): OngoingAttempt {

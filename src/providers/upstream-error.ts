@@ -48,9 +48,9 @@ export function failureOfStatus(
   answer: { readonly status: number; readonly headers: TransportHeaders; readonly body: JsonObject | null },
   context: { readonly scrub: (text: string) => string; readonly now: number },
 ): Failure {
-  const error = errorOf(answer.body);
+  const error = errorOf(answer.body, context.scrub);
   const kind = kindOf(answer.status, error);
-  const said = kind in ownWords || error.message === null ? null : context.scrub(error.message);
+  const said = kind in ownWords ? null : error.message;
   const retryAfterMs = retryAfterOf(answer.headers, context.now) ?? resetOf(answer.headers, context.now);
   return {
     kind,
@@ -58,16 +58,16 @@ export function failureOfStatus(
     message: said ?? `${provider} ${ownWords[kind] ?? `answered with status ${answer.status}`}.`,
     ...(retryAfterMs === null ? {} : { retryAfterMs }),
     ...(error.param === null ? {} : { param: error.param }),
-    ...(error.message === null ? {} : { cause: context.scrub(error.message) }),
+    ...(error.message === null ? {} : { cause: error.message }),
   };
 }
 
 /** Classifies an error object that came inside an answer of status 200. */
 export function failureInBand(provider: string, error: unknown, scrub: (text: string) => string): Failure {
-  const details = errorOf({ error });
+  const details = errorOf({ error }, scrub);
   const status = Number(details.code);
   const kind = status >= 400 && status < 600 ? kindOf(status, details) : 'server_error';
-  const said = kind in ownWords || details.message === null ? null : scrub(details.message);
+  const said = kind in ownWords ? null : details.message;
   return { kind, message: said ?? `${provider} ${ownWords[kind] ?? 'broke off its answer with an error'}.` };
 }
 
@@ -78,14 +78,17 @@ interface ErrorWords {
   readonly code: string | null;
 }
 
-function errorOf(body: JsonObject | null): ErrorWords {
+/** What is said is scrubbed before it is cut, or a part of a secret could be left at its end. */
+function errorOf(body: JsonObject | null, scrub: (text: string) => string): ErrorWords {
   const error = body?.['error'];
-  if (typeof error === 'string') return { message: error, param: null, code: null };
+  const shown = (text: unknown, length: number): string | null =>
+    typeof text === 'string' && text !== '' ? scrub(text).slice(0, length) : null;
+  if (typeof error === 'string') return { message: shown(error, 500), param: null, code: null };
   const object = typeof error === 'object' && error !== null ? (error as JsonObject) : (body ?? {});
   const { message, param, code } = object as { message?: unknown; param?: unknown; code?: unknown };
   return {
-    message: typeof message === 'string' && message !== '' ? message.slice(0, 500) : null,
-    param: typeof param === 'string' ? param : null,
+    message: shown(message, 500),
+    param: shown(param, 200),
     code: typeof code === 'number' || typeof code === 'string' ? String(code) : null,
   };
 }

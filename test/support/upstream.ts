@@ -66,7 +66,7 @@ export async function startRawUpstream(
     connections.push(socket);
     let pieces = 0;
     socket.on('error', () => {});
-    socket.on('data', (piece) => onRequest(socket, piece, pieces++));
+    socket.on('data', (piece: Buffer) => onRequest(socket, piece, pieces++));
   });
   onTestFinished(() => {
     server.close();
@@ -76,7 +76,7 @@ export async function startRawUpstream(
 }
 
 /** A whole answer as it goes over the wire. */
-export function wireAnswer(status: number, headers: Readonly<Record<string, string>>, body: string | Buffer): Buffer {
+export function wireAnswer(status: number, headers: Readonly<Record<string, string>>, body: string): Buffer {
   const all = { 'content-length': String(Buffer.byteLength(body)), ...headers };
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
   return Buffer.concat([Buffer.from(`HTTP/1.1 ${status} -\r\n${lines.join('')}\r\n`), Buffer.from(body)]);

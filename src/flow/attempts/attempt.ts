@@ -42,10 +42,10 @@ export interface AttemptResult {
 type Phase = 'timeout_first_byte' | 'timeout_first_token' | 'timeout_idle' | 'timeout_total';
 
 const phaseWords: Readonly<Record<Phase, string>> = {
-  timeout_first_byte: 'did not begin to answer',
-  timeout_first_token: 'did not say anything',
+  timeout_first_byte: 'did not begin to answer in time',
+  timeout_first_token: 'did not say anything in time',
   timeout_idle: 'stopped in the middle of its answer',
-  timeout_total: 'did not finish its answer',
+  timeout_total: 'did not finish its answer in time',
 };
 
 /** Asks one instance once. Resolves when nothing more will come of it, and never rejects. */
@@ -202,7 +202,7 @@ class Attempt implements AttemptHandler {
 
   #timedOut(kind: FailureKind & Phase): void {
     this.#ongoing?.cancel();
-    this.#finish({ kind, message: `${this.#order.instance.provider.name} ${phaseWords[kind]} in time.` }, null);
+    this.#finish({ kind, message: `${this.#order.instance.provider.name} ${phaseWords[kind]}.` }, null);
   }
 
   #finish(failure: Failure | null, answer: ChatAnswer | null): void {

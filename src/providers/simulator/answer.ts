@@ -27,6 +27,9 @@ export interface CallAnswer extends Said {
 /** What the model says. The same messages always get the same answer. */
 export type Answer = TextAnswer | CallAnswer;
 
+/** An answer is never longer, as with any model; then its finish reason is `length`. */
+const mostTokens = 16_384;
+
 /** About so many characters of the caller's are quoted. */
 const quoted = 60;
 
@@ -56,10 +59,7 @@ function continuationOf(body: ChatBody): TextAnswer | null {
 
 function wholeAnswerTo(body: ChatBody): Answer {
   const hash = hashOf(body);
-  const limit = Math.min(
-    body.max_completion_tokens ?? Number.POSITIVE_INFINITY,
-    body.max_tokens ?? Number.POSITIVE_INFINITY,
-  );
+  const limit = Math.min(body.max_completion_tokens ?? mostTokens, body.max_tokens ?? mostTokens, mostTokens);
   const tool = chosenTool(body);
   if (tool !== null) {
     const { name, parameters } = tool.function;

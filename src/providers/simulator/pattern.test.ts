@@ -58,7 +58,7 @@ test('whatever is given as a pattern, what comes back matches it', () => {
       found++;
       return new RegExp(parts.join(''), 'u').test(text);
     }),
-    { numRuns: 500 },
+    { numRuns: 300 },
   );
-  expect(found).toBeGreaterThan(50);
+  expect(found).toBeGreaterThan(30);
 });

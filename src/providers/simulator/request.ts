@@ -43,7 +43,7 @@ const responseFormat = z.discriminatedUnion('type', [
 
 /** What the simulator reads of a body of OpenAI's Chat Completions; other members are accepted and do nothing. */
 const schema = z.object({
-  model: z.string().min(1),
+  model: z.string().min(1).max(256),
   messages: z.array(message).min(1),
   n: z.int().min(1).nullish(),
   stream: z.boolean().nullish(),

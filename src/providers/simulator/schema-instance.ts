@@ -2,16 +2,17 @@ import type { JsonObject } from '../../core/json-document.ts';
 import { Refusal } from './openai-error.ts';
 import { matching } from './pattern.ts';
 
-/** More levels or values than these are refused, before a schema of a few bytes becomes an answer of gigabytes. */
+/** More than these is refused, before a schema of a few bytes becomes an answer of gigabytes. */
 const deepest = 64;
 const mostValues = 10_000;
-const longestString = 10_000;
+const mostCharacters = 100_000;
 
 interface Building {
   readonly root: unknown;
   /** The request's field that holds the schema, for refusals. */
   readonly param: string;
   values: number;
+  characters: number;
 }
 
 /** Where a value stands: how deep, and which one of equals it is. */
@@ -27,7 +28,7 @@ interface Place {
  * @throws Refusal where no value can be made, naming `param`.
  */
 export function instanceOf(schema: unknown, param: string): unknown {
-  return build(schema, { root: schema, param, values: 0 }, { depth: 0, nth: 0 });
+  return build(schema, { root: schema, param, values: 0, characters: 0 }, { depth: 0, nth: 0 });
 }
 
 function refuse(building: Building, why: string): Refusal {
@@ -53,14 +54,27 @@ function count(building: Building, depth: number): void {
   if (++building.values > mostValues) throw refuse(building, `it needs more than ${mostValues} values`);
 }
 
+/** Counts the characters of what becomes part of the answer. */
+function write(text: string, building: Building): string {
+  building.characters += text.length;
+  if (building.characters > mostCharacters) throw refuse(building, `it needs more than ${mostCharacters} characters`);
+  return text;
+}
+
+/** A value that the schema itself holds. */
+function asGiven(value: unknown, building: Building): unknown {
+  write(JSON.stringify(value), building);
+  return value;
+}
+
 function build(given: unknown, building: Building, place: Place): unknown {
   count(building, place.depth);
   if (given === false) throw refuse(building, 'a part of it is `false`, which nothing satisfies');
   if (!isObject(given)) return {};
   const schema = flattened(given, building, 0);
-  if ('const' in schema) return schema['const'];
+  if ('const' in schema) return asGiven(schema['const'], building);
   const choices = listOf(schema['enum']);
-  if (choices.length > 0) return choices[place.nth % choices.length];
+  if (choices.length > 0) return asGiven(choices[place.nth % choices.length], building);
   switch (typeOf(schema)) {
     case 'string':
       return stringFor(schema, building, place);
@@ -172,18 +186,18 @@ const formats: ReadonlyMap<string, string> = new Map([
 
 function stringFor(schema: JsonObject, building: Building, place: Place): string {
   const least = numberOf(schema['minLength']) ?? 0;
-  const most = numberOf(schema['maxLength']) ?? Number.POSITIVE_INFINITY;
-  if (least > most || least > longestString) throw refuse(building, `a string of ${least} to ${most} characters`);
+  const most = Math.min(numberOf(schema['maxLength']) ?? Number.POSITIVE_INFINITY, mostCharacters);
+  if (least > most) throw refuse(building, `a string of ${least} to ${most} characters`);
   const format = formats.get(String(schema['format']));
-  if (format !== undefined && format.length >= least && format.length <= most) return format;
+  if (format !== undefined && format.length >= least && format.length <= most) return write(format, building);
   const pattern = schema['pattern'];
   if (typeof pattern === 'string') {
     const text = matching(pattern, least, most);
     if (text === null) throw refuse(building, `no text was found for the pattern ${pattern.slice(0, 100)}`);
-    return text;
+    return write(text, building);
   }
   const text = place.nth === 0 ? 'text' : `${place.nth + 1} text`;
-  return text.padEnd(least, '.').slice(0, Math.min(most, longestString));
+  return write(text.padEnd(least, '.').slice(0, most), building);
 }
 
 function numberFor(
@@ -238,6 +252,7 @@ function objectFor(schema: JsonObject, building: Building, place: Place): JsonOb
       const schemaOfMember = Object.hasOwn(properties, name)
         ? properties[name]
         : (schema['additionalProperties'] ?? true);
+      write(name, building);
       return [name, build(schemaOfMember, building, { depth: place.depth + 1, nth: place.nth })] as const;
     });
   return Object.fromEntries(members);

@@ -146,8 +146,8 @@ class ResponseStage implements Stage {
     const socket = this.#response.socket;
     if (death === 'reset') socket?.resetAndDestroy();
     else if (death === 'refuse') socket?.destroy();
-    // What was written before is still sent.
-    else socket?.destroySoon();
+    // What was written before is still sent: the response hands it to the socket at the end of this turn.
+    else setImmediate(() => socket?.destroySoon());
   }
 }
 
