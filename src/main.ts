@@ -2,14 +2,18 @@ import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Config } from './config/config.ts';
+import type { Clock } from './core/clock.ts';
 import { systemClock } from './core/clock.ts';
 import { SetupError } from './core/errors.ts';
+import type { Random } from './core/random.ts';
+import { systemRandom } from './core/random.ts';
 import type { Provider } from './core/upstream.ts';
 import { Authenticator } from './edge/auth/authenticator.ts';
 import { createServer } from './edge/http/server.ts';
 import { Agents } from './flow/agents/agents.ts';
-import type { Model } from './flow/routing/model.ts';
 import { Models } from './flow/routing/models.ts';
+import { Pool } from './flow/routing/pool.ts';
+import { Served } from './flow/routing/served.ts';
 import { strategies } from './flow/routing/strategies/index.ts';
 import { createProvider } from './providers/index.ts';
 import { secretFile } from './security/secret-file.ts';
@@ -19,6 +23,7 @@ import { openStore } from './store/sqlite/index.ts';
 import type { Log } from './telemetry/log.ts';
 import { createLog } from './telemetry/log.ts';
 import { createMetricsServer } from './telemetry/metrics-server.ts';
+import type { InstanceState } from './telemetry/metrics.ts';
 import { Metrics } from './telemetry/metrics.ts';
 
 /** A running Mizan. */
@@ -32,8 +37,11 @@ export interface Mizan {
   close(): Promise<void>;
 }
 
-/** Used for models that are called as `provider/upstream-model`, for which the config has no place. In ms. */
-const directTimeouts = { connectMs: 5000, firstByteMs: 120_000, idleMs: 60_000, totalMs: 600_000 };
+/** Time and chance, as the flow is given them. */
+interface World {
+  readonly clock: Clock;
+  readonly random: Random;
+}
 
 /** Connections that may wait to be accepted. */
 const backlog = 1024;
@@ -49,26 +57,26 @@ export function createTokens(config: Config, dataFolder: string): Tokens {
 
 /**
  * Builds everything and listens.
+ * @param provide Makes the providers; a rehearsal has its own.
  * @throws SetupError where a port is taken or the data folder can't be used.
  */
-export async function startMizan(config: Config, dataFolder: string): Promise<Mizan> {
+export async function startMizan(config: Config, dataFolder: string, provide = createProvider): Promise<Mizan> {
   const clock = systemClock;
+  const random = systemRandom;
   const log = createLog(config.log.level);
   const tokens = createTokens(config, dataFolder);
   const store = await openStore(dataFolder, { events: requestLogEvents(log) });
   const metrics = new Metrics(() => store.requestLog.pending);
   const providers = new Map<string, Provider>();
   for (const [name, settings] of Object.entries(config.providers)) {
-    providers.set(name, createProvider(name, settings, clock));
+    providers.set(name, provide(name, settings, clock));
   }
-  const models = modelsOf(config, providers);
-  for (const model of models.list()) {
-    for (const { id } of model.instances) metrics.instanceConfigured(id, model.label);
-  }
+  const models = modelsOf(config, providers, { clock, random });
+  metrics.watchInstances(() => instanceStates(models));
 
   let isDraining = false;
   const server = createServer({
-    flow: { agents: agentsOf(config), models, requestLog: store.requestLog, metrics, log, clock },
+    flow: { agents: agentsOf(config), models, requestLog: store.requestLog, metrics, log, clock, random },
     authenticator: new Authenticator(tokens, store.apiKeys, clock),
     apiKeys: store.apiKeys,
     requestHistory: store.requestHistory,
@@ -121,19 +129,31 @@ function agentsOf(config: Config): Agents {
   return new Agents(new Map(agents), config.defaultAgent);
 }
 
-function modelsOf(config: Config, providers: ReadonlyMap<string, Provider>): Models {
-  const models = new Map<string, Model>();
+function modelsOf(config: Config, providers: ReadonlyMap<string, Provider>, world: World): Models {
+  const models = new Map<string, Served>();
   for (const [id, model] of Object.entries(config.models)) {
-    const instances = model.instances.map((instance) => {
-      const provider = providers.get(instance.provider);
-      if (provider === undefined) throw new SetupError(`models.${id}: there is no provider "${instance.provider}".`);
-      const price = instance.price ?? provider.priceOf(instance.model);
-      return { id: instance.id, provider, upstreamModel: instance.model, weight: instance.weight, price };
+    const instances = model.instances.map(({ provider: name, model: upstreamModel, price, ...rest }) => {
+      const provider = providers.get(name);
+      if (provider === undefined) throw new SetupError(`models.${id}: there is no provider "${name}".`);
+      return { ...rest, provider, upstreamModel, price: price ?? provider.priceOf(upstreamModel) };
     });
-    const strategy = strategies[model.strategy]();
-    models.set(id, { id, label: id, instances, strategy, timeouts: model.timeouts });
+    const { strategy: strategyName, timeouts, health, queue, retries, fallbacks, hedge, resume } = model;
+    const strategy = strategies[strategyName]();
+    const pool = new Pool({ id, label: id, instances, strategyName, strategy, timeouts }, { health, queue }, world);
+    const { attempts: maxAttempts, ratio: retryRatio } = retries;
+    models.set(id, new Served(pool, { maxAttempts, retryRatio, fallbacks, hedge, resume }));
   }
-  return new Models(models, providers, directTimeouts);
+  return new Models(models, providers, world);
+}
+
+/** How all instances are doing, for the metrics. */
+function* instanceStates(models: Models): Generator<InstanceState> {
+  for (const { pool } of models.list()) {
+    for (const { instance, health } of pool.views()) {
+      const isUp = health.state === 'healthy' || health.state === 'returning';
+      yield { instance: instance.id, model: pool.model.label, isUp, inFlight: instance.figures.inFlight };
+    }
+  }
 }
 
 function requestLogEvents(log: Log): RequestLogEvents {

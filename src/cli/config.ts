@@ -23,5 +23,5 @@ function summarize(config: Config): void {
     say(`  ${section}: ${Object.keys(config[section]).join(', ') || 'none'}`);
   }
   say(`  default agent: ${config.defaultAgent ?? 'none'}`);
-  for (const path of config.withoutEffect) say(`  ${path} is set, and has no effect in this version`);
+  for (const note of config.notes) say(`  ${note}`);
 }

@@ -1,10 +1,11 @@
 import { once } from 'node:events';
-import { accessSync, constants, mkdirSync, statfsSync } from 'node:fs';
+import { accessSync, constants, statfsSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { resolve } from 'node:path';
 import { request } from 'undici';
 import type { Config, ProviderConfig } from '../config/config.ts';
+import { makeFolder } from '../core/folder.ts';
 import { everyTenant } from '../core/request-record.ts';
 
 /** What one check came to. */
@@ -50,7 +51,7 @@ async function check(name: string, look: () => Promise<string>): Promise<Finding
 }
 
 function usableFolder(folder: string): string {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder);
   accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
   return resolve(folder);
 }

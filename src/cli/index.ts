@@ -4,6 +4,7 @@ import { SetupError } from '../core/errors.ts';
 import { registerConfig } from './config.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerKeys } from './keys.ts';
+import { registerRehearse } from './rehearse/index.ts';
 import { registerRequests } from './requests.ts';
 import { registerSimulate } from './simulate.ts';
 import { registerStart } from './start.ts';
@@ -27,6 +28,7 @@ for (const register of [
   registerConfig,
   registerDoctor,
   registerSimulate,
+  registerRehearse,
 ]) {
   register(program);
 }

@@ -37,7 +37,7 @@ async function start(options: StartOptions): Promise<void> {
 }
 
 async function welcome(mizan: Mizan, config: Config): Promise<void> {
-  for (const path of config.withoutEffect) say(`Note: ${path} is set, and has no effect in this version.`);
+  for (const note of config.notes) say(`Note: ${note}`);
   const local = mizan.url.replace('0.0.0.0', '127.0.0.1').replace('[::]', '[::1]');
   say(`Mizan listens on ${mizan.url}, with metrics on ${mizan.metricsUrl}/metrics`);
   say(`Answers come from ${providersOf(config)}.`);

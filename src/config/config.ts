@@ -1,4 +1,5 @@
 import type { Secret } from '../core/secret.ts';
+import type { StrategyName } from '../core/strategy-name.ts';
 import type { Price } from '../core/usage.ts';
 import type { CatalogueKind } from '../providers/catalogue.ts';
 import type { SimulatorOptions } from '../providers/simulator/options.ts';
@@ -25,8 +26,8 @@ export interface Config {
   readonly defaultAgent: string | null;
   readonly cache: CacheConfig;
   readonly schedule: ScheduleConfig;
-  /** Paths that are set, and that this version accepts without acting on them (`models.fast.fallbacks`). */
-  readonly withoutEffect: readonly string[];
+  /** What is allowed and yet not what somebody may think, one sentence each. */
+  readonly notes: readonly string[];
 }
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
@@ -72,12 +73,26 @@ export interface SimulatorProviderConfig {
 }
 
 export interface ModelConfig {
-  readonly strategy: 'round-robin';
+  readonly strategy: StrategyName;
   /** May be empty: such a model answers that it has no healthy instance. */
   readonly instances: readonly InstanceConfig[];
-  /** Model ids. Not checked and without effect in this version. */
-  readonly fallbacks: readonly string[];
+  /** Model ids, in the order in which they are turned to. */
+  readonly fallbacks: FallbacksConfig;
   readonly timeouts: TimeoutsConfig;
+  readonly health: HealthConfig;
+  /** `waitMs` in ms. */
+  readonly queue: { readonly max: number; readonly waitMs: number };
+  /** `ratio` from 0 to 1. */
+  readonly retries: { readonly attempts: number; readonly ratio: number };
+  /** `null` for never. `afterMs` is `null` for the model's own 95th percentile; `maxShare` from 0 to 1. */
+  readonly hedge: { readonly afterMs: number | null; readonly maxShare: number } | null;
+  readonly resume: boolean;
+}
+
+export interface FallbacksConfig {
+  readonly any: readonly string[];
+  readonly contextLength: readonly string[];
+  readonly contentPolicy: readonly string[];
 }
 
 export interface InstanceConfig {
@@ -88,6 +103,17 @@ export interface InstanceConfig {
   readonly model: string;
   /** 1 to 1000. */
   readonly weight: number;
+  /** 1 is asked first. */
+  readonly priority: number;
+  /** `null` for no limit; likewise below. */
+  readonly maxInFlight: number | null;
+  /** Per minute. */
+  readonly rpm: number | null;
+  readonly tpm: number | null;
+  readonly tags: readonly string[];
+  /** In tokens; `null` where it isn't known. */
+  readonly contextLength: number | null;
+  readonly capabilities: { readonly vision: boolean; readonly tools: boolean; readonly jsonSchema: boolean };
   /** `null` where the provider is to be asked for it. */
   readonly price: Price | null;
 }
@@ -97,10 +123,25 @@ export interface TimeoutsConfig {
   readonly connectMs: number;
   /** From the request being sent to the first byte of its answer. */
   readonly firstByteMs: number;
+  /** From the request being sent to the first token of a streamed answer. */
+  readonly firstTokenMs: number;
   /** Between two pieces of an answer. */
   readonly idleMs: number;
   /** Over all attempts of a request. */
   readonly totalMs: number;
+}
+
+/** Times in ms; `failureRate` from 0 to 1. */
+export interface HealthConfig {
+  readonly consecutiveFailures: number;
+  readonly failureRate: number;
+  readonly minRequests: number;
+  readonly windowMs: number;
+  readonly ejectionMs: number;
+  readonly maxEjectionMs: number;
+  readonly slowStartMs: number;
+  readonly lockMs: number;
+  readonly pauseMs: number;
 }
 
 export interface AgentConfig {

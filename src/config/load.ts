@@ -1,7 +1,7 @@
 import { logLevels } from './config.ts';
 import type { Config, LogLevel } from './config.ts';
 import { applyDefaults, dropEmptySections } from './defaults.ts';
-import { withoutEffect } from './effect.ts';
+import { notesOn } from './notes.ts';
 import { expandTree, variableOf } from './expand.ts';
 import type { Environment } from './expand.ts';
 import { problemOf } from './findings.ts';
@@ -71,7 +71,7 @@ export function readConfig(source: Source | null, env: Environment, cli: CliOver
     ...(typeof level === 'string' ? [] : [level]),
   ];
   if (read.config === undefined || typeof level !== 'string' || all.length > 0) throw new ConfigError(inOrder(all));
-  return resolveConfig(read.config, { file: source?.name ?? null, level, withoutEffect: withoutEffect(whole) });
+  return resolveConfig(read.config, { file: source?.name ?? null, level, notes: notesOn(whole) });
 }
 
 const notAMapping: Finding = { path: [], message: 'expected a mapping of sections (server:, providers:, …)' };

@@ -28,7 +28,19 @@ function providerOf(provider: Entry<'providers'>): ProviderConfig {
 }
 
 function modelOf(model: Entry<'models'>): ModelConfig {
-  return { ...model, instances: model.instances.map((instance) => ({ ...instance, price: instance.price ?? null })) };
+  const { hedge } = model;
+  return {
+    ...model,
+    instances: model.instances.map((instance) => ({
+      ...instance,
+      maxInFlight: instance.maxInFlight ?? null,
+      rpm: instance.rpm ?? null,
+      tpm: instance.tpm ?? null,
+      contextLength: instance.contextLength ?? null,
+      price: instance.price ?? null,
+    })),
+    hedge: hedge === undefined ? null : { afterMs: hedge.afterMs ?? null, maxShare: hedge.maxShare },
+  };
 }
 
 function agentOf(agent: Entry<'agents'>): AgentConfig {
@@ -42,7 +54,7 @@ function jobOf(job: FileConfig['schedule']['jobs'][string]): JobConfig {
 /** From what was read and checked to what the rest of Mizan works with. */
 export function resolveConfig(
   read: FileConfig,
-  facts: { readonly file: string | null; readonly level: LogLevel; readonly withoutEffect: readonly string[] },
+  facts: { readonly file: string | null; readonly level: LogLevel; readonly notes: readonly string[] },
 ): Config {
   const names = Object.keys(read.agents);
   return {
@@ -58,6 +70,6 @@ export function resolveConfig(
     defaultAgent: read.defaultAgent ?? (names.includes('assistant') ? 'assistant' : (names[0] ?? null)),
     cache: read.cache,
     schedule: { timezone: read.schedule.timezone, jobs: record(read.schedule.jobs, jobOf) },
-    withoutEffect: facts.withoutEffect,
+    notes: facts.notes,
   };
 }

@@ -17,6 +17,8 @@ import {
   text,
 } from './fields.ts';
 
+import { modelSchema, priceSchema } from './model-schema.ts';
+
 export type * from './config.ts';
 
 /** Whether there is such a kind of provider. */
@@ -61,18 +63,6 @@ const jwtSchema = z.strictObject({
 
 const authSchema = z.strictObject({ jwt: jwtSchema.prefault({}).describe('JSON Web Tokens.') });
 
-const perMillion = z.number({ error: 'expected a price in US dollars per million tokens' }).min(0, {
-  error: 'expected a price of at least 0',
-});
-
-const priceSchema = z.strictObject({
-  input: perMillion.describe('US dollars per million input tokens.'),
-  output: perMillion.describe('US dollars per million output tokens.'),
-  cachedInput: perMillion
-    .exactOptional()
-    .describe("US dollars per million input tokens read from the upstream's prompt cache; as input if absent."),
-});
-
 /** Headers that say how a message is sent: undici's to write, and wrong from anyone else. */
 const framing = /^(?:connection|content-length|expect|keep-alive|te|trailer|transfer-encoding|upgrade)$/i;
 
@@ -100,28 +90,6 @@ export const simulatorProviderSchema = simulatorOptionsSchema.extend({
 
 const providerSchema = z.discriminatedUnion('kind', [upstreamProviderSchema, simulatorProviderSchema], {
   error: ({ code }) => (code === 'invalid_union' ? 'expected a kind of provider' : undefined),
-});
-
-const instanceSchema = z.strictObject({
-  id: name.describe('Its name within the model; shown in answers and metrics.'),
-  provider: text('the name of a provider').describe('The name of a provider.'),
-  model: text('the name of a model of the provider').describe("The model's name in the provider's own words."),
-  weight: integer(1, 1000).default(1).describe('Its share of the requests, relative to the others.'),
-  price: priceSchema.exactOptional().describe("Overrides the provider's price of this model."),
-});
-
-const timeoutsSchema = z.strictObject({
-  connectMs: milliseconds().default(5000).describe('To make a connection, in ms.'),
-  firstByteMs: milliseconds().default(60_000).describe('Until the answer begins, in ms.'),
-  idleMs: milliseconds().default(30_000).describe('Between two pieces of an answer, in ms.'),
-  totalMs: milliseconds().default(600_000).describe('For the whole request over all attempts, in ms.'),
-});
-
-const modelSchema = z.strictObject({
-  strategy: z.enum(['round-robin']).default('round-robin').describe('How an instance is chosen.'),
-  instances: z.array(instanceSchema).default([]).describe('Where the model is served. May be empty.'),
-  fallbacks: z.array(name).default([]).describe('Models to try when this one fails. Unused in this version.'),
-  timeouts: timeoutsSchema.prefault({}).describe('How long an upstream may take.'),
 });
 
 /** What an agent may not set: Mizan or the caller decides it. */

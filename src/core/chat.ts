@@ -13,6 +13,8 @@ export interface ChatRequest {
   readonly stream: boolean;
   /** The caller asked for a usage event at the end of the stream (`stream_options.include_usage`). */
   readonly wantsUsage: boolean;
+  /** The conversation it belongs to, where the caller names one. */
+  readonly session: string | null;
 }
 
 /** A body on its way to an upstream: the caller's, and what an agent or an instance changes in it. */

@@ -29,14 +29,15 @@ test.each(failures)('a failed attempt of kind %s is told in a code that exists',
   expect(codes).toContain(code);
 });
 
-test('what is nobody’s or the caller’s own doing is not tried elsewhere', () => {
-  const tried = failures.filter(([, { retry }]) => retry);
-  expect(tried.map(([, { blame }]) => blame)).toStrictEqual(tried.map(() => 'instance'));
+test('what is asked of another instance has hurt the one before, or made it busy', () => {
+  const elsewhere = failures.filter(([, { next }]) => next === 'instance' || next === 'again');
+  expect(elsewhere.map(([, { instance }]) => instance)).not.toContain('fine');
 });
 
 test('what the caller did is never blamed on an instance', () => {
-  expect(failureTable.cancelled.blame).toBe('nobody');
-  expect(failureTable.rejected.blame).toBe('caller');
+  for (const kind of ['cancelled', 'rejected', 'context_length', 'content_policy', 'timeout_total'] as const) {
+    expect(failureTable[kind].instance).toBe('fine');
+  }
 });
 
 test('an error is shown in the one shape, without its cause', () => {

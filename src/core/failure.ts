@@ -1,31 +1,46 @@
 import type { ErrorCode } from './errors.ts';
 
-/** What one kind of failed attempt means. */
+/** What one kind of failed attempt means, for everyone who has to know. */
 export interface FailureFacts {
-  /** Whose fault it is. Only an instance's own failures count against its health. */
-  readonly blame: 'instance' | 'caller' | 'nobody';
-  /** Whether another instance may succeed, as long as nothing has been sent to the caller. */
-  readonly retry: boolean;
   /** What the caller is told if no other attempt follows. */
   readonly code: ErrorCode;
+  /**
+   * What comes next, as long as nothing has been sent to the caller:
+   * - `instance`: another instance, or another model in its place;
+   * - `again`: the same, and where there is no other, this one again after a pause;
+   * - `longer`, `lenient`: a model from the list of fallbacks for context length, or for content policy;
+   * - `end`: nothing. It would fail anywhere, or nobody waits for it.
+   */
+  readonly next: 'instance' | 'again' | 'longer' | 'lenient' | 'end';
+  /**
+   * What it says about the instance:
+   * - `failed`: it counts against it;
+   * - `busy`: it wants a pause, for as long as it says itself;
+   * - `locked`: it refuses our key or account, and will until an operator acts;
+   * - `fine`: nothing. Whoever is at fault, it isn't the instance.
+   */
+  readonly instance: 'failed' | 'busy' | 'locked' | 'fine';
 }
 
-/** Every way in which an attempt can end without an answer. Retry, health and metrics all read this table. */
+/** Every way in which an attempt can end without an answer. Retries, health and metrics all read this table. */
 export const failureTable = {
-  cancelled: { blame: 'nobody', retry: false, code: 'client_closed' },
-  rejected: { blame: 'caller', retry: false, code: 'upstream_rejected' },
-  unauthorized: { blame: 'instance', retry: true, code: 'upstream_unauthorized' },
-  unknown_model: { blame: 'instance', retry: true, code: 'unknown_model' },
-  rate_limited: { blame: 'instance', retry: true, code: 'upstream_rate_limited' },
-  overloaded: { blame: 'instance', retry: true, code: 'upstream_error' },
-  server_error: { blame: 'instance', retry: true, code: 'upstream_error' },
-  network: { blame: 'instance', retry: true, code: 'upstream_error' },
-  protocol: { blame: 'instance', retry: true, code: 'upstream_protocol' },
-  truncated: { blame: 'instance', retry: true, code: 'upstream_truncated' },
-  timeout_connect: { blame: 'instance', retry: true, code: 'upstream_timeout' },
-  timeout_first_byte: { blame: 'instance', retry: true, code: 'upstream_timeout' },
-  timeout_idle: { blame: 'instance', retry: true, code: 'upstream_timeout' },
-  timeout_total: { blame: 'instance', retry: false, code: 'upstream_timeout' },
+  cancelled: { code: 'client_closed', next: 'end', instance: 'fine' },
+  rejected: { code: 'upstream_rejected', next: 'end', instance: 'fine' },
+  context_length: { code: 'context_length_exceeded', next: 'longer', instance: 'fine' },
+  content_policy: { code: 'content_policy', next: 'lenient', instance: 'fine' },
+  unauthorized: { code: 'upstream_unauthorized', next: 'instance', instance: 'locked' },
+  unknown_model: { code: 'unknown_model', next: 'instance', instance: 'failed' },
+  rate_limited: { code: 'upstream_rate_limited', next: 'instance', instance: 'busy' },
+  overloaded: { code: 'upstream_error', next: 'again', instance: 'busy' },
+  server_error: { code: 'upstream_error', next: 'again', instance: 'failed' },
+  network: { code: 'upstream_error', next: 'again', instance: 'failed' },
+  protocol: { code: 'upstream_protocol', next: 'again', instance: 'failed' },
+  truncated: { code: 'upstream_truncated', next: 'again', instance: 'failed' },
+  timeout_connect: { code: 'upstream_timeout', next: 'again', instance: 'failed' },
+  timeout_first_byte: { code: 'upstream_timeout', next: 'instance', instance: 'failed' },
+  timeout_first_token: { code: 'upstream_timeout', next: 'instance', instance: 'failed' },
+  timeout_idle: { code: 'upstream_timeout', next: 'instance', instance: 'failed' },
+  timeout_total: { code: 'upstream_timeout', next: 'end', instance: 'fine' },
 } as const satisfies Record<string, FailureFacts>;
 
 export type FailureKind = keyof typeof failureTable;

@@ -4,11 +4,11 @@ import { valueOfJson } from './json-text.ts';
 
 export type JsonObject = { readonly [member: string]: unknown };
 
-/** One change to a top-level member: its whole value, or one more item before an array's first. */
+/** One change to a top-level member: its whole value, or one more item before an array's first or after its last. */
 export interface JsonEdit {
   readonly member: string;
   readonly json: string;
-  readonly at: 'value' | 'front';
+  readonly at: 'value' | 'front' | 'back';
 }
 
 interface Span {
@@ -102,14 +102,15 @@ export class JsonDocument {
     const span = this.#members.get(edit.member);
     if (span === undefined) {
       const end = this.#bytes.lastIndexOf(closeBrace);
-      const json = edit.at === 'front' ? `[${edit.json}]` : edit.json;
+      const json = edit.at === 'value' ? edit.json : `[${edit.json}]`;
       const separator = hasMembers ? ',' : '';
       return { start: end, end, text: `${separator}${JSON.stringify(edit.member)}:${json}` };
     }
     if (edit.at === 'value') return { ...span, text: edit.json };
-    const inside = span.start + 1;
     const isEmpty = (this.value[edit.member] as readonly unknown[]).length === 0;
-    return { start: inside, end: inside, text: isEmpty ? edit.json : `${edit.json},` };
+    const inside = edit.at === 'front' ? span.start + 1 : span.end - 1;
+    const [before, after] = isEmpty ? ['', ''] : edit.at === 'front' ? ['', ','] : [',', ''];
+    return { start: inside, end: inside, text: `${before}${edit.json}${after}` };
   }
 }
 

@@ -1,3 +1,5 @@
+import type { TrailStep } from './trail.ts';
+
 /** One row of the request log: what was asked of whom, what came of it and what it cost. Never what was said. */
 export interface RequestRecord {
   readonly id: string;
@@ -26,6 +28,10 @@ export interface RequestRecord {
   readonly upstreamMs: number;
   readonly firstTokenMs: number | null;
   readonly finishReason: string | null;
+  /** How often another instance took up the answer after it had broken off. */
+  readonly resumed: number;
+  /** All attempts, where there was more than one; `null` where there wasn't, or where they weren't asked for. */
+  readonly trail: readonly TrailStep[] | null;
 }
 
 export type CacheResult = 'hit' | 'miss' | 'coalesced' | 'bypass';
@@ -56,6 +62,8 @@ export type TenantScope = string | typeof everyTenant;
 /** What the administration reads. */
 export interface RequestHistory {
   list(scope: TenantScope, query: RequestQuery): Promise<RequestRecord[]>;
+  /** One of them, with its attempts where there was more than one. */
+  find(scope: TenantScope, id: string): Promise<RequestRecord | undefined>;
 }
 
 /** A record as it is shown outside: by the API, and by commands that print JSON. */
@@ -84,6 +92,21 @@ export function publicRequest(record: RequestRecord) {
     upstream_ms: round(record.upstreamMs),
     first_token_ms: record.firstTokenMs === null ? null : round(record.firstTokenMs),
     finish_reason: record.finishReason,
+    resumed: record.resumed,
+    trail: record.trail?.map(publicStep) ?? null,
+  };
+}
+
+function publicStep(step: TrailStep) {
+  return {
+    model: step.model,
+    instance: step.instance,
+    provider: step.provider,
+    purpose: step.purpose,
+    outcome: step.outcome,
+    detail: step.detail,
+    started_ms: round(step.startedMs),
+    duration_ms: round(step.durationMs),
   };
 }
 

@@ -1,10 +1,16 @@
 import type { ChatAnswer, ChatEvents, PreparedChat } from './chat.ts';
 import type { Failure } from './failure.ts';
+import type { Quota } from './quota.ts';
 import type { Price } from './usage.ts';
 
 /** A service that answers chats. One per entry of `providers:` in the config. */
 export interface Provider {
   readonly name: string;
+  /**
+   * How one of its models is brought to go on with an answer that broke off: by an assistant's message that it
+   * continues, or by asking for it in words where such a message is refused or only looked at.
+   */
+  readonly continuation: 'prefill' | 'instruction';
   /**
    * Starts one attempt. It never throws and never retries: exactly one of `onAnswer`, `onEnd` and `onFailure` is
    * the last call, and after `cancel()` there is no further call at all.
@@ -26,7 +32,7 @@ export interface ChatAttempt {
 
 export interface AttemptHandler {
   /** The upstream's response began, and it is a success. Once, before anything else but `onFailure`. */
-  onHead(): void;
+  onHead(quota: Quota | null): void;
   /** More bytes came, of whatever kind: the upstream is alive. */
   onBytes(): void;
   /** Whole events of a stream, in order; the terminator is not among them. */

@@ -33,3 +33,18 @@ export function priceOf(usage: Omit<Usage, 'costUsd' | 'source'>, price: Price |
   const input = (usage.inputTokens - cached) * price.input + cached * (price.cachedInput ?? price.input);
   return (input + usage.outputTokens * price.output) / 1e6;
 }
+
+/** Both together. A part that nobody counted leaves the sum of the tokens as it is, and the cost unknown. */
+export function sumOf(a: Usage, b: Usage): Usage {
+  if (a.source === 'none') return b;
+  if (b.source === 'none') return a;
+  const add = (x: number | null, y: number | null): number | null => (x === null ? y : y === null ? x : x + y);
+  return {
+    inputTokens: add(a.inputTokens, b.inputTokens),
+    outputTokens: add(a.outputTokens, b.outputTokens),
+    cachedInputTokens: add(a.cachedInputTokens, b.cachedInputTokens),
+    reasoningTokens: add(a.reasoningTokens, b.reasoningTokens),
+    costUsd: a.costUsd === null || b.costUsd === null ? null : a.costUsd + b.costUsd,
+    source: a.source === 'received' || b.source === 'received' ? 'received' : 'upstream',
+  };
+}

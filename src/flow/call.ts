@@ -56,6 +56,8 @@ export interface Outcome {
   readonly finishReason: string | null;
   /** Whether `begin` was called: the caller has seen a part of the answer. */
   readonly hasBegun: boolean;
+  /** How often another instance took up the answer after it had broken off. */
+  readonly resumed: number;
   /** From arrival to the end, in ms. */
   readonly latencyMs: number;
 }

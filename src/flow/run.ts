@@ -1,15 +1,17 @@
 import type { Clock } from '../core/clock.ts';
 import { MizanError } from '../core/errors.ts';
+import type { Random } from '../core/random.ts';
 import type { RequestLog, RequestRecord } from '../core/request-record.ts';
 import { unknownUsage } from '../core/usage.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Agents, Assignment } from './agents/agents.ts';
-import type { AttemptsResult } from './attempts.ts';
-import { makeAttempts } from './attempts.ts';
+import { answer } from './attempts/answer.ts';
+import type { Answered } from './attempts/order.ts';
 import type { Call, Outcome } from './call.ts';
-import type { Model } from './routing/model.ts';
 import type { Models } from './routing/models.ts';
+import { RequestNeeds } from './routing/needs.ts';
+import type { Served } from './routing/served.ts';
 
 /** What the flow works with; made once, by the composition root. */
 export interface Flow {
@@ -19,6 +21,7 @@ export interface Flow {
   readonly metrics: Metrics;
   readonly log: Log;
   readonly clock: Clock;
+  readonly random: Random;
 }
 
 /**
@@ -26,30 +29,33 @@ export interface Flow {
  * outcome, and the outcome is committed to the request log before it is returned.
  */
 export async function run(call: Call, flow: Flow): Promise<Outcome> {
-  const { agents, models, requestLog, metrics, clock } = flow;
-  const story: Story = { stream: false, assignment: null, model: null, attempts: null, error: null };
+  const { agents, models, requestLog, metrics, clock, random } = flow;
+  const story: Story = { stream: false, assignment: null, served: null, answered: null, error: null };
   metrics.requestStarted();
   try {
     const request = call.read();
     story.stream = request.stream;
     story.assignment = agents.assign(request, call.principal);
-    story.model = models.find(story.assignment.model);
+    story.served = models.find(story.assignment.model);
     const { agent, chat } = story.assignment;
-    story.attempts = await makeAttempts({
+    story.answered = await answer({
       call,
       agent: agent?.name ?? null,
-      model: story.model,
+      served: story.served,
+      models,
+      needs: new RequestNeeds(request, agent?.system ?? null),
       chat,
       clock,
-      observe: (instance, model, result) => metrics.attemptEnded(instance.id, model.label, result),
+      random,
+      observe: (model, step) => metrics.attemptEnded(model.label, step),
     });
-    story.error = story.attempts.error;
+    story.error = story.answered.error;
   } catch (error) {
     story.error = asMizanError(error, call, flow);
   }
   const latencyMs = clock.monotonic() - call.startedAt;
   const record = recordOf(call, story, latencyMs);
-  metrics.requestEnded(record, story.model?.label ?? '', latencyMs);
+  metrics.requestEnded(record, story.served?.pool.model.label ?? '', latencyMs);
   await requestLog.append(record);
   return outcomeOf(story, latencyMs);
 }
@@ -58,38 +64,37 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
 interface Story {
   stream: boolean;
   assignment: Assignment | null;
-  model: Model | null;
-  attempts: AttemptsResult | null;
+  served: Served | null;
+  answered: Answered | null;
   error: MizanError | null;
 }
 
-function outcomeOf(story: Story, latencyMs: number): Outcome {
-  const last = story.attempts?.last;
+function outcomeOf({ answered, error }: Story, latencyMs: number): Outcome {
   return {
-    head: story.attempts?.head ?? null,
-    error: story.error,
-    answer: last?.answer ?? null,
-    usage: last?.usage ?? unknownUsage,
-    finishReason: last?.finishReason ?? null,
-    hasBegun: last?.hasDelivered ?? false,
+    head: answered?.head ?? null,
+    error,
+    answer: answered?.last.answer ?? null,
+    usage: answered?.usage ?? unknownUsage,
+    finishReason: answered?.last.finishReason ?? null,
+    hasBegun: answered?.hasBegun ?? false,
+    resumed: answered?.resumed ?? 0,
     latencyMs,
   };
 }
 
 function recordOf(call: Call, story: Story, latencyMs: number): RequestRecord {
-  const { attempts, error } = story;
-  const head = attempts?.head;
-  const last = attempts?.last;
-  const usage = last?.usage ?? unknownUsage;
-  const firstTokenAt = last?.firstTokenAt ?? null;
+  const { answered, error, assignment, served } = story;
+  const head = answered?.head;
+  const usage = answered?.usage ?? unknownUsage;
+  const firstTokenAt = story.stream ? (answered?.firstTokenAt ?? null) : null;
   const upstreamMs = head?.upstreamMs ?? 0;
   return {
     id: call.id,
     time: call.receivedAt,
     tenant: call.principal.tenant,
     principal: call.principal.subject,
-    agent: story.assignment?.agent?.name ?? null,
-    model: story.model?.id ?? null,
+    agent: assignment?.agent?.name ?? null,
+    model: head?.model ?? served?.pool.model.id ?? null,
     instance: head?.instance ?? null,
     provider: head?.provider ?? null,
     stream: story.stream,
@@ -104,7 +109,9 @@ function recordOf(call: Call, story: Story, latencyMs: number): RequestRecord {
     gatewayMs: Math.max(0, latencyMs - upstreamMs),
     upstreamMs,
     firstTokenMs: firstTokenAt === null ? null : firstTokenAt - call.startedAt,
-    finishReason: last?.finishReason ?? null,
+    finishReason: answered?.last.finishReason ?? null,
+    resumed: answered?.resumed ?? 0,
+    trail: answered === null || answered.trail.length < 2 ? null : answered.trail,
   };
 }
 

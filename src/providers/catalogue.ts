@@ -11,6 +11,8 @@ export interface CatalogueRow {
    * left alone, since some of these services refuse bodies with members they don't know.
    */
   readonly streamUsage: 'asked' | 'always';
+  /** How its models go on with an answer that broke off. */
+  readonly continuation: 'prefill' | 'instruction';
   /** Sent with every request, below what the config adds. Lower-case names. */
   readonly headers?: Readonly<Record<string, string>>;
   /** Prices of all its models, where the service as a whole has one. */
@@ -25,19 +27,20 @@ export const catalogue = {
     baseUrl: 'https://openrouter.ai/api/v1',
     needsKey: true,
     streamUsage: 'always',
+    continuation: 'prefill',
     headers: attribution,
   },
-  openai: { baseUrl: 'https://api.openai.com/v1', needsKey: true, streamUsage: 'asked' },
-  groq: { baseUrl: 'https://api.groq.com/openai/v1', needsKey: true, streamUsage: 'asked' },
-  together: { baseUrl: 'https://api.together.xyz/v1', needsKey: true, streamUsage: 'asked' },
-  deepseek: { baseUrl: 'https://api.deepseek.com/v1', needsKey: true, streamUsage: 'asked' },
-  mistral: { baseUrl: 'https://api.mistral.ai/v1', needsKey: true, streamUsage: 'always' },
-  fireworks: { baseUrl: 'https://api.fireworks.ai/inference/v1', needsKey: true, streamUsage: 'asked' },
-  xai: { baseUrl: 'https://api.x.ai/v1', needsKey: true, streamUsage: 'asked' },
-  ollama: { baseUrl: 'http://127.0.0.1:11434/v1', needsKey: false, streamUsage: 'asked' },
-  vllm: { baseUrl: 'http://127.0.0.1:8000/v1', needsKey: false, streamUsage: 'asked' },
-  'lm-studio': { baseUrl: 'http://127.0.0.1:1234/v1', needsKey: false, streamUsage: 'asked' },
-  'openai-compatible': { baseUrl: null, needsKey: false, streamUsage: 'asked' },
+  openai: { baseUrl: 'https://api.openai.com/v1', needsKey: true, streamUsage: 'asked', continuation: 'instruction' },
+  groq: { baseUrl: 'https://api.groq.com/openai/v1', needsKey: true, streamUsage: 'asked', continuation: 'instruction' },
+  together: { baseUrl: 'https://api.together.xyz/v1', needsKey: true, streamUsage: 'asked', continuation: 'prefill' },
+  deepseek: { baseUrl: 'https://api.deepseek.com/v1', needsKey: true, streamUsage: 'asked', continuation: 'instruction' },
+  mistral: { baseUrl: 'https://api.mistral.ai/v1', needsKey: true, streamUsage: 'always', continuation: 'instruction' },
+  fireworks: { baseUrl: 'https://api.fireworks.ai/inference/v1', needsKey: true, streamUsage: 'asked', continuation: 'prefill' },
+  xai: { baseUrl: 'https://api.x.ai/v1', needsKey: true, streamUsage: 'asked', continuation: 'instruction' },
+  ollama: { baseUrl: 'http://127.0.0.1:11434/v1', needsKey: false, streamUsage: 'asked', continuation: 'prefill' },
+  vllm: { baseUrl: 'http://127.0.0.1:8000/v1', needsKey: false, streamUsage: 'asked', continuation: 'prefill' },
+  'lm-studio': { baseUrl: 'http://127.0.0.1:1234/v1', needsKey: false, streamUsage: 'asked', continuation: 'prefill' },
+  'openai-compatible': { baseUrl: null, needsKey: false, streamUsage: 'asked', continuation: 'prefill' },
 } as const satisfies Record<string, CatalogueRow>;
 
 export type CatalogueKind = keyof typeof catalogue;

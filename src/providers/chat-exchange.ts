@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Failure } from '../core/failure.ts';
 import type { JsonObject } from '../core/json-document.ts';
 import type { AttemptHandler, OngoingAttempt } from '../core/upstream.ts';
+import { quotaOf } from './quota-headers.ts';
 import type { SseBatch } from './sse.ts';
 import { SseReader } from './sse.ts';
 import type {
@@ -77,12 +78,13 @@ export class ChatExchange implements OngoingAttempt, TransportHandler {
       );
       return;
     }
+    const quota = quotaOf(headers, this.#context.clock.now());
     const isStream = /^text\/event-stream\b/i.test(String(headers['content-type']));
     if (this.#context.stream && isStream) {
       this.#reader = new SseReader();
-      this.#handler.onHead();
+      this.#handler.onHead(quota);
     } else if (!this.#context.stream) {
-      this.#handler.onHead();
+      this.#handler.onHead(quota);
     }
   }
 

@@ -15,6 +15,7 @@ export interface OpenAICompatibleOptions {
   /** Lower-case names; they go before everything but the content type. */
   readonly headers: Readonly<Record<string, string>>;
   readonly streamUsage: 'asked' | 'always';
+  readonly continuation: Provider['continuation'];
   /** By the upstream's model names. */
   readonly prices: Readonly<Record<string, Price>>;
   /** Of all models that `prices` doesn't name. */
@@ -27,6 +28,7 @@ export interface OpenAICompatibleOptions {
  */
 export class OpenAICompatible implements Provider {
   readonly name: string;
+  readonly continuation: Provider['continuation'];
   readonly #options: OpenAICompatibleOptions;
   readonly #transport: Transport;
   readonly #clock: Clock;
@@ -35,6 +37,7 @@ export class OpenAICompatible implements Provider {
 
   constructor(options: OpenAICompatibleOptions, transport: Transport, clock: Clock) {
     this.name = options.name;
+    this.continuation = options.continuation;
     this.#options = options;
     this.#transport = transport;
     this.#clock = clock;

@@ -1,5 +1,6 @@
 import type { Failure, FailureKind } from '../core/failure.ts';
 import type { JsonObject } from '../core/json-document.ts';
+import { quotaOf } from './quota-headers.ts';
 import type { TransportHeaders } from './transport.ts';
 
 /** What a status means that isn't the rule of its hundred. */
@@ -16,7 +17,19 @@ const kindsByStatus: Readonly<Record<number, FailureKind>> = {
   529: 'overloaded',
 };
 
-function kindOf(status: number): FailureKind {
+/** What services call a prompt that is too long, in their codes and, where they have none, in their words. */
+const tooLong = /context_length_exceeded|maximum context length|context window|prompt is too long|too many tokens/i;
+
+/** Likewise content that they refuse by policy. */
+const refusedContent = /content_policy|content_filter|content management policy|moderation|flagged/i;
+
+function kindOf(status: number, said: ErrorWords): FailureKind {
+  const words = `${said.code ?? ''} ${said.message ?? ''}`;
+  if (status === 400 || status === 413 || status === 422) {
+    if (tooLong.test(words)) return 'context_length';
+    if (refusedContent.test(words)) return 'content_policy';
+  }
+  if (status === 403 && refusedContent.test(words)) return 'content_policy';
   const kind = kindsByStatus[status];
   if (kind !== undefined) return kind;
   if (status >= 500) return 'server_error';
@@ -35,10 +48,10 @@ export function failureOfStatus(
   answer: { readonly status: number; readonly headers: TransportHeaders; readonly body: JsonObject | null },
   context: { readonly scrub: (text: string) => string; readonly now: number },
 ): Failure {
-  const kind = kindOf(answer.status);
   const error = errorOf(answer.body, context.scrub);
+  const kind = kindOf(answer.status, error);
   const said = kind in ownWords ? null : error.message;
-  const retryAfterMs = retryAfterOf(answer.headers, context.now);
+  const retryAfterMs = retryAfterOf(answer.headers, context.now) ?? resetOf(answer.headers, context.now);
   return {
     kind,
     status: answer.status,
@@ -52,21 +65,21 @@ export function failureOfStatus(
 /** Classifies an error object that came inside an answer of status 200. */
 export function failureInBand(provider: string, error: unknown, scrub: (text: string) => string): Failure {
   const details = errorOf({ error }, scrub);
-  const code = details.code;
-  const kind = code !== null && code >= 400 && code < 600 ? kindOf(code) : 'server_error';
+  const status = Number(details.code);
+  const kind = status >= 400 && status < 600 ? kindOf(status, details) : 'server_error';
   const said = kind in ownWords ? null : details.message;
   return { kind, message: said ?? `${provider} ${ownWords[kind] ?? 'broke off its answer with an error'}.` };
 }
 
-/** What is said is scrubbed before it is cut, or a part of a secret could be left at its end. */
-function errorOf(
-  body: JsonObject | null,
-  scrub: (text: string) => string,
-): {
+interface ErrorWords {
   readonly message: string | null;
   readonly param: string | null;
-  readonly code: number | null;
-} {
+  /** A word, or a status in an error that came in-band. */
+  readonly code: string | null;
+}
+
+/** What is said is scrubbed before it is cut, or a part of a secret could be left at its end. */
+function errorOf(body: JsonObject | null, scrub: (text: string) => string): ErrorWords {
   const error = body?.['error'];
   const shown = (text: unknown, length: number): string | null =>
     typeof text === 'string' && text !== '' ? scrub(text).slice(0, length) : null;
@@ -76,8 +89,15 @@ function errorOf(
   return {
     message: shown(message, 500),
     param: shown(param, 200),
-    code: typeof code === 'number' ? code : null,
+    code: typeof code === 'number' || typeof code === 'string' ? String(code) : null,
   };
+}
+
+/** Where the upstream's own count of what is left says when there is some again. */
+function resetOf(headers: TransportHeaders, now: number): number | null {
+  const quota = quotaOf(headers, now);
+  const spent = [quota?.requests, quota?.tokens].find((left) => left?.remaining === 0);
+  return spent?.resetMs ?? null;
 }
 
 /** `Retry-After` in seconds or as a date (RFC 9110 §10.2.3), or `retry-after-ms`; in ms from `now`, at least 0. */

@@ -1,6 +1,7 @@
 /** The tables, as Kysely sees them. Times are ms since the Unix epoch; JSON is text. */
 export interface Database {
   requests: RequestsTable;
+  attempts: AttemptsTable;
   api_keys: ApiKeysTable;
 }
 
@@ -26,6 +27,22 @@ export interface RequestsTable {
   upstream_ms: number;
   first_token_ms: number | null;
   finish_reason: string | null;
+  resumed: number;
+}
+
+/** Child rows of the requests that took more than one attempt. */
+export interface AttemptsTable {
+  request_id: string;
+  /** From 0. */
+  seq: number;
+  model: string;
+  instance: string;
+  provider: string;
+  purpose: string;
+  outcome: string;
+  detail: string | null;
+  started_ms: number;
+  duration_ms: number;
 }
 
 export interface ApiKeysTable {

@@ -1,7 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { FailureKind } from '../core/failure.ts';
-import { failureTable } from '../core/failure.ts';
 import type { RequestRecord } from '../core/request-record.ts';
+import type { TrailStep } from '../core/trail.ts';
 
 /** Seconds. From a cached answer to a long piece of reasoning. */
 const longBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
@@ -9,10 +8,12 @@ const longBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30
 /** Seconds. What Mizan adds. */
 const shortBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
 
-/** What metrics need to know of an attempt. */
-export interface ObservedAttempt {
-  readonly failure: { readonly kind: FailureKind } | null;
-  readonly durationMs: number;
+/** How an instance is doing. */
+export interface InstanceState {
+  readonly instance: string;
+  readonly model: string;
+  readonly isUp: boolean;
+  readonly inFlight: number;
 }
 
 /**
@@ -65,12 +66,6 @@ export class Metrics {
     'model',
     'outcome',
   ]);
-  readonly #up = new Gauge({
-    name: 'mizan_instance_up',
-    help: '0 after an attempt that failed by the fault of the instance, 1 otherwise.',
-    labelNames: ['instance', 'model'],
-    registers: [this.registry],
-  });
   #running = 0;
 
   /** @param rowsPending How many records wait to be committed. */
@@ -83,11 +78,6 @@ export class Metrics {
   /** Requests that are being answered now. */
   get inFlight(): number {
     return this.#running;
-  }
-
-  /** Makes an instance visible before it was first asked. */
-  instanceConfigured(instance: string, model: string): void {
-    this.#up.set({ instance, model }, 1);
   }
 
   requestStarted(): void {
@@ -107,12 +97,34 @@ export class Metrics {
     if (record.costUsd !== null) this.#cost.inc({ agent, model }, record.costUsd);
   }
 
-  attemptEnded(instance: string, model: string, attempt: ObservedAttempt): void {
-    const kind = attempt.failure?.kind;
-    this.#attempts.inc({ instance, model, outcome: kind ?? 'ok' });
-    this.#upstream.observe({ instance, model }, attempt.durationMs / 1000);
-    if (kind === undefined) this.#up.set({ instance, model }, 1);
-    else if (failureTable[kind].blame === 'instance') this.#up.set({ instance, model }, 0);
+  /** @param model The model's label. */
+  attemptEnded(model: string, { instance, outcome, durationMs }: TrailStep): void {
+    this.#attempts.inc({ instance, model, outcome });
+    this.#upstream.observe({ instance, model }, durationMs / 1000);
+  }
+
+  /** @param read How the instances are doing, asked for at every scrape. */
+  watchInstances(read: () => Iterable<InstanceState>): void {
+    const registers = [this.registry];
+    const labelNames = ['instance', 'model'] as const;
+    const up: Gauge<'instance' | 'model'> = new Gauge({
+      name: 'mizan_instance_up',
+      help: '0 while the instance is out of use, 1 otherwise.',
+      labelNames,
+      registers,
+      collect() {
+        for (const { instance, model, isUp } of read()) up.set({ instance, model }, isUp ? 1 : 0);
+      },
+    });
+    const inFlight: Gauge<'instance' | 'model'> = new Gauge({
+      name: 'mizan_instance_in_flight',
+      help: 'Requests that the instance is answering now.',
+      labelNames,
+      registers,
+      collect() {
+        for (const state of read()) inFlight.set({ instance: state.instance, model: state.model }, state.inFlight);
+      },
+    });
   }
 
   /** A gauge that is read when it is scraped. */

@@ -26,6 +26,7 @@ export function providerAt(origin: string, over: Partial<OpenAICompatibleOptions
       apiKey: new Secret(key),
       headers: {},
       streamUsage: 'asked',
+      continuation: 'prefill',
       prices: {},
       price: null,
       ...over,

@@ -30,6 +30,14 @@ export async function listRequests(context: EdgeContext, request: FastifyRequest
   return { requests: records.map(publicRequest), next_before: isFull && last !== undefined ? last.id : null };
 }
 
+/** `GET /api/requests/ID`: one, with its attempts where there was more than one. */
+export async function getRequest(context: EdgeContext, request: FastifyRequest): Promise<unknown> {
+  const { id } = request.params as { id: string };
+  const record = await context.requestHistory.find(request.principal.tenant, id);
+  if (record === undefined) throw new MizanError('not_found', `There is no request "${id.slice(0, 40)}".`);
+  return publicRequest(record);
+}
+
 /** `?agent=&status=` is how forms send what was not filled in. */
 function withoutEmpty(given: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== ''));

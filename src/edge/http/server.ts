@@ -61,6 +61,7 @@ export function createServer(context: EdgeContext): FastifyInstance {
   server.addHook('onRequest', (request, reply, done) => {
     request.receivedAt = clock.now();
     request.startedAt = clock.monotonic();
+    void reply.header('x-request-id', request.id);
     const role = request.routeOptions.config.role;
     if (role === null || role === undefined) {
       done();

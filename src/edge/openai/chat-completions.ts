@@ -24,7 +24,7 @@ export const chatCompletions: Dialect = {
 };
 
 /** Checks what Mizan itself relies on; everything else is between the caller and the upstream. */
-function readChatCompletion(body: JsonDocument): ChatRequest {
+export function readChatCompletion(body: JsonDocument): ChatRequest {
   const { model, messages, stream, stream_options: options } = body.value;
   if (typeof model !== 'string' || model === '') throw wrong('model', 'must be the name of a model or agent/NAME');
   checkMessages(messages);
@@ -35,7 +35,13 @@ function readChatCompletion(body: JsonDocument): ChatRequest {
     throw wrong('stream_options', 'must be an object');
   }
   const includeUsage = (options as JsonObject | null | undefined)?.['include_usage'];
-  return { target: { model }, body, stream: stream === true, wantsUsage: includeUsage === true };
+  return { target: { model }, body, stream: stream === true, wantsUsage: includeUsage === true, session: sessionOf(body) };
+}
+
+/** What OpenAI has for telling its cache, or its abuse watch, that requests belong together. */
+function sessionOf({ value }: JsonDocument): string | null {
+  const session = value['prompt_cache_key'] ?? value['session_id'] ?? value['user'];
+  return typeof session === 'string' && session !== '' ? session : null;
 }
 
 function checkMessages(messages: unknown): void {

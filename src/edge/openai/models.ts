@@ -17,7 +17,7 @@ function namesFor(flow: Flow, principal: Principal): string[] {
   const agents = [...flow.agents.list()].map((agent) => agent.name);
   const allowed = principal.agents;
   if (allowed !== null) return agents.filter((name) => allowed.includes(name)).map((name) => `agent/${name}`);
-  return [...[...flow.models.list()].map((model) => model.id), ...agents.map((name) => `agent/${name}`)];
+  return [...[...flow.models.list()].map(({ pool }) => pool.model.id), ...agents.map((name) => `agent/${name}`)];
 }
 
 function modelObject(id: string): ModelObject {

@@ -45,6 +45,7 @@ function summary(outcome: Outcome, requestId: string) {
     finish_reason: outcome.finishReason,
     cache: head?.cache ?? 'bypass',
     attempts: head?.attempts ?? 0,
+    ...(outcome.resumed === 0 ? {} : { resumed: outcome.resumed }),
     usage: { input_tokens: usage.inputTokens, output_tokens: usage.outputTokens, cost_usd: usage.costUsd },
     latency_ms: Math.round(outcome.latencyMs * 10) / 10,
   };

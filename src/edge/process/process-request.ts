@@ -19,7 +19,7 @@ export const processRequest = z.strictObject({
     .union([z.string().min(1), z.array(message).min(1)])
     .describe('What to say to it: a text, or a list of messages with role and content.'),
   stream: z.boolean().nullish().describe('Answer as text/event-stream.'),
-  session: z.string().min(1).max(200).nullish().describe('Reserved for conversations that are continued.'),
+  session: z.string().min(1).max(200).nullish().describe('The conversation it belongs to: with the strategy sticky, its requests reach the same instance.'),
   params: z.record(z.string(), z.unknown()).nullish().describe("Request members over the agent's own: temperature, …"),
   metadata: z.record(z.string(), z.unknown()).nullish().describe("The caller's own notes; not sent to the model."),
 });
@@ -36,8 +36,8 @@ const expectations: Readonly<Record<string, string>> = {
 /** @throws MizanError `invalid_request`, naming the field. */
 export function readProcessRequest(body: JsonDocument): ChatRequest {
   const parsed = processRequest.safeParse(body.value);
-  if (!parsed.success) throw refusal(parsed.error.issues[0]);
-  const { agent, input, stream, params } = parsed.data;
+  if (!parsed.success) throw refusal(parsed.error.issues);
+  const { agent, input, stream, session, params } = parsed.data;
   for (const member of Object.keys(params ?? {})) {
     if (reserved.includes(member)) {
       const param = `params.${member}`;
@@ -51,10 +51,13 @@ export function readProcessRequest(body: JsonDocument): ChatRequest {
     body: JsonDocument.of({ model: '', messages, ...params, ...(isStream ? { stream: true } : {}) }),
     stream: isStream,
     wantsUsage: false,
+    session: session ?? null,
   };
 }
 
-function refusal(issue: z.core.$ZodIssue | undefined): MizanError {
+/** A field that doesn't exist explains best why another is missing. */
+function refusal(issues: readonly z.core.$ZodIssue[]): MizanError {
+  const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0];
   if (issue?.code === 'unrecognized_keys') {
     const key = issue.keys[0] ?? '';
     const hint = didYouMean(key, Object.keys(processRequest.shape));

@@ -1,8 +1,9 @@
 import type { Provider } from '../../core/upstream.ts';
 import type { Price } from '../../core/usage.ts';
+import type { StrategyName } from '../../core/strategy-name.ts';
 import type { Strategy } from './strategies/index.ts';
 
-/** One place where a model can be had: a provider's model, with its own weight and price. */
+/** One place where a model can be had: a provider's model, with what it can do and what it may be asked. */
 export interface Instance {
   /** Unique within its model. */
   readonly id: string;
@@ -11,7 +12,57 @@ export interface Instance {
   readonly upstreamModel: string;
   /** Its share of the traffic, relative to the others'; 1 to 1000. */
   readonly weight: number;
+  /** Its tier for the `priority` strategy: 1 is asked first. */
+  readonly priority: number;
   readonly price: Price | null;
+  /** Requests it may answer at the same time; `null` for any number. */
+  readonly maxInFlight: number | null;
+  /** Requests per minute it may be sent; likewise tokens. */
+  readonly rpm: number | null;
+  readonly tpm: number | null;
+  readonly tags: readonly string[];
+  /** Tokens of prompt and answer together; `null` where it isn't known, and nothing is refused. */
+  readonly contextLength: number | null;
+  readonly capabilities: Capabilities;
+  /** How it is doing right now. */
+  readonly figures: Figures;
+}
+
+/** What an instance can do; `true` where the config doesn't say otherwise. */
+export interface Capabilities {
+  readonly vision: boolean;
+  readonly tools: boolean;
+  readonly jsonSchema: boolean;
+}
+
+/** An instance's live figures. Times are on the monotonic clock, in ms. */
+export interface Figures {
+  readonly inFlight: number;
+  /** The weight that counts now: less than the configured one while the instance comes back slowly. */
+  weight(now: number): number;
+  /**
+   * Peak-sensitive moving average of the time to first token, in ms: it jumps up with a slow answer and decays with
+   * time. `null` before the first answer.
+   */
+  latencyMs(now: number): number | null;
+  /**
+   * The share of its quota that is left, 0 to 1: the least of what the upstream's own rate-limit headers and the
+   * configured `rpm` and `tpm` say. 1 where nothing limits it.
+   */
+  headroom(now: number): number;
+}
+
+/** What a request asks of an instance. Computed when it is first looked at. */
+export interface Needs {
+  readonly vision: boolean;
+  readonly tools: boolean;
+  readonly jsonSchema: boolean;
+  /** An estimate, rather too high than too low. */
+  readonly inputTokens: number;
+  /** What the request allows for the answer; `null` where it doesn't say. */
+  readonly maxOutputTokens: number | null;
+  /** What should reach the same instance again: the session, else the beginning of the prompt. */
+  readonly affinity: string;
 }
 
 /** How long each phase of an attempt may take, in ms. */
@@ -19,6 +70,8 @@ export interface Timeouts {
   readonly connectMs: number;
   /** From the start of an attempt to the first byte of its answer. */
   readonly firstByteMs: number;
+  /** From the start of an attempt to its first token, on streams. */
+  readonly firstTokenMs: number;
   /** Between two pieces of an answer. */
   readonly idleMs: number;
   /** The whole call, with all its attempts. */
@@ -31,6 +84,7 @@ export interface Model {
   /** Its name in metrics: the id, or `provider/*` for models called directly, which no config bounds. */
   readonly label: string;
   readonly instances: readonly Instance[];
+  readonly strategyName: StrategyName;
   readonly strategy: Strategy;
   readonly timeouts: Timeouts;
 }

@@ -39,6 +39,25 @@ const quoted = 60;
  * @throws Refusal where a schema can't be satisfied or a tool isn't there.
  */
 export function answerTo(body: ChatBody): Answer {
+  return continuationOf(body) ?? wholeAnswerTo(body);
+}
+
+/**
+ * Where the last message is the assistant's own, and begins the answer to those before it: the rest of that answer, as
+ * models that continue a given beginning ("prefill") do it.
+ */
+function continuationOf(body: ChatBody): TextAnswer | null {
+  const last = body.messages.at(-1);
+  if (last?.role !== 'assistant' || body.messages.length === 1) return null;
+  const whole = wholeAnswerTo({ ...body, messages: body.messages.slice(0, -1) });
+  const text = whole.tokens.join('');
+  const beginning = textOf(last);
+  if (whole.kind !== 'text' || beginning === '' || !text.startsWith(beginning)) return null;
+  const tokens = tokensOf(text.slice(beginning.length));
+  return { kind: 'text', tokens, completionTokens: tokens.length, finish: whole.finish };
+}
+
+function wholeAnswerTo(body: ChatBody): Answer {
   const hash = hashOf(body);
   const limit = Math.min(body.max_completion_tokens ?? mostTokens, body.max_tokens ?? mostTokens, mostTokens);
   const tool = chosenTool(body);

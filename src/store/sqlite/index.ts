@@ -1,7 +1,7 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ApiKeys } from '../../core/api-key.ts';
 import { SetupError } from '../../core/errors.ts';
+import { makeFolder } from '../../core/folder.ts';
 import type { RequestHistory, RequestLog } from '../../core/request-record.ts';
 import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver, openDatabase } from './connection.ts';
@@ -68,7 +68,7 @@ export async function openStore(folder: string, options: { readonly events?: Req
 
 function open(folder: string, file: string): ReturnType<typeof openDatabase> {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder);
     return openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
   } catch (cause) {
     throw new SetupError(`The data folder ${folder} can't be used`, cause);

@@ -1,7 +1,8 @@
 import type { Kysely, Selectable } from 'kysely';
 import type { CacheResult, RequestHistory, RequestQuery, RequestRecord, TenantScope } from '../../core/request-record.ts';
 import { everyTenant } from '../../core/request-record.ts';
-import type { Database, RequestsTable } from '../schema.ts';
+import type { TrailStep } from '../../core/trail.ts';
+import type { AttemptsTable, Database, RequestsTable } from '../schema.ts';
 
 /** Reads the request log, newest first. */
 export class SqliteRequestHistory implements RequestHistory {
@@ -17,11 +18,20 @@ export class SqliteRequestHistory implements RequestHistory {
     if (query.before !== undefined) select = select.where('id', '<', query.before);
     if (query.agent !== undefined) select = select.where('agent', '=', query.agent);
     if (query.status !== undefined) select = select.where('status', '=', query.status);
-    return (await select.execute()).map(recordOf);
+    return (await select.execute()).map((row) => recordOf(row, null));
+  }
+
+  async find(scope: TenantScope, id: string): Promise<RequestRecord | undefined> {
+    let select = this.#database.selectFrom('requests').selectAll().where('id', '=', id);
+    if (scope !== everyTenant) select = select.where('tenant', '=', scope);
+    const row = await select.executeTakeFirst();
+    if (row === undefined) return undefined;
+    const steps = this.#database.selectFrom('attempts').selectAll().where('request_id', '=', id).orderBy('seq');
+    return recordOf(row, (await steps.execute()).map(stepOf));
   }
 }
 
-function recordOf(row: Selectable<RequestsTable>): RequestRecord {
+function recordOf(row: Selectable<RequestsTable>, trail: readonly TrailStep[] | null): RequestRecord {
   return {
     id: row.id,
     time: row.time,
@@ -44,5 +54,20 @@ function recordOf(row: Selectable<RequestsTable>): RequestRecord {
     upstreamMs: row.upstream_ms,
     firstTokenMs: row.first_token_ms,
     finishReason: row.finish_reason,
+    resumed: row.resumed,
+    trail,
+  };
+}
+
+function stepOf(row: Selectable<AttemptsTable>): TrailStep {
+  return {
+    model: row.model,
+    instance: row.instance,
+    provider: row.provider,
+    purpose: row.purpose as TrailStep['purpose'],
+    outcome: row.outcome as TrailStep['outcome'],
+    detail: row.detail,
+    startedMs: row.started_ms,
+    durationMs: row.duration_ms,
   };
 }

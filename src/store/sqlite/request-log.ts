@@ -1,5 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { RequestLog, RequestRecord } from '../../core/request-record.ts';
+import type { TrailStep } from '../../core/trail.ts';
 
 /** How long an answer may wait for its row where the database can't be written, in ms. */
 const patienceMs = 1000;
@@ -20,9 +21,16 @@ interface Waiting {
 const insert = `
   INSERT INTO requests (
     id, time, tenant, principal, agent, model, instance, provider, stream, status, error_code, attempts, cache,
-    input_tokens, output_tokens, cost_usd, usage_source, gateway_ms, upstream_ms, first_token_ms, finish_reason
-  ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    input_tokens, output_tokens, cost_usd, usage_source, gateway_ms, upstream_ms, first_token_ms, finish_reason,
+    resumed
+  ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT (id) DO NOTHING`;
+
+const insertAttempt = `
+  INSERT INTO attempts (
+    request_id, seq, model, instance, provider, purpose, outcome, detail, started_ms, duration_ms
+  ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT (request_id, seq) DO NOTHING`;
 
 /** What the log reports of itself. */
 export interface RequestLogEvents {
@@ -40,6 +48,7 @@ export interface RequestLogEvents {
 export class SqliteRequestLog implements RequestLog {
   readonly #database: DatabaseSync;
   readonly #insert: StatementSync;
+  readonly #insertAttempt: StatementSync;
   readonly #events: RequestLogEvents;
   #waiting: Waiting[] = [];
   #isScheduled = false;
@@ -49,6 +58,7 @@ export class SqliteRequestLog implements RequestLog {
   constructor(database: DatabaseSync, events: RequestLogEvents) {
     this.#database = database;
     this.#insert = database.prepare(insert);
+    this.#insertAttempt = database.prepare(insertAttempt);
     this.#events = events;
   }
 
@@ -131,6 +141,24 @@ export class SqliteRequestLog implements RequestLog {
       r.upstreamMs,
       r.firstTokenMs,
       r.finishReason,
+      r.resumed,
+    );
+    for (const [seq, step] of (r.trail ?? []).entries()) this.#insertStep(r.id, seq, step);
+  }
+
+  #insertStep(id: string, seq: number, s: TrailStep): void {
+    const { model, instance, provider, purpose, outcome, detail, startedMs, durationMs } = s;
+    this.#insertAttempt.run(
+      id,
+      seq,
+      model,
+      instance,
+      provider,
+      purpose,
+      outcome,
+      detail,
+      startedMs,
+      durationMs,
     );
   }
 

@@ -18,6 +18,7 @@ export class StoreWorker {
   readonly #pending = new Map<number, Pending>();
   #worker: Worker | null = null;
   #lastId = 0;
+  #isClosed = false;
 
   constructor(file: string) {
     this.#file = file;
@@ -45,7 +46,9 @@ export class StoreWorker {
     await this.#ask({ kind: 'checkpoint' });
   }
 
+  /** What is under way is given up; a checkpoint is made again when the database is opened next. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#worker?.terminate();
   }
 
@@ -84,6 +87,7 @@ export class StoreWorker {
 
   #lost(cause: unknown): void {
     this.#worker = null;
+    if (this.#isClosed) this.#pending.clear();
     for (const { reject } of this.#pending.values()) {
       reject(new MizanError('internal', 'The database reader stopped.', { cause }));
     }

@@ -1,125 +1,101 @@
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
-import { ScriptedProvider } from '../../../../test/support/scripted-provider.ts';
-import type { Instance } from '../model.ts';
-import { strategies } from './index.ts';
+import { expect, test } from 'vitest';
+import { seededRandom } from '../../../core/random.ts';
+import { choiceOf, countsOf, fleetOf, take } from './fleet.suite.ts';
+import type { TestInstance } from './fleet.suite.ts';
 import { roundRobin } from './round-robin.ts';
 
-const provider = new ScriptedProvider('p');
-
-const instancesOf = (weights: readonly number[]): Instance[] =>
-  weights.map((weight, i) => provider.instance({ id: `i${i}`, weight }));
-
-const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
-
-function turns(instances: readonly Instance[], count: number, strategy = roundRobin()): string[] {
-  return Array.from({ length: count }, () => strategy.choose(instances)?.id ?? 'none');
-}
-
-const countOf = (ids: readonly string[], id: string): number => ids.filter((other) => other === id).length;
-
-const weights = fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 6 });
-
-describe('round robin', () => {
-  test('chooses each instance exactly as often as its weight, in every full cycle', () => {
-    fc.assert(
-      fc.property(weights, fc.nat(200), (given, offset) => {
-        const strategy = roundRobin();
-        const instances = instancesOf(given);
-        turns(instances, offset, strategy);
-        const cycle = turns(instances, sum(given), strategy);
-        expect(instances.map(({ id }) => countOf(cycle, id))).toStrictEqual(given);
-      }),
-    );
-  });
-
-  test('begins each cycle anew: the second is the first again', () => {
-    fc.assert(
-      fc.property(weights, (given) => {
-        const two = turns(instancesOf(given), 2 * sum(given));
-        expect(two.slice(sum(given))).toStrictEqual(two.slice(0, sum(given)));
-      }),
-    );
-  });
-
-  test.each([[[2, 3, 5]], [[1, 1]], [[1, 1, 1]], [[1, 2]], [[7, 1]], [[5, 3, 2]]])(
-    'is never more than one turn from the exact shares of %j',
-    (given) => {
-      const ids = turns(instancesOf(given), 10 * sum(given));
-      for (let turn = 1; turn <= ids.length; turn++) {
-        for (const [i, weight] of given.entries()) {
-          const share = (turn * weight) / sum(given);
-          expect(Math.abs(countOf(ids.slice(0, turn), `i${i}`) - share)).toBeLessThanOrEqual(1);
-        }
-      }
-    },
-  );
-
-  test('spreads turns evenly rather than in runs', () => {
-    expect(turns(instancesOf([5, 1, 1]), 7)).toStrictEqual(['i0', 'i0', 'i1', 'i0', 'i2', 'i0', 'i0']);
-    expect(turns(instancesOf([1, 1, 1]), 6)).toStrictEqual(['i0', 'i1', 'i2', 'i0', 'i1', 'i2']);
-  });
-
-  test('chooses nobody where there is nobody', () => {
-    expect(roundRobin().choose([])).toBe(undefined);
-  });
-
-  test('chooses among those who are there, and nobody else', () => {
-    const here = fc.array(fc.subarray([0, 1, 2, 3]), { maxLength: 100 });
-    fc.assert(
-      fc.property(here, (presences) => {
-        const strategy = roundRobin();
-        const instances = instancesOf([1, 2, 3, 4]);
-        for (const presence of presences) {
-          const candidates = presence.map((i) => instances[i]!);
-          const chosen = strategy.choose(candidates);
-          expect(candidates.length === 0 ? chosen === undefined : candidates.includes(chosen!)).toBe(true);
-        }
-      }),
-    );
-  });
-
-  test('lets nobody make up for the time it was away', () => {
-    fc.assert(
-      fc.property(fc.nat(40), fc.integer({ min: 1, max: 500 }), (before, away) => {
-        const strategy = roundRobin();
-        const given = [2, 3, 5];
-        const instances = instancesOf(given);
-        turns(instances, before, strategy);
-        turns(instances.slice(0, 2), away, strategy);
-        const back = turns(instances, 10, strategy);
-        expect(Math.abs(countOf(back, 'i2') - 5)).toBeLessThanOrEqual(1);
-      }),
-    );
-  });
-
-  test('passes over nobody who stays while others come and go', () => {
-    fc.assert(
-      fc.property(fc.array(fc.boolean(), { minLength: 6, maxLength: 200 }), (isThere) => {
-        const strategy = roundRobin();
-        const [a, b, c] = instancesOf([1, 1, 1]) as [Instance, Instance, Instance];
-        const ids = isThere.map((there) => strategy.choose(there ? [a, b, c] : [a, b])?.id ?? '');
-        for (let turn = 0; turn + 6 <= ids.length; turn++) {
-          const six = ids.slice(turn, turn + 6);
-          expect(six.includes('i0') && six.includes('i1')).toBe(true);
-        }
-      }),
-    );
-  });
-
-  test('knows an instance that replaces another of the same name as a new one', () => {
-    const strategy = roundRobin();
-    const [a] = instancesOf([1]) as [Instance];
-    expect(strategy.choose([a])).toBe(a);
-    const again = { ...a };
-    expect(strategy.choose([again])).toBe(again);
-  });
+test.each([
+  [[1, 1, 1], 'abcabc'],
+  [[5, 1, 1], 'aabacaa'],
+  [[2, 3, 5], 'cbacbccabc'],
+  [[1], 'aaa'],
+])('weights %j take turns as %s', (weights, turns) => {
+  const strategy = roundRobin();
+  const choice = choiceOf(fleetOf(...weights));
+  expect(Array.from(turns, () => take(strategy, choice).id).join('')).toBe(turns);
 });
 
-test('every strategy of the config is one of its own for each model', () => {
-  for (const make of Object.values(strategies)) {
-    const [a, b] = instancesOf([1, 1]) as [Instance, Instance];
-    const [first, second] = [make(), make()];
-    expect(first.choose([a, b])).toBe(second.choose([a, b]));
+test('over 100,000 picks each gets exactly its share', () => {
+  const fleet = fleetOf(2, 3, 5);
+  expect([...countsOf(roundRobin(), choiceOf(fleet), 100_000).values()]).toEqual([20_000, 30_000, 50_000]);
+});
+
+/** How far counts get from the exact shares, in turns, at any moment between two changes of who is there. */
+function worstBetweenChanges(fleet: readonly TestInstance[], picks: number, longest: number, seed: number): number {
+  const strategy = roundRobin();
+  const random = seededRandom(seed);
+  let worst = 0;
+  for (let done = 0; done < picks;) {
+    const present = fleet.filter(() => random() < 0.6);
+    const choice = choiceOf(present.length === 0 ? fleet : present);
+    const sum = choice.candidates.reduce((total, { weight }) => total + weight, 0);
+    const counts = new Map<unknown, number>();
+    const length = Math.min(1 + Math.floor(random() * longest), picks - done);
+    for (let turn = 1; turn <= length; turn++) {
+      const chosen = take(strategy, choice);
+      counts.set(chosen, (counts.get(chosen) ?? 0) + 1);
+      for (const instance of choice.candidates) {
+        worst = Math.max(worst, Math.abs((counts.get(instance) ?? 0) - (turn * instance.weight) / sum));
+      }
+    }
+    done += length;
   }
+  return worst;
+}
+
+test.each([1, 3, 10, 100, 5000])(
+  'instances come and go after up to %i picks: between changes counts are within ±1 of the exact share',
+  (longest) => {
+    expect(worstBetweenChanges(fleetOf(2, 3, 5), 100_000, longest, longest)).toBeLessThanOrEqual(1 + 1e-9);
+  },
+);
+
+test('the same for instances of equal weight, whatever their number', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 8 }), fc.nat(), (count, seed) => {
+      const fleet = fleetOf(...Array.from({ length: count }, () => 7));
+      expect(worstBetweenChanges(fleet, 2000, 40, seed)).toBeLessThanOrEqual(1 + 1e-9);
+    }),
+  );
+});
+
+const anyWeights = fc.array(fc.integer({ min: 1, max: 100 }), { minLength: 1, maxLength: 7 });
+
+test('in as many turns as the weights add up to, each gets exactly its weight, though others came in between', () => {
+  fc.assert(
+    fc.property(anyWeights, fc.nat(), (weights, seed) => {
+      const strategy = roundRobin();
+      const random = seededRandom(seed);
+      const fleet = fleetOf(...weights);
+      const choice = choiceOf(fleet);
+      const counts = new Map<unknown, number>();
+      for (let turn = weights.reduce((sum, weight) => sum + weight, 0); turn > 0; turn--) {
+        const without = choiceOf(fleet.filter((_, index) => index === 0 || random() < 0.5));
+        if (without.candidates.length < fleet.length) take(strategy, without);
+        const chosen = take(strategy, choice);
+        counts.set(chosen, (counts.get(chosen) ?? 0) + 1);
+      }
+      expect(fleet.map((instance) => counts.get(instance))).toEqual(weights);
+    }),
+  );
+});
+
+test('sets of candidates that hardly ever come back do not all begin with the same instance', () => {
+  const strategy = roundRobin();
+  const random = seededRandom(5);
+  const fleet = fleetOf(...Array.from({ length: 26 }, () => 1));
+  const counts = new Map<unknown, number>();
+  for (let i = 0; i < 26_000; i++) {
+    const choice = choiceOf(fleet.filter((_, index) => index === i % 26 || random() < 0.5));
+    const chosen = take(strategy, choice);
+    counts.set(chosen, (counts.get(chosen) ?? 0) + 1);
+  }
+  for (const instance of fleet) expect(Math.abs((counts.get(instance) ?? 0) - 1000)).toBeLessThan(30);
+});
+
+test('an instance that comes back slowly gets as much as its weight counts now', () => {
+  const fleet = fleetOf(1, 1);
+  fleet[0]!.figures.weightNow = 0.25;
+  expect([...countsOf(roundRobin(), choiceOf(fleet), 1000).values()]).toEqual([200, 800]);
 });

@@ -1,11 +1,12 @@
-import type { ChatAnswer, ChatEvents, PreparedChat } from '../core/chat.ts';
-import { deltaOf, finishReasonOf, saysSomething, usageOf } from '../core/chat.ts';
-import type { Clock } from '../core/clock.ts';
-import type { Failure, FailureKind } from '../core/failure.ts';
-import type { AttemptHandler, OngoingAttempt } from '../core/upstream.ts';
-import type { Usage } from '../core/usage.ts';
-import { priceOf, unknownUsage } from '../core/usage.ts';
-import type { Instance, Timeouts } from './routing/model.ts';
+import type { ChatAnswer, ChatEvents, PreparedChat } from '../../core/chat.ts';
+import { deltaOf, finishReasonOf, saysSomething, usageOf } from '../../core/chat.ts';
+import type { Clock } from '../../core/clock.ts';
+import type { Failure, FailureKind } from '../../core/failure.ts';
+import type { Quota } from '../../core/quota.ts';
+import type { AttemptHandler, OngoingAttempt } from '../../core/upstream.ts';
+import type { Usage } from '../../core/usage.ts';
+import { priceOf, unknownUsage } from '../../core/usage.ts';
+import type { Instance, Timeouts } from '../routing/model.ts';
 
 export interface AttemptOrder {
   readonly instance: Instance;
@@ -26,17 +27,23 @@ export interface AttemptResult {
   readonly usage: Usage;
   /** The upstream's own, or `null`. */
   readonly finishReason: string | null;
+  /** Of a stream that broke off between its finish reason and its terminator: the events that were not delivered. */
+  readonly ending: readonly ChatEvents[];
   /** Whether the caller has been sent a part of it: no other attempt may follow. */
   readonly hasDelivered: boolean;
   /** On the monotonic clock. */
   readonly firstTokenAt: number | null;
   readonly durationMs: number;
+  /** From its start to its first token, or to its whole answer; `null` where none came. In ms. */
+  readonly latencyMs: number | null;
+  readonly quota: Quota | null;
 }
 
-type Phase = 'timeout_first_byte' | 'timeout_idle' | 'timeout_total';
+type Phase = 'timeout_first_byte' | 'timeout_first_token' | 'timeout_idle' | 'timeout_total';
 
 const phaseWords: Readonly<Record<Phase, string>> = {
   timeout_first_byte: 'did not begin to answer in time',
+  timeout_first_token: 'did not say anything in time',
   timeout_idle: 'stopped in the middle of its answer',
   timeout_total: 'did not finish its answer in time',
 };
@@ -59,9 +66,12 @@ class Attempt implements AttemptHandler {
   #isPaused = false;
   /** Events that came before the first one that says something: another instance may still take over. */
   #held: ChatEvents[] | null = [];
+  /** Events from the finish reason on: they are true only if the terminator follows. */
+  #ending: ChatEvents[] = [];
   #deltas = 0;
   #firstTokenAt: number | null = null;
   #usage: Usage = unknownUsage;
+  #quota: Quota | null = null;
   #finishReason: string | null = null;
 
   constructor(order: AttemptOrder, resolve: (result: AttemptResult) => void) {
@@ -85,38 +95,49 @@ class Attempt implements AttemptHandler {
     );
   }
 
-  onHead(): void {
+  onHead(quota: Quota | null): void {
+    this.#quota = quota;
     clearTimeout(this.#phaseTimer);
-    this.#phaseTimer = setTimeout(() => this.#timedOut('timeout_idle'), this.#order.timeouts.idleMs);
+    const { chat, timeouts, clock } = this.#order;
+    if (!chat.stream) {
+      this.#awaitMore();
+      return;
+    }
+    const left = Math.max(0, timeouts.firstTokenMs - (clock.monotonic() - this.#startedAt));
+    this.#phaseTimer = setTimeout(() => this.#timedOut('timeout_first_token'), left);
   }
 
   onBytes(): void {
-    this.#phaseTimer?.refresh();
+    // A stream's comments keep the connection alive; they are no sign that the model goes on.
+    if (!this.#order.chat.stream) this.#phaseTimer?.refresh();
   }
 
   onEvents(events: ChatEvents): void {
     if (this.#isOver) return;
+    if (this.#firstTokenAt !== null && events.chunks.length > 0) this.#phaseTimer?.refresh();
     for (const chunk of events.chunks) {
       this.#finishReason = finishReasonOf(chunk) ?? this.#finishReason;
       if (chunk['usage'] !== undefined && chunk['usage'] !== null) this.#usage = usageOf(chunk, this.#order.instance.price);
       const delta = deltaOf(chunk);
       if (delta === null || !saysSomething(delta)) continue;
       this.#deltas++;
-      this.#firstTokenAt ??= this.#order.clock.monotonic();
+      if (this.#firstTokenAt === null) this.#firstToken();
+    }
+    if (this.#finishReason !== null && !this.#hasManyChoices) {
+      this.#ending.push(events);
+      return;
     }
     if (this.#held !== null) {
-      this.#held.push(events);
-      if (this.#firstTokenAt === null && this.#finishReason === null) return;
-      const held = this.#held;
-      this.#held = null;
-      for (const early of held) this.#deliver(early);
+      // Comments that come before anything is said are for our connection only, and may come for ever.
+      if (events.chunks.length > 0) this.#held.push(events);
+      if (this.#firstTokenAt === null) return;
+      this.#deliverHeld();
     } else {
       this.#deliver(events);
     }
   }
 
   onAnswer(answer: ChatAnswer): void {
-    this.#firstTokenAt = null;
     this.#usage = usageOf(answer.completion, this.#order.instance.price);
     this.#finishReason = finishReasonOf(answer.completion);
     this.#finish(null, answer);
@@ -127,6 +148,9 @@ class Attempt implements AttemptHandler {
       const { name } = this.#order.instance.provider;
       this.onFailure({ kind: 'truncated', message: `${name} ended its stream without a finish reason.` });
     } else {
+      this.#deliverHeld();
+      for (const last of this.#ending) this.#deliver(last);
+      this.#ending = [];
       this.#finish(null, null);
     }
   }
@@ -135,8 +159,30 @@ class Attempt implements AttemptHandler {
     this.#finish(failure, null);
   }
 
+  /** With several choices, one's end says nothing of the others': they all go on as they come. */
+  get #hasManyChoices(): boolean {
+    const { n } = this.#order.chat.body.value;
+    return typeof n === 'number' && n > 1;
+  }
+
+  #deliverHeld(): void {
+    const held = this.#held ?? [];
+    this.#held = null;
+    for (const early of held) this.#deliver(early);
+  }
+
+  #firstToken(): void {
+    this.#firstTokenAt = this.#order.clock.monotonic();
+    this.#awaitMore();
+  }
+
+  #awaitMore(): void {
+    clearTimeout(this.#phaseTimer);
+    this.#phaseTimer = setTimeout(() => this.#timedOut('timeout_idle'), this.#order.timeouts.idleMs);
+  }
+
   #deliver(events: ChatEvents): void {
-    if (events.bytes.length === 0 || this.#order.deliver(events, this.#drained) || this.#isPaused) return;
+    if (this.#isOver || events.bytes.length === 0 || this.#order.deliver(events, this.#drained) || this.#isPaused) return;
     this.#isPaused = true;
     clearTimeout(this.#phaseTimer);
     this.#ongoing?.pause();
@@ -145,7 +191,7 @@ class Attempt implements AttemptHandler {
   readonly #drained = (): void => {
     if (!this.#isPaused || this.#isOver) return;
     this.#isPaused = false;
-    this.onHead();
+    this.#awaitMore();
     this.#ongoing?.resume();
   };
 
@@ -165,14 +211,19 @@ class Attempt implements AttemptHandler {
     clearTimeout(this.#phaseTimer);
     clearTimeout(this.#totalTimer);
     this.#order.signal.removeEventListener('abort', this.#onAbort);
+    const now = this.#order.clock.monotonic();
+    const answeredAt = this.#firstTokenAt ?? (answer === null ? null : now);
     this.#resolve({
       failure,
       answer,
       usage: this.#usage.source === 'none' ? this.#received() : this.#usage,
       finishReason: this.#finishReason,
+      ending: this.#ending,
       hasDelivered: this.#held === null,
       firstTokenAt: this.#firstTokenAt,
-      durationMs: this.#order.clock.monotonic() - this.#startedAt,
+      durationMs: now - this.#startedAt,
+      latencyMs: answeredAt === null ? null : answeredAt - this.#startedAt,
+      quota: this.#quota,
     });
   }
 

@@ -1,0 +1,333 @@
+import type { ChatEvents, PreparedChat } from '../../core/chat.ts';
+import { MizanError } from '../../core/errors.ts';
+import type { Failure, FailureKind } from '../../core/failure.ts';
+import { failureTable } from '../../core/failure.ts';
+import type { TrailStep } from '../../core/trail.ts';
+import type { Usage } from '../../core/usage.ts';
+import { sumOf, unknownUsage } from '../../core/usage.ts';
+import type { AnswerHead } from '../call.ts';
+import type { Instance, Model } from '../routing/model.ts';
+import type { Lease } from '../routing/pool.ts';
+import type { Served } from '../routing/served.ts';
+import { estimatedCost } from '../routing/served.ts';
+import type { AttemptResult } from './attempt.ts';
+import { attempt } from './attempt.ts';
+import { nextPauseMs, pause } from './backoff.ts';
+import type { Contestant } from './hedge.ts';
+import { race } from './hedge.ts';
+import type { Answered, AnswerOrder } from './order.ts';
+import { Joint, PartialAnswer } from './resume.ts';
+
+/** Output tokens that a request is taken for where it sets no limit, for estimating what a hedge costs. */
+const assumedOutputTokens = 256;
+
+/**
+ * Brings a call to its answer: asks an instance, and decides by the table of failures what comes next. Another
+ * instance, another model and a second one in parallel are only asked while the caller has seen nothing; afterwards
+ * the one thing left is to take up the answer where it broke off, where the model allows that.
+ * @throws MizanError where no instance could be asked at all.
+ */
+export function answer(order: AnswerOrder): Promise<Answered> {
+  return new Answering(order).run();
+}
+
+class Answering {
+  readonly #order: AnswerOrder;
+  readonly #trail: TrailStep[] = [];
+  readonly #visited = new Set<Served>();
+  #served: Served;
+  #tried = new Set<Instance>();
+  /** Attempts in the model that is being asked now. */
+  #attempts = 0;
+  #pauseMs = 0;
+  #usage: Usage = unknownUsage;
+  /** What upstreams took of the call's time, in ms. */
+  #upstreamMs = 0;
+  #firstTokenAt: number | null = null;
+  #hasBegun = false;
+  #partial: PartialAnswer | null = null;
+  /** Where a continuation is being joined to what was sent. */
+  #joint: Joint | null = null;
+  #resumed = 0;
+  #continuation: 'prefill' | 'instruction' | null = null;
+  /** The last attempt and who made it; for what the caller is told where nothing follows. */
+  #last: { readonly instance: Instance; readonly model: Model; readonly result: AttemptResult } | null = null;
+
+  constructor(order: AnswerOrder) {
+    this.#order = order;
+    this.#served = order.served;
+    this.#enter(order.served);
+  }
+
+  async run(): Promise<Answered> {
+    for (;;) {
+      const lease = await this.#lease();
+      if (lease === null) return this.#ended();
+      const result = await this.#ask(lease);
+      if (result.failure === null || !(await this.#goesOn(result.failure, lease))) return this.#ended();
+    }
+  }
+
+  /** An instance to ask; `null` where there is none and an attempt has failed already. */
+  async #lease(): Promise<Lease | null> {
+    const { needs, call } = this.#order;
+    for (;;) {
+      const { pool } = this.#served;
+      let found: Lease | { readonly exclusions: readonly unknown[] };
+      let refusal: MizanError;
+      try {
+        const got = await pool.acquireInTurn(needs, this.#tried, call.signal);
+        if (!('exclusions' in got)) return got;
+        found = got;
+        refusal = pool.refusal(got, needs);
+      } catch (error) {
+        if (!(error instanceof MizanError) || error.code === 'client_closed') throw error;
+        found = { exclusions: [] };
+        refusal = error;
+      }
+      const list = refusal.code === 'context_length_exceeded' ? 'contextLength' : 'any';
+      if (!this.#hasBegun && this.#turnTo(list)) continue;
+      if (this.#last === null) throw refusal;
+      if (found.exclusions.length === 0 || !(await this.#mayAskAgain())) return null;
+    }
+  }
+
+  /** After a pause, those who failed may be asked again, where the failure says that it can help. */
+  async #mayAskAgain(): Promise<boolean> {
+    const kind = this.#last?.result.failure?.kind;
+    if (kind === undefined || failureTable[kind].next !== 'again' || this.#tried.size === 0) return false;
+    const { random, call, clock } = this.#order;
+    this.#pauseMs = nextPauseMs(this.#pauseMs, random);
+    if (clock.monotonic() + this.#pauseMs >= this.#deadline) return false;
+    this.#tried = new Set();
+    await pause(this.#pauseMs, call.signal);
+    return !call.signal.aborted;
+  }
+
+  get #deadline(): number {
+    return this.#order.call.startedAt + this.#served.pool.model.timeouts.totalMs;
+  }
+
+  /** Whether another attempt follows a failed one; with everything that has to be changed for it. */
+  async #goesOn(failure: Failure, lease: Lease): Promise<boolean> {
+    const { next } = failureTable[failure.kind];
+    const { policy, retries } = this.#served;
+    if (this.#order.call.signal.aborted) return false;
+    if (this.#hasBegun) {
+      if (policy.resume && this.#complete()) return false;
+      if (this.#continuation === 'prefill' && failure.kind === 'rejected') {
+        this.#continuation = 'instruction';
+        return this.#attempts < policy.maxAttempts + 1;
+      }
+      const mayResume = policy.resume && this.#partial?.canContinue === true && (next === 'again' || next === 'instance');
+      if (!mayResume || this.#attempts >= policy.maxAttempts || !retries.spend()) return false;
+      this.#tried.add(lease.instance);
+      return true;
+    }
+    if (next === 'end') return false;
+    if (next === 'longer') return this.#turnTo('contextLength');
+    if (next === 'lenient') return this.#turnTo('contentPolicy');
+    this.#tried.add(lease.instance);
+    const mayRetry = this.#attempts < policy.maxAttempts && retries.spend();
+    return mayRetry || this.#turnTo('any');
+  }
+
+  /** Everything was said and only the terminator is missing: then there is nothing to resume, and nothing to break off. */
+  #complete(): boolean {
+    const last = this.#last;
+    if (last === null || last.result.ending.length === 0) return false;
+    for (const events of last.result.ending) this.#pass(events, () => {});
+    this.#last = { ...last, result: { ...last.result, failure: null } };
+    return true;
+  }
+
+  /** Goes over to the next model of a list of fallbacks. */
+  #turnTo(list: 'any' | 'contextLength' | 'contentPolicy'): boolean {
+    for (const id of this.#order.served.policy.fallbacks[list]) {
+      const served = this.#order.models.served(id);
+      if (served === undefined || this.#visited.has(served)) continue;
+      this.#enter(served);
+      return true;
+    }
+    return false;
+  }
+
+  #enter(served: Served): void {
+    this.#served = served;
+    this.#visited.add(served);
+    this.#tried = new Set();
+    this.#attempts = 0;
+    this.#pauseMs = 0;
+    served.retries.earn();
+  }
+
+  async #ask(lease: Lease): Promise<AttemptResult> {
+    this.#attempts++;
+    const hedgeAfterMs = this.#hasBegun || this.#attempts > 1 ? null : this.#served.hedgeAfterMs();
+    this.#earnHedge(lease.instance);
+    if (hedgeAfterMs === null) {
+      const purpose = this.#hasBegun ? 'resume' : this.#trail.length === 0 ? 'first' : 'retry';
+      const result = await this.#attempt(lease, { purpose, signal: this.#order.call.signal, claim: () => true });
+      return this.#concluded(lease, result);
+    }
+    const contestant = (asked: Lease, purpose: TrailStep['purpose']): Contestant & { readonly lease: Lease } => ({
+      lease: asked,
+      run: (signal, claim) => this.#attempt(asked, { purpose, signal, claim }),
+    });
+    const first = contestant(lease, 'first');
+    const second = (): Contestant | null => {
+      const other = this.#hedgeLease(lease.instance);
+      return other === null ? null : contestant(other, 'hedge');
+    };
+    const { winner, result } = await race(first, second, {
+      afterMs: hedgeAfterMs,
+      signal: this.#order.call.signal,
+    });
+    return this.#concluded((winner as typeof first).lease, result);
+  }
+
+  #concluded(lease: Lease, result: AttemptResult): AttemptResult {
+    this.#last = { instance: lease.instance, model: this.#served.pool.model, result };
+    this.#upstreamMs += result.durationMs;
+    this.#firstTokenAt ??= result.firstTokenAt;
+    return result;
+  }
+
+  /** An instance for a second attempt in parallel, as far as requests and money for that are left. */
+  #hedgeLease(first: Instance): Lease | null {
+    const { needs } = this.#order;
+    const { hedges, hedgeCosts, pool } = this.#served;
+    if (!hedges.spend()) return null;
+    const lease = pool.acquire(needs, new Set([...this.#tried, first]));
+    if ('exclusions' in lease) return null;
+    const cost = estimatedCost(lease.instance, needs.inputTokens, needs.maxOutputTokens ?? assumedOutputTokens);
+    if (cost === null || cost === 0 || hedgeCosts.spend(cost)) return lease;
+    lease.release({ failure: cancelled, latencyMs: null, tokens: null, quota: null });
+    return null;
+  }
+
+  #earnHedge(instance: Instance): void {
+    if (this.#served.policy.hedge === null) return;
+    const { needs } = this.#order;
+    this.#served.hedges.earn();
+    const cost = estimatedCost(instance, needs.inputTokens, needs.maxOutputTokens ?? assumedOutputTokens);
+    this.#served.hedgeCosts.earn(cost ?? 0);
+  }
+
+  /** One attempt at one instance, with its books: the lease, the trail, the usage. */
+  async #attempt(
+    lease: Lease,
+    settings: {
+      readonly purpose: TrailStep['purpose'];
+      readonly signal: AbortSignal;
+      readonly claim: () => boolean;
+    },
+  ): Promise<AttemptResult> {
+    const { instance } = lease;
+    const { clock, call } = this.#order;
+    const { model } = this.#served.pool;
+    const startedAt = clock.monotonic();
+    const isResuming = settings.purpose === 'resume' && this.#partial !== null;
+    if (isResuming && this.#partial !== null) this.#joint = new Joint(this.#partial);
+    let hasResumed = false;
+    const upstreamBefore = this.#upstreamMs;
+    const result = await attempt({
+      instance,
+      chat: this.#chatFor(instance),
+      timeouts: model.timeouts,
+      deadline: this.#deadline,
+      signal: settings.signal,
+      clock,
+      deliver: (events, drained) => {
+        if (!settings.claim()) return true;
+        if (isResuming && !hasResumed) this.#resumed++;
+        hasResumed = true;
+        if (!this.#hasBegun) call.sink.begin(this.#headAt(instance, upstreamBefore + clock.monotonic() - startedAt));
+        this.#hasBegun = true;
+        return this.#pass(events, drained);
+      },
+    });
+    const { failure, usage } = result;
+    this.#usage = sumOf(this.#usage, usage);
+    const tokens = usage.source === 'none' ? null : (usage.inputTokens ?? 0) + (usage.outputTokens ?? 0);
+    lease.release({ failure, latencyMs: result.latencyMs, tokens, quota: result.quota });
+    if (failure === null && result.latencyMs !== null) this.#served.answeredAfter(result.latencyMs);
+    const step: TrailStep = {
+      model: model.id,
+      instance: instance.id,
+      provider: instance.provider.name,
+      outcome: failure?.kind ?? 'ok',
+      detail: failure?.message ?? null,
+      purpose: settings.purpose,
+      startedMs: startedAt - call.startedAt,
+      durationMs: result.durationMs,
+    };
+    this.#trail.push(step);
+    this.#order.observe(model, step);
+    return result;
+  }
+
+  #pass(received: ChatEvents, drained: () => void): boolean {
+    const events = this.#joint === null ? received : this.#joint.join(received);
+    if (this.#served.policy.resume) {
+      this.#partial ??= new PartialAnswer();
+      this.#partial.add(events);
+    }
+    return events.bytes.length === 0 || this.#order.call.sink.write(events, drained);
+  }
+
+  #chatFor(instance: Instance): PreparedChat {
+    if (!this.#hasBegun || this.#partial === null) return this.#order.chat;
+    this.#continuation ??= instance.provider.continuation;
+    return this.#partial.continuation(this.#order.chat, this.#continuation);
+  }
+
+  #headAt(instance: Instance, upstreamMs: number): AnswerHead {
+    const { agent, call, clock } = this.#order;
+    return {
+      agent,
+      model: this.#served.pool.model.id,
+      instance: instance.id,
+      provider: instance.provider.name,
+      cache: 'bypass',
+      attempts: Math.max(1, this.#trail.length + (this.#hasBegun ? 0 : 1)),
+      upstreamMs,
+      gatewayMs: Math.max(0, clock.monotonic() - call.startedAt - upstreamMs),
+    };
+  }
+
+  #ended(): Answered {
+    const last = this.#last;
+    if (last === null) throw new MizanError('internal', 'A call ended without an attempt.');
+    const failure = last.result.failure;
+    const head = { ...this.#headAt(last.instance, this.#upstreamMs), attempts: this.#trail.length };
+    return {
+      head,
+      last: last.result,
+      usage: this.#usage,
+      error: failure === null ? null : errorOf(failure, last.model),
+      trail: this.#trail,
+      resumed: this.#resumed,
+      firstTokenAt: this.#firstTokenAt,
+      hasBegun: this.#hasBegun,
+    };
+  }
+}
+
+const cancelled: Failure = { kind: 'cancelled', message: 'It was not sent.' };
+
+/** Failures whose status is the upstream's own answer to the caller. */
+const passedOn: ReadonlySet<FailureKind> = new Set(['rejected', 'context_length', 'content_policy']);
+
+/** What the caller is told of the last failure. */
+function errorOf(failure: Failure, model: Model): MizanError {
+  const { code } = failureTable[failure.kind];
+  const message = failure.kind === 'unknown_model' ? `${model.id}: ${failure.message}` : failure.message;
+  const status = passedOn.has(failure.kind) && failure.status !== undefined && failure.status !== 403 ? failure.status : undefined;
+  return new MizanError(code, message, {
+    ...(status === undefined ? {} : { status }),
+    ...(failure.retryAfterMs === undefined ? {} : { retryAfterMs: failure.retryAfterMs }),
+    ...(failure.param === undefined ? {} : { param: failure.param }),
+    cause: failure.cause,
+  });
+}

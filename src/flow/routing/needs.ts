@@ -1,0 +1,92 @@
+import type { ChatRequest } from '../../core/chat.ts';
+import type { JsonObject } from '../../core/json-document.ts';
+import type { Needs } from './model.ts';
+
+/** Characters of the prompt's beginning by which requests are told to belong together. */
+const prefixLength = 2048;
+
+/** Tokens that a picture is taken for, where nobody has counted. */
+const imageTokens = 1000;
+
+/** What a request asks of an instance, read from its body when it is first looked at. */
+export class RequestNeeds implements Needs {
+  readonly #request: ChatRequest;
+  readonly #system: string | null;
+  #inputTokens: number | null = null;
+  #affinity: string | null = null;
+
+  /** @param system What an agent puts before the messages. */
+  constructor(request: ChatRequest, system: string | null) {
+    this.#request = request;
+    this.#system = system;
+  }
+
+  get vision(): boolean {
+    return this.#parts().some((part) => part['type'] === 'image_url');
+  }
+
+  get tools(): boolean {
+    const { tools } = this.#request.body.value;
+    return Array.isArray(tools) && tools.length > 0;
+  }
+
+  get jsonSchema(): boolean {
+    const format = this.#request.body.value['response_format'];
+    return typeof format === 'object' && format !== null && (format as JsonObject)['type'] === 'json_schema';
+  }
+
+  get inputTokens(): number {
+    this.#inputTokens ??= this.#estimate();
+    return this.#inputTokens;
+  }
+
+  get maxOutputTokens(): number | null {
+    const { max_completion_tokens: most, max_tokens: older } = this.#request.body.value;
+    return typeof most === 'number' ? most : typeof older === 'number' ? older : null;
+  }
+
+  get affinity(): string {
+    this.#affinity ??= this.#request.session ?? `${this.#system ?? ''}${this.#beginning()}`.slice(0, prefixLength);
+    return this.#affinity;
+  }
+
+  #messages(): readonly JsonObject[] {
+    return this.#request.body.value['messages'] as readonly JsonObject[];
+  }
+
+  #parts(): JsonObject[] {
+    return this.#messages().flatMap(({ content }) => (Array.isArray(content) ? (content as JsonObject[]) : []));
+  }
+
+  #beginning(): string {
+    let text = '';
+    for (const message of this.#messages()) {
+      const { content } = message;
+      text += typeof content === 'string' ? content : JSON.stringify(content ?? null);
+      if (text.length >= prefixLength) break;
+    }
+    return text;
+  }
+
+  /** Rather too high than too low: nobody is sent to a model that can't take it for the sake of a few tokens. */
+  #estimate(): number {
+    let tokens = tokensIn(this.#system ?? '') + 3;
+    for (const { content, tool_calls: calls } of this.#messages()) {
+      tokens += 4;
+      if (typeof content === 'string') tokens += tokensIn(content);
+      if (calls !== undefined) tokens += tokensIn(JSON.stringify(calls));
+    }
+    for (const part of this.#parts()) {
+      tokens += typeof part['text'] === 'string' ? tokensIn(part['text']) : imageTokens;
+    }
+    const { tools } = this.#request.body.value;
+    return tools === undefined ? tokens : tokens + tokensIn(JSON.stringify(tools));
+  }
+}
+
+/** One token for three and a half ASCII characters, and for one and a half of any other script. */
+export function tokensIn(text: string): number {
+  let ascii = 0;
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) < 0x80) ascii++;
+  return Math.ceil(ascii / 3.5 + (text.length - ascii) / 1.5);
+}
