@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { ApiKeyRecord } from '../core/api-key.ts';
+import type { ApiKeyRecord, ApiKeys } from '../core/api-key.ts';
 import type { Role } from '../core/principal.ts';
 import type { CommonOptions } from './options.ts';
 import { configOf, duration, name, names, role, withCommonOptions } from './options.ts';
@@ -66,20 +66,18 @@ export function registerKeys(program: Command): void {
       print(table(['ID', 'NAME', 'TENANT', 'ROLE', 'AGENTS', 'STATE', 'CREATED', 'EXPIRES'], rows));
     });
 
-  withCommonOptions(keys.command('revoke').description('end a key at once').argument('<id>', 'its id, or the key'))
-    .action(async (given: string, options: CommonOptions) => {
-      const { apiKeyId } = await import('../security/api-keys.ts');
-      const id = apiKeyId(given) ?? given;
-      const isDone = await withKeys(options, (store) => store.revoke(id, Date.now()));
-      say(isDone ? `The key ${id} is revoked.` : `There is no key ${id} that is not revoked yet.`);
-      if (!isDone) process.exitCode = 1;
-    });
+  withCommonOptions(
+    keys.command('revoke').description('end a key at once').argument('<id>', 'its id, or the key'),
+  ).action(async (given: string, options: CommonOptions) => {
+    const { apiKeyId } = await import('../security/api-keys.ts');
+    const id = apiKeyId(given) ?? given;
+    const isDone = await withKeys(options, (store) => store.revoke(id, Date.now()));
+    say(isDone ? `The key ${id} is revoked.` : `There is no key ${id} that is not revoked yet.`);
+    if (!isDone) process.exitCode = 1;
+  });
 }
 
-async function withKeys<T>(
-  options: CommonOptions,
-  use: (keys: import('../core/api-key.ts').ApiKeys) => T,
-): Promise<T> {
+async function withKeys<T>(options: CommonOptions, use: (keys: ApiKeys) => T): Promise<T> {
   configOf(options);
   const { openStore } = await import('../store/sqlite/index.ts');
   const store = await openStore(options.data);

@@ -48,8 +48,8 @@ export function role(text: string): Role {
 
 /** `a,b` */
 export function names(text: string): string[] {
-  const list = text.split(',').map((name) => name.trim());
-  if (list.some((name) => name === '')) throw new InvalidArgumentError('Expected names with commas between: a,b.');
+  const list = text.split(',').map((part) => part.trim());
+  if (list.includes('')) throw new InvalidArgumentError('Expected names with commas between: a,b.');
   return list;
 }
 

@@ -57,7 +57,9 @@ async function welcome(mizan: Mizan, config: Config): Promise<void> {
 
 /** The providers that have an instance, each with what it is. */
 function providersOf(config: Config): string {
-  const used = new Set(Object.values(config.models).flatMap((model) => model.instances.map(({ provider }) => provider)));
+  const used = new Set(
+    Object.values(config.models).flatMap((model) => model.instances.map(({ provider }) => provider)),
+  );
   const described = [...used].map((name) => {
     if (config.providers[name]?.kind !== 'simulator') return name;
     return `the built-in simulator (${name}; set OPENROUTER_API_KEY for real models)`;

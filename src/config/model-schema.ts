@@ -16,9 +16,12 @@ export const priceSchema = z.strictObject({
 
 const yesOrNo = z.boolean({ error: 'expected true or false' });
 
-const share = z.number({ error: 'expected a share from 0 to 1' }).min(0, { error: 'expected a share from 0 to 1' }).max(1, {
-  error: 'expected a share from 0 to 1',
-});
+const share = z
+  .number({ error: 'expected a share from 0 to 1' })
+  .min(0, { error: 'expected a share from 0 to 1' })
+  .max(1, {
+    error: 'expected a share from 0 to 1',
+  });
 
 const capabilitiesSchema = z.strictObject({
   vision: yesOrNo.default(true).describe('Whether it takes images.'),
@@ -56,7 +59,9 @@ const healthSchema = z.strictObject({
   failureRate: share.default(0.5).describe('The share of failures in the window that does.'),
   minRequests: integer(1, 100_000).default(20).describe('Requests in the window before the share counts.'),
   windowMs: milliseconds(100).default(30_000).describe('The window, in ms.'),
-  ejectionMs: milliseconds().default(1000).describe('How long an instance is out at first; it doubles each time. In ms.'),
+  ejectionMs: milliseconds()
+    .default(1000)
+    .describe('How long an instance is out at first; it doubles each time. In ms.'),
   maxEjectionMs: milliseconds().default(4500).describe('The longest it is out before it is probed again, in ms.'),
   slowStartMs: milliseconds(0).default(10_000).describe('How long it takes to get its whole weight back, in ms.'),
   lockMs: milliseconds().default(600_000).describe('How long it is out where it refuses our key or account, in ms.'),
@@ -97,7 +102,9 @@ export const modelSchema = z.strictObject({
   instances: z.array(instanceSchema).default([]).describe('Where the model is served. May be empty.'),
   fallbacks: fallbacksSchema
     .prefault([])
-    .describe('Models to turn to, in their order: a list, or one list each for "any", "contextLength", "contentPolicy".'),
+    .describe(
+      'Models to turn to, in their order: a list, or one list each for "any", "contextLength", "contentPolicy".',
+    ),
   timeouts: timeoutsSchema.prefault({}).describe('How long an upstream may take.'),
   health: healthSchema.prefault({}).describe('When an instance is taken out of use.'),
   queue: queueSchema.prefault({}).describe('Waiting where every instance is busy.'),

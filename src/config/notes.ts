@@ -12,7 +12,10 @@ function isSet(value: unknown): boolean {
 /** What is allowed and yet not what somebody may think, one sentence each: said by `start` and by `config check`. */
 export function notesOn(tree: Mapping): string[] {
   const idle = sectionsWithoutEffect.filter((section) => isSet(valueAt(tree, section.split('.'))));
-  return [...idle.map((section) => `${section} is set, and has no effect in this version.`), ...danglingFallbacks(tree)];
+  return [
+    ...idle.map((section) => `${section} is set, and has no effect in this version.`),
+    ...danglingFallbacks(tree),
+  ];
 }
 
 /** Fallbacks that are not there (yet) don't keep the others from working. */

@@ -83,7 +83,8 @@ export const errorTable = {
     status: 404,
     type: 'not_found',
     retryable: false,
-    meaning: 'No model of that name is configured, or the provider does not have it; the message gives the nearest name.',
+    meaning:
+      'No model of that name is configured, or the provider does not have it; the message gives the nearest name.',
   },
   method_not_allowed: {
     status: 405,
@@ -119,13 +120,15 @@ export const errorTable = {
     status: 400,
     type: 'invalid_request',
     retryable: false,
-    meaning: 'The upstream refused the request itself (its own 400, 413, 422 or another 4xx); the message is the upstream’s.',
+    meaning:
+      'The upstream refused the request itself (its own 400, 413, 422 or another 4xx); the message is the upstream’s.',
   },
   context_length_exceeded: {
     status: 400,
     type: 'invalid_request',
     retryable: false,
-    meaning: 'The prompt is longer than the model, and every fallback for long prompts, can take; the message has the numbers.',
+    meaning:
+      'The prompt is longer than the model, and every fallback for long prompts, can take; the message has the numbers.',
   },
   unsupported_by_model: {
     status: 400,
@@ -179,7 +182,8 @@ export const errorTable = {
     status: 502,
     type: 'upstream',
     retryable: true,
-    meaning: 'The upstream’s answer ended before it was complete. Of a stream, what came so far was passed on before this error.',
+    meaning:
+      'The upstream’s answer ended before it was complete. Of a stream, what came so far was passed on before this error.',
   },
   no_healthy_instance: {
     status: 503,
@@ -266,7 +270,11 @@ export class SetupError extends Error {
 
   /** @param reason What was thrown underneath; its message becomes part of the line. */
   constructor(message: string, reason?: unknown) {
-    const detail = reason === undefined ? '' : `: ${reason instanceof Error ? reason.message : String(reason)}`;
-    super(`${message}${detail}`, reason === undefined ? undefined : { cause: reason });
+    super(reason === undefined ? message : `${message}: ${wordsOf(reason)}`, { cause: reason });
   }
+}
+
+function wordsOf(reason: unknown): string {
+  if (reason instanceof Error) return reason.message;
+  return typeof reason === 'string' ? reason : 'for a reason without words';
 }

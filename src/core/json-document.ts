@@ -154,7 +154,7 @@ function scan(bytes: Buffer): { readonly members: Map<string, Span>; readonly ha
         if (levels.length === 1) valueStart = i + 1;
         break;
       case comma:
-        if (levels.length === 1) note(members, bytes, member, valueStart, i);
+        if (levels.length === 1) note(members, member, trimmed(bytes, valueStart, i));
         awaitsKey = keys !== null;
         break;
       case openBrace:
@@ -168,23 +168,28 @@ function scan(bytes: Buffer): { readonly members: Map<string, Span>; readonly ha
         break;
       case closeBrace:
       case closeBracket:
-        if (levels.length === 1) note(members, bytes, member, valueStart, i);
+        if (levels.length === 1) note(members, member, trimmed(bytes, valueStart, i));
         levels.pop();
         keys = levels.at(-1) ?? null;
         awaitsKey = false;
         break;
+      default:
     }
   }
   return { members, hasEscapedKeys };
 }
 
-function note(members: Map<string, Span>, bytes: Buffer, member: string, from: number, to: number): void {
-  if (from < 0 || members.has(member)) return;
-  let start = from;
+function note(members: Map<string, Span>, member: string, span: Span): void {
+  if (span.end > span.start && !members.has(member)) members.set(member, span);
+}
+
+/** The span without the white space around it; an empty one where there is no value. */
+function trimmed(bytes: Buffer, from: number, to: number): Span {
+  let start = from < 0 ? to : from;
   let end = to;
   while (start < end && isSpace(bytes[start])) start++;
   while (end > start && isSpace(bytes[end - 1])) end--;
-  if (end > start) members.set(member, { start, end });
+  return { start, end };
 }
 
 function isSpace(byte: number | undefined): boolean {

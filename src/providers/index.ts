@@ -28,7 +28,14 @@ const free: Price = { input: 0, output: 0 };
 export function createProvider(name: string, settings: ProviderSettings, clock: Clock): Provider {
   if (settings.kind === 'simulator') {
     const transport = new SimulatorTransport(settings.options, clock);
-    const row = { basePath: '/v1', apiKey: null, headers: {}, prices: {}, price: free, continuation: 'prefill' } as const;
+    const row = {
+      basePath: '/v1',
+      apiKey: null,
+      headers: {},
+      prices: {},
+      price: free,
+      continuation: 'prefill',
+    } as const;
     return new OpenAICompatible({ name, streamUsage: 'asked', ...row }, transport, clock);
   }
   const row: CatalogueRow = catalogue[settings.kind];

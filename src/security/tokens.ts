@@ -84,7 +84,8 @@ export class Tokens {
       });
       payload = verified.payload;
     } catch (cause) {
-      if (cause instanceof errors.JWTExpired) throw new MizanError('expired_token', 'The token has expired.', { cause });
+      if (cause instanceof errors.JWTExpired)
+        throw new MizanError('expired_token', 'The token has expired.', { cause });
       throw new MizanError('invalid_token', reasonOf(cause), { cause });
     }
     const parsed = claims.safeParse(payload);

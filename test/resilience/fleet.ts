@@ -50,7 +50,9 @@ export function streamOf(said: readonly string[]): Buffer {
 }
 
 /** Up to here nothing has been said; from here on the first token has. */
-export const firstTokenAt = Buffer.byteLength(chunk({ role: 'assistant', content: '' }) + chunk({ content: tokens[0] }));
+export const firstTokenAt = Buffer.byteLength(
+  chunk({ role: 'assistant', content: '' }) + chunk({ content: tokens[0] }),
+);
 
 /** One upstream over HTTP that can be made to fail in every way, and counts. */
 export class FleetMember {
@@ -121,11 +123,15 @@ export class FleetMember {
 
   #answer(body: string, response: ServerResponse): void {
     if (response.destroyed) return;
-    const { stream, messages } = JSON.parse(body) as { stream?: boolean; messages: { role: string; content: string }[] };
+    const { stream, messages } = JSON.parse(body) as {
+      stream?: boolean;
+      messages: { role: string; content: string }[];
+    };
     if (this.mood === 'black-hole') return;
     if (this.mood === 'reset') response.socket?.resetAndDestroy();
     else if (this.mood === '500') response.writeHead(500, json).end('{"error":{"message":"broken"}}');
-    else if (this.mood === '429') response.writeHead(429, { ...json, 'retry-after': '3' }).end('{"error":{"message":"slow down"}}');
+    else if (this.mood === '429')
+      response.writeHead(429, { ...json, 'retry-after': '3' }).end('{"error":{"message":"slow down"}}');
     else if (this.mood === 'garbage') response.writeHead(200, json).end('<html>Bad gateway</html>');
     else if (stream === true) this.#stream(messages, response);
     else response.writeHead(200, json).end(completion);

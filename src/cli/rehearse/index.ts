@@ -30,7 +30,12 @@ export function registerRehearse(program: Command): void {
 
 async function rehearse(given: string | undefined, options: RehearseOptions): Promise<void> {
   if (given === undefined) {
-    print(table(['SCENARIO', 'DESCRIPTION'], scenarioNames().map((id) => [id, readScenario(id).description])));
+    print(
+      table(
+        ['SCENARIO', 'DESCRIPTION'],
+        scenarioNames().map((id) => [id, readScenario(id).description]),
+      ),
+    );
     return;
   }
   const scenario = readScenario(given);

@@ -75,7 +75,7 @@ export function scenarioNames(): string[] {
   return readdirSync(ours)
     .filter((file) => file.endsWith('.yaml'))
     .map((file) => basename(file, '.yaml'))
-    .sort();
+    .toSorted();
 }
 
 /**

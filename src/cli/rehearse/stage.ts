@@ -61,7 +61,12 @@ export function setStage(config: Config, scenario: Scenario, modelId: string): S
           { kind: 'simulator', options: { latencyMs, tokensPerSecond, faults: [...faults], seed: 1 } },
           clock,
         );
-      return new Actor(name, { faults: part?.faults ?? [], simulate, elapsed: () => clock.monotonic() - began, price: part?.price ?? null });
+      return new Actor(name, {
+        faults: part?.faults ?? [],
+        simulate,
+        elapsed: () => clock.monotonic() - began,
+        price: part?.price ?? null,
+      });
     },
     begin: () => {
       began = performance.now();

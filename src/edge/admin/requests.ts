@@ -10,7 +10,10 @@ const query = z.strictObject({
   limit: z.coerce.number().int().min(1).max(1000).default(10),
   agent: z.string().min(1).max(100).optional(),
   status: z.coerce.number().int().min(100).max(599).optional(),
-  before: z.string().regex(/^req_[0-9a-z]{26}$/).optional(),
+  before: z
+    .string()
+    .regex(/^req_[0-9a-z]{26}$/)
+    .optional(),
 });
 
 const expectations: Readonly<Record<string, string>> = {

@@ -51,7 +51,11 @@ export async function answerCall(
     sendBody(raw, { status: 200, headers: answerHeaders(call.id, outcome.head), body });
   } else {
     const { headers, body } = errorAnswer(outcome.error, call.id);
-    sendBody(raw, { status: outcome.error.status, headers: { ...answerHeaders(call.id, outcome.head), ...headers }, body });
+    sendBody(raw, {
+      status: outcome.error.status,
+      headers: { ...answerHeaders(call.id, outcome.head), ...headers },
+      body,
+    });
   }
 }
 

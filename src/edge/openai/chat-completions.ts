@@ -35,7 +35,13 @@ export function readChatCompletion(body: JsonDocument): ChatRequest {
     throw wrong('stream_options', 'must be an object');
   }
   const includeUsage = (options as JsonObject | null | undefined)?.['include_usage'];
-  return { target: { model }, body, stream: stream === true, wantsUsage: includeUsage === true, session: sessionOf(body) };
+  return {
+    target: { model },
+    body,
+    stream: stream === true,
+    wantsUsage: includeUsage === true,
+    session: sessionOf(body),
+  };
 }
 
 /** What OpenAI has for telling its cache, or its abuse watch, that requests belong together. */

@@ -19,7 +19,12 @@ export const processRequest = z.strictObject({
     .union([z.string().min(1), z.array(message).min(1)])
     .describe('What to say to it: a text, or a list of messages with role and content.'),
   stream: z.boolean().nullish().describe('Answer as text/event-stream.'),
-  session: z.string().min(1).max(200).nullish().describe('The conversation it belongs to: with the strategy sticky, its requests reach the same instance.'),
+  session: z
+    .string()
+    .min(1)
+    .max(200)
+    .nullish()
+    .describe('The conversation it belongs to: with the strategy sticky, its requests reach the same instance.'),
   params: z.record(z.string(), z.unknown()).nullish().describe("Request members over the agent's own: temperature, …"),
   metadata: z.record(z.string(), z.unknown()).nullish().describe("The caller's own notes; not sent to the model."),
 });

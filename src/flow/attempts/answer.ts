@@ -119,7 +119,8 @@ class Answering {
         this.#continuation = 'instruction';
         return this.#attempts < policy.maxAttempts + 1;
       }
-      const mayResume = policy.resume && this.#partial?.canContinue === true && (next === 'again' || next === 'instance');
+      const mayResume =
+        policy.resume && this.#partial?.canContinue === true && (next === 'again' || next === 'instance');
       if (!mayResume || this.#attempts >= policy.maxAttempts || !retries.spend()) return false;
       this.#tried.add(lease.instance);
       return true;
@@ -323,7 +324,8 @@ const passedOn: ReadonlySet<FailureKind> = new Set(['rejected', 'context_length'
 function errorOf(failure: Failure, model: Model): MizanError {
   const { code } = failureTable[failure.kind];
   const message = failure.kind === 'unknown_model' ? `${model.id}: ${failure.message}` : failure.message;
-  const status = passedOn.has(failure.kind) && failure.status !== undefined && failure.status !== 403 ? failure.status : undefined;
+  const status =
+    passedOn.has(failure.kind) && failure.status !== undefined && failure.status !== 403 ? failure.status : undefined;
   return new MizanError(code, message, {
     ...(status === undefined ? {} : { status }),
     ...(failure.retryAfterMs === undefined ? {} : { retryAfterMs: failure.retryAfterMs }),

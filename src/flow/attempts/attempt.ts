@@ -117,7 +117,8 @@ class Attempt implements AttemptHandler {
     if (this.#firstTokenAt !== null && events.chunks.length > 0) this.#phaseTimer?.refresh();
     for (const chunk of events.chunks) {
       this.#finishReason = finishReasonOf(chunk) ?? this.#finishReason;
-      if (chunk['usage'] !== undefined && chunk['usage'] !== null) this.#usage = usageOf(chunk, this.#order.instance.price);
+      if (chunk['usage'] !== undefined && chunk['usage'] !== null)
+        this.#usage = usageOf(chunk, this.#order.instance.price);
       const delta = deltaOf(chunk);
       if (delta === null || !saysSomething(delta)) continue;
       this.#deltas++;
@@ -182,7 +183,8 @@ class Attempt implements AttemptHandler {
   }
 
   #deliver(events: ChatEvents): void {
-    if (this.#isOver || events.bytes.length === 0 || this.#order.deliver(events, this.#drained) || this.#isPaused) return;
+    if (this.#isOver || events.bytes.length === 0 || this.#order.deliver(events, this.#drained) || this.#isPaused)
+      return;
     this.#isPaused = true;
     clearTimeout(this.#phaseTimer);
     this.#ongoing?.pause();

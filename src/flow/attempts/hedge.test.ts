@@ -42,7 +42,12 @@ class Scripted implements Contestant {
 }
 
 /** A race in which the second has been started. */
-async function started(): Promise<{ a: Scripted; b: Scripted; outcome: ReturnType<typeof race>; abort: AbortController }> {
+async function started(): Promise<{
+  a: Scripted;
+  b: Scripted;
+  outcome: ReturnType<typeof race>;
+  abort: AbortController;
+}> {
   const a = new Scripted();
   const b = new Scripted();
   const abort = new AbortController();

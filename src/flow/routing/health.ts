@@ -110,7 +110,10 @@ export class Health {
    * @param request.isProbe What `started` said.
    * @param request.isLast No other instance of the model is in use: then it stays in use as long as it answers at all.
    */
-  ended(failure: Failure | null, request: { readonly isProbe: boolean; readonly isLast: boolean; readonly now: number }): void {
+  ended(
+    failure: Failure | null,
+    request: { readonly isProbe: boolean; readonly isLast: boolean; readonly now: number },
+  ): void {
     const { isProbe, isLast, now } = request;
     if (isProbe) this.#isProbing = false;
     const effect = failure === null ? 'ok' : failureTable[failure.kind].instance;
@@ -133,14 +136,18 @@ export class Health {
     this.#window.length = 0;
   }
 
-  #failed(failure: Failure, request: { readonly isProbe: boolean; readonly isLast: boolean; readonly now: number }): void {
+  #failed(
+    failure: Failure,
+    request: { readonly isProbe: boolean; readonly isLast: boolean; readonly now: number },
+  ): void {
     const { isProbe, isLast, now } = request;
     this.#count(now).failed++;
     this.#consecutive++;
     if (this.#out !== null && !isProbe) return;
     const { consecutiveFailures } = this.#settings;
     const isDue = isProbe || this.#consecutive >= consecutiveFailures || this.#failsOften(now);
-    const answersSometimes = now - this.#lastOkAt < this.#settings.windowMs && this.#consecutive < consecutiveFailures * 2;
+    const answersSometimes =
+      now - this.#lastOkAt < this.#settings.windowMs && this.#consecutive < consecutiveFailures * 2;
     if (!isDue || (isLast && !isProbe && answersSometimes)) return;
     const doubled = this.#settings.ejectionMs * 2 ** this.#ejections;
     // Alone, it is asked again every second: there is nobody else to send anything to.

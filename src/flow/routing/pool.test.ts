@@ -29,7 +29,12 @@ const plain: Needs = {
 
 const nobody: ReadonlySet<Instance> = new Set();
 const answered: LeaseResult = { failure: null, latencyMs: 5, tokens: 20, quota: null };
-const refused: LeaseResult = { failure: { kind: 'network', message: 'refused' }, latencyMs: null, tokens: null, quota: null };
+const refused: LeaseResult = {
+  failure: { kind: 'network', message: 'refused' },
+  latencyMs: null,
+  tokens: null,
+  quota: null,
+};
 
 function poolOf(
   instances: readonly (Partial<InstanceSettings> & { readonly id: string })[],
@@ -50,6 +55,11 @@ function poolOf(
 
 function leased(found: Lease | Unavailable): Lease {
   if ('exclusions' in found) throw new Error(`nobody: ${found.exclusions.map(({ reason }) => reason).join()}`);
+  return found;
+}
+
+function unavailable(found: Lease | Unavailable): Unavailable {
+  if (!('exclusions' in found)) throw new Error(`somebody: ${found.instance.id}`);
   return found;
 }
 
@@ -113,7 +123,12 @@ test('who waits too long is told to come back, who leaves leaves the line', asyn
 test.each([
   ['images', { vision: true }, { capabilities: { vision: false, tools: true, jsonSchema: true } }, 'no_vision'],
   ['tools', { tools: true }, { capabilities: { vision: true, tools: false, jsonSchema: true } }, 'no_tools'],
-  ['a schema', { jsonSchema: true }, { capabilities: { vision: true, tools: true, jsonSchema: false } }, 'no_json_schema'],
+  [
+    'a schema',
+    { jsonSchema: true },
+    { capabilities: { vision: true, tools: true, jsonSchema: false } },
+    'no_json_schema',
+  ],
   ['too many tokens', { inputTokens: 900, maxOutputTokens: 200 }, { contextLength: 1000 }, 'too_long'],
 ])('a request with %s goes only to who can take it', (_name, needs, settings, reason) => {
   const { pool } = poolOf([{ id: 'a', ...settings }, { id: 'b' }]);
@@ -124,10 +139,12 @@ test.each([
 });
 
 test('a prompt that fits nowhere is refused with both numbers', () => {
-  const { pool } = poolOf([{ id: 'a', contextLength: 1000 }, { id: 'b', contextLength: 2000 }]);
+  const { pool } = poolOf([
+    { id: 'a', contextLength: 1000 },
+    { id: 'b', contextLength: 2000 },
+  ]);
   const needs = { ...plain, inputTokens: 3000 };
-  const found = pool.acquire(needs, nobody);
-  if (!('exclusions' in found)) expect.unreachable();
+  const found = unavailable(pool.acquire(needs, nobody));
   expect(pool.refusal(found, needs)).toMatchObject({
     code: 'context_length_exceeded',
     status: 400,
@@ -136,7 +153,10 @@ test('a prompt that fits nowhere is refused with both numbers', () => {
 });
 
 test('requests and tokens per minute are kept', () => {
-  const { pool, clock } = poolOf([{ id: 'a', rpm: 2 }, { id: 'b', tpm: 25 }]);
+  const { pool, clock } = poolOf([
+    { id: 'a', rpm: 2 },
+    { id: 'b', tpm: 25 },
+  ]);
   const asked: string[] = [];
   for (let i = 0; i < 4; i++) {
     const found = pool.acquire(plain, nobody);
@@ -156,8 +176,7 @@ test('when all are out the caller is told when the first is tried again', () => 
   leased(pool.acquire(plain, nobody)).release(pause);
   clock.at += 500;
   leased(pool.acquire(plain, nobody)).release(pause);
-  const found = pool.acquire(plain, nobody);
-  if (!('exclusions' in found)) expect.unreachable();
+  const found = unavailable(pool.acquire(plain, nobody));
   expect(pool.refusal(found, plain)).toMatchObject({ code: 'no_healthy_instance', status: 503, retryAfterMs: 2500 });
 });
 
