@@ -1,6 +1,5 @@
 import type { Provider } from '../../src/core/upstream.ts';
-import type { Figures, Instance } from '../../src/flow/routing/model.ts';
-import type { Choice, Strategy } from '../../src/flow/routing/strategies/index.ts';
+import type { Choice, Figures, Instance, Strategy } from '../../src/flow/routing/model.ts';
 import { strategies as registered } from '../../src/flow/routing/strategies/index.ts';
 import type { Micro } from './harness.ts';
 

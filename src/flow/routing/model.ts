@@ -1,7 +1,7 @@
+import type { Random } from '../../core/random.ts';
 import type { Provider } from '../../core/upstream.ts';
 import type { Price } from '../../core/usage.ts';
 import type { StrategyName } from '../../core/strategy-name.ts';
-import type { Strategy } from './strategies/index.ts';
 
 /** One place where a model can be had: a provider's model, with what it can do and what it may be asked. */
 export interface Instance {
@@ -63,6 +63,24 @@ export interface Needs {
   readonly maxOutputTokens: number | null;
   /** What should reach the same instance again: the session, else the beginning of the prompt. */
   readonly affinity: string;
+}
+
+/** What a strategy decides from. */
+export interface Choice {
+  /** At least one; each is able and free to take the request. In the config's order. */
+  readonly candidates: readonly Instance[];
+  readonly needs: Needs;
+  /** On the monotonic clock, in ms. */
+  readonly now: number;
+  readonly random: Random;
+}
+
+/** Decides which of a model's instances is asked. One is made for every model. */
+export interface Strategy {
+  /** One of the candidates. It changes nothing: asking twice decides nothing. */
+  choose(choice: Choice): Instance;
+  /** Told that `instance` is really asked, for strategies that take turns. */
+  took?(instance: Instance, choice: Choice): void;
 }
 
 /** How long each phase of an attempt may take, in ms. */

@@ -1,10 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { patient, ScriptedProvider } from '../../../test/support/scripted-provider.ts';
+import { servedOf } from '../../../test/support/calls.ts';
+import { ManualClock } from '../../../test/support/clock.ts';
+import { ScriptedProvider } from '../../../test/support/scripted-provider.ts';
 import { MizanError } from '../../core/errors.ts';
+import { seededRandom } from '../../core/random.ts';
 import type { Price } from '../../core/usage.ts';
-import type { Model } from './model.ts';
 import { Models } from './models.ts';
-import { roundRobin } from './strategies/round-robin.ts';
+import type { Served } from './served.ts';
+import { defaultPolicy } from './served.ts';
 
 class Priced extends ScriptedProvider {
   override priceOf(): null {
@@ -14,23 +17,17 @@ class Priced extends ScriptedProvider {
 
 const sim = new ScriptedProvider('sim');
 const paid = new Priced('paid');
-const fast: Model = {
-  id: 'fast',
-  label: 'fast',
-  instances: [sim.instance()],
-  strategy: roundRobin(),
-  timeouts: patient,
-};
-const named: Model = { ...fast, id: 'sim/named', label: 'sim/named' };
+const fast = servedOf([sim.instance()]);
+const named = servedOf([sim.instance()], { model: { id: 'sim/named' } });
 
-const modelsWith = (...models: Model[]): Models =>
+const modelsWith = (...models: Served[]): Models =>
   new Models(
-    new Map(models.map((model) => [model.id, model])),
+    new Map(models.map((served) => [served.pool.model.id, served])),
     new Map([
       ['sim', sim],
       ['paid', paid],
     ]),
-    { ...patient, totalMs: 7 },
+    { clock: new ManualClock(), random: seededRandom(1) },
   );
 
 function refusal(models: Models, name: string): MizanError {
@@ -51,10 +48,12 @@ describe('a model', () => {
   });
 
   test('may be had from any provider directly, at the provider’s price', () => {
-    expect(modelsWith(fast).find('paid/openai/gpt-5-mini')).toMatchObject({
+    const { pool, policy } = modelsWith(fast).find('paid/openai/gpt-5-mini');
+    expect(policy).toBe(defaultPolicy);
+    expect(pool.model).toMatchObject({
       id: 'paid/openai/gpt-5-mini',
       label: 'paid/*',
-      timeouts: { totalMs: 7 },
+      strategyName: 'round-robin',
       instances: [{ id: 'paid', upstreamModel: 'openai/gpt-5-mini', weight: 1, price: { input: 1, output: 2 } }],
     });
   });
@@ -72,6 +71,8 @@ describe('a model', () => {
     const models = modelsWith(fast);
     models.find('sim/a');
     expect([...models.list()]).toStrictEqual([fast]);
+    expect(models.served('sim/a')).toBe(undefined);
+    expect(models.served('fast')).toBe(fast);
   });
 
   test('that nobody asked for lately is forgotten, and found again when somebody does', () => {
@@ -84,7 +85,7 @@ describe('a model', () => {
     }
     expect(models.find('sim/kept')).toBe(kept);
     expect(models.find('sim/left')).not.toBe(left);
-    expect(models.find('sim/left')).toMatchObject({ instances: [{ upstreamModel: 'left' }] });
+    expect(models.find('sim/left').pool.model).toMatchObject({ instances: [{ upstreamModel: 'left' }] });
   });
 
   test('that nobody knows is refused with the nearest name', () => {

@@ -8,8 +8,7 @@ import { inability, isUnable } from './exclusion.ts';
 import type { HealthSettings, HealthView } from './health.ts';
 import { Health } from './health.ts';
 import { LiveFigures } from './live-figures.ts';
-import type { Instance, Model, Needs } from './model.ts';
-import type { Choice } from './strategies/index.ts';
+import type { Choice, Instance, Model, Needs } from './model.ts';
 import { Waiters } from './waiters.ts';
 
 /** What a request came to, as far as its instance is concerned. */

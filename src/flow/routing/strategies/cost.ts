@@ -1,6 +1,5 @@
 import { priceOf } from '../../../core/usage.ts';
-import type { Instance, Needs } from '../model.ts';
-import type { Strategy } from './index.ts';
+import type { Instance, Needs, Strategy } from '../model.ts';
 import { leastBusyOf } from './least-busy.ts';
 
 /** In tokens: how long an answer is taken to be where the request doesn't limit it. */

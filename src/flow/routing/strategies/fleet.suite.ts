@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { seededRandom } from '../../../core/random.ts';
 import type { Provider } from '../../../core/upstream.ts';
-import type { Figures, Instance, Needs } from '../model.ts';
-import type { Choice, Strategy } from './index.ts';
+import type { Choice, Figures, Instance, Needs, Strategy } from '../model.ts';
 
 /** Figures that a test sets by hand. */
 export interface TestFigures extends Figures {

@@ -1,9 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { seededRandom } from '../../../core/random.ts';
-import type { Instance } from '../model.ts';
+import type { Choice, Instance, Strategy } from '../model.ts';
 import { anyFleet, choiceOf } from './fleet.suite.ts';
-import type { Choice, Strategy } from './index.ts';
 import { strategies } from './index.ts';
 
 /** One request after another; which instances are away changes all the time. */

@@ -1,7 +1,6 @@
 import type { Random } from '../../../core/random.ts';
-import type { Instance } from '../model.ts';
+import type { Choice, Instance, Strategy } from '../model.ts';
 import { weightOf } from './draw.ts';
-import type { Choice, Strategy } from './index.ts';
 
 /** In ms. Less counts as so much: an average that has decayed to nothing must not outweigh a long queue. */
 const leastLatencyMs = 1;

@@ -1,6 +1,5 @@
-import type { Instance } from '../model.ts';
+import type { Choice, Instance, Strategy } from '../model.ts';
 import { weightOf } from './draw.ts';
-import type { Choice, Strategy } from './index.ts';
 
 /**
  * The instance with the fewest requests in flight per weight. Of several, each is as likely as its weight says: where

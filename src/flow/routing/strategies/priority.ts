@@ -1,5 +1,4 @@
-import type { Instance } from '../model.ts';
-import type { Choice, Strategy } from './index.ts';
+import type { Choice, Instance, Strategy } from '../model.ts';
 import { roundRobin } from './round-robin.ts';
 
 /**

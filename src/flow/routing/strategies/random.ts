@@ -1,6 +1,5 @@
-import type { Instance } from '../model.ts';
+import type { Instance, Strategy } from '../model.ts';
 import { draw, weightOf } from './draw.ts';
-import type { Strategy } from './index.ts';
 
 /** Each instance as likely as its weight says, whatever was chosen before. */
 export function random(): Strategy {

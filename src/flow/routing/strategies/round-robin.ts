@@ -1,6 +1,5 @@
-import type { Instance } from '../model.ts';
+import type { Instance, Strategy } from '../model.ts';
 import { weightOf } from './draw.ts';
-import type { Strategy } from './index.ts';
 
 /** How many sets of candidates are remembered; the one that was asked for least lately goes. */
 const maxRotations = 256;

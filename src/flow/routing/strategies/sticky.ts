@@ -1,7 +1,6 @@
 import { crc32 } from 'node:zlib';
-import type { Instance } from '../model.ts';
+import type { Instance, Strategy } from '../model.ts';
 import { weightOf } from './draw.ts';
-import type { Strategy } from './index.ts';
 
 /** How far over its fair share of the requests in flight an instance may go: `c` in the paper. */
 const boundFactor = 1.25;
