@@ -1,6 +1,7 @@
 import { core } from './core.ts';
 import { report } from './harness.ts';
+import { strategies } from './strategies.ts';
 
 // node bench/micro/index.ts [part of a name]
 
-report(core, process.argv[2]);
+report([...core, ...strategies], process.argv[2]);
