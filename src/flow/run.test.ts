@@ -4,16 +4,17 @@ import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { TestCall } from '../../test/support/calls.ts';
-import { chatRequest, modelOf, principal, testCall } from '../../test/support/calls.ts';
+import { chatRequest, principal, servedOf, testCall } from '../../test/support/calls.ts';
 import { ManualClock } from '../../test/support/clock.ts';
 import { temporaryFolder } from '../../test/support/folder.ts';
 import type { Play } from '../../test/support/scene.ts';
 import { answers, failsWith } from '../../test/support/scene.ts';
-import { finishes, patient, says, ScriptedProvider, uses } from '../../test/support/scripted-provider.ts';
+import { finishes, role, says, ScriptedProvider, uses } from '../../test/support/scripted-provider.ts';
 import type { ChatRequest } from '../core/chat.ts';
 import { MizanError } from '../core/errors.ts';
 import { newRequestId } from '../core/ids.ts';
-import type { RequestLog } from '../core/request-record.ts';
+import { seededRandom } from '../core/random.ts';
+import type { RequestLog, RequestRecord } from '../core/request-record.ts';
 import { databaseFile, openStore } from '../store/sqlite/index.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { Agents } from './agents/agents.ts';
@@ -43,6 +44,7 @@ async function stage(...plays: Play[]): Promise<Stage> {
   const metrics = new Metrics(() => store.requestLog.pending);
   const providers = plays.map((play, i) => new ScriptedProvider(`p${i}`, play));
   const instances = providers.map((provider) => provider.instance({ price: { input: 1, output: 2 } }));
+  const world = { clock, random: seededRandom(1) };
   const assistant = { name: 'assistant', model: 'fast', system: null, params: {} };
   let logged = '';
   const lines = new Writable({
@@ -54,13 +56,13 @@ async function stage(...plays: Play[]): Promise<Stage> {
   const flow = {
     agents: new Agents(new Map([['assistant', assistant]]), 'assistant'),
     models: new Models(
-      new Map([['fast', modelOf(instances)]]),
+      new Map([['fast', servedOf(instances, { world })]]),
       new Map(providers.map((provider) => [provider.name, provider])),
-      patient,
+      world,
     ),
     metrics,
     log: pino(lines),
-    clock,
+    ...world,
   };
   return {
     clock,
@@ -123,6 +125,7 @@ describe('what is known of a request when it ends', () => {
         upstream_ms: 30,
         first_token_ms: 32,
         finish_reason: 'stop',
+        resumed: 0,
       },
     ]);
     expect(outcome).toMatchObject({ error: null, hasBegun: true, finishReason: 'stop', latencyMs: 32, answer: null });
@@ -209,6 +212,40 @@ describe('what is known of a request when it ends', () => {
     await go(call(target));
     expect(rows()).toMatchObject([row]);
     expect(metrics.inFlight).toBe(0);
+  });
+
+  /** What is handed to the log. */
+  async function appended(...plays: Play[]): Promise<RequestRecord> {
+    const { call, run: go } = await stage(...plays);
+    const records: RequestRecord[] = [];
+    await go(call({ agent: null }), { pending: 0, append: async (record) => void records.push(record) });
+    expect(records).toHaveLength(1);
+    return records[0]!;
+  }
+
+  test('has every attempt where there was more than one', async () => {
+    const { trail } = await appended(failsWith('network'), streamed);
+    const common = { model: 'fast', startedMs: 0, durationMs: 0 };
+    expect(trail).toStrictEqual([
+      {
+        ...common,
+        instance: 'p0',
+        provider: 'p0',
+        purpose: 'first',
+        outcome: 'network',
+        detail: 'It failed: network.',
+      },
+      { ...common, instance: 'p1', provider: 'p1', purpose: 'retry', outcome: 'ok', detail: null },
+    ]);
+  });
+
+  test('has no list of attempts where one was enough', async () => {
+    expect(await appended(streamed)).toMatchObject({ attempts: 1, trail: null });
+  });
+
+  test('has the usage of all attempts together', async () => {
+    const cut: Play = (attempt) => attempt.head().events(role).hidden(uses(1_000_000, 0)).fail({ kind: 'truncated' });
+    expect(await appended(cut, streamed)).toMatchObject({ inputTokens: 2_000_000, outputTokens: 500_000, costUsd: 3 });
   });
 
   test('tells of a body that is no chat', async () => {

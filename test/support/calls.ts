@@ -1,9 +1,18 @@
 import type { ChatEvents, ChatRequest } from '../../src/core/chat.ts';
+import type { Clock } from '../../src/core/clock.ts';
 import { JsonDocument } from '../../src/core/json-document.ts';
 import type { Principal } from '../../src/core/principal.ts';
+import type { Random } from '../../src/core/random.ts';
+import { seededRandom } from '../../src/core/random.ts';
 import type { AnswerHead, AnswerSink, Call } from '../../src/flow/call.ts';
-import type { Instance, Model } from '../../src/flow/routing/model.ts';
+import { defaultHealth } from '../../src/flow/routing/health.ts';
+import type { Model } from '../../src/flow/routing/model.ts';
+import type { InstanceSettings, PoolSettings } from '../../src/flow/routing/pool.ts';
+import { defaultQueue, Pool } from '../../src/flow/routing/pool.ts';
+import type { AttemptPolicy } from '../../src/flow/routing/served.ts';
+import { defaultPolicy, Served } from '../../src/flow/routing/served.ts';
 import { roundRobin } from '../../src/flow/routing/strategies/round-robin.ts';
+import { ManualClock } from './clock.ts';
 import { patient } from './scripted-provider.ts';
 
 /** The caller's end of a streamed answer, which reads when it likes. */
@@ -63,9 +72,32 @@ export function testCall(
 
 export function chatRequest(target: ChatRequest['target'], stream = true): ChatRequest {
   const body = JsonDocument.of({ model: 'm', messages: [{ role: 'user', content: 'Hi' }], stream });
-  return { target, body, stream, wantsUsage: false };
+  return { target, body, stream, wantsUsage: false, session: null };
 }
 
-export function modelOf(instances: readonly Instance[], over: Partial<Model> = {}): Model {
-  return { id: 'fast', label: 'fast', instances, strategy: roundRobin(), timeouts: patient, ...over };
+export interface ServedSettings extends Partial<PoolSettings> {
+  readonly model?: Partial<Omit<Model, 'instances'>>;
+  readonly policy?: Partial<AttemptPolicy>;
+  readonly world?: { readonly clock: Clock; readonly random: Random };
+}
+
+/** A model in service over these instances, which are asked in turn. */
+export function servedOf(instances: readonly InstanceSettings[], settings: ServedSettings = {}): Served {
+  const { world = { clock: new ManualClock(), random: seededRandom(1) } } = settings;
+  const { model = {}, policy = {}, health = defaultHealth, queue = defaultQueue } = settings;
+  const id = model.id ?? 'fast';
+  const pool = new Pool(
+    {
+      id,
+      label: id,
+      strategyName: 'round-robin',
+      strategy: roundRobin(),
+      timeouts: patient,
+      ...model,
+      instances,
+    },
+    { health, queue },
+    world,
+  );
+  return new Served(pool, { ...defaultPolicy, ...policy });
 }

@@ -24,6 +24,8 @@ export function requestRecord(over: Partial<RequestRecord> = {}): RequestRecord 
     upstreamMs: 120.5,
     firstTokenMs: null,
     finishReason: 'stop',
+    resumed: 0,
+    trail: null,
     ...over,
   };
 }

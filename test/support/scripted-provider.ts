@@ -1,7 +1,10 @@
 import type { Failure } from '../../src/core/failure.ts';
 import type { JsonObject } from '../../src/core/json-document.ts';
+import type { Quota } from '../../src/core/quota.ts';
 import type { AttemptHandler, ChatAttempt, OngoingAttempt, Provider } from '../../src/core/upstream.ts';
-import type { Instance, Timeouts } from '../../src/flow/routing/model.ts';
+import type { Timeouts } from '../../src/flow/routing/model.ts';
+import { plainInstance } from '../../src/flow/routing/models.ts';
+import type { InstanceSettings } from '../../src/flow/routing/pool.ts';
 
 /** One attempt, played by the test: it says what the upstream says, and sees what is done to it. */
 export class ScriptedAttempt implements OngoingAttempt {
@@ -37,8 +40,8 @@ export class ScriptedAttempt implements OngoingAttempt {
     this.done.push('resume');
   }
 
-  head(): this {
-    this.#handler.onHead();
+  head(quota: Quota | null = null): this {
+    this.#handler.onHead(quota);
     return this;
   }
 
@@ -55,6 +58,13 @@ export class ScriptedAttempt implements OngoingAttempt {
     return this;
   }
 
+  /** A comment, which only keeps the connection alive. */
+  comment(): this {
+    this.#handler.onBytes();
+    this.#handler.onEvents({ bytes: Buffer.from(': alive\n\n'), chunks: [] });
+    return this;
+  }
+
   /** A chunk that is ours alone to see. */
   hidden(chunk: JsonObject): this {
     this.#handler.onEvents({ bytes: Buffer.alloc(0), chunks: [chunk] });
@@ -62,7 +72,7 @@ export class ScriptedAttempt implements OngoingAttempt {
   }
 
   answer(completion: JsonObject): void {
-    this.#handler.onHead();
+    this.#handler.onHead(null);
     this.#handler.onAnswer({ bytes: Buffer.from(JSON.stringify(completion)), completion });
   }
 
@@ -78,11 +88,17 @@ export class ScriptedAttempt implements OngoingAttempt {
 /** A provider whose every attempt is played by `play`, in a later turn than it was started in. */
 export class ScriptedProvider implements Provider {
   readonly name: string;
+  readonly continuation: Provider['continuation'];
   readonly attempts: ScriptedAttempt[] = [];
   readonly #play: (attempt: ScriptedAttempt) => void;
 
-  constructor(name: string, play: (attempt: ScriptedAttempt) => void = () => {}) {
+  constructor(
+    name: string,
+    play: (attempt: ScriptedAttempt) => void = () => {},
+    continuation: Provider['continuation'] = 'prefill',
+  ) {
     this.name = name;
+    this.continuation = continuation;
     this.#play = play;
   }
 
@@ -99,13 +115,20 @@ export class ScriptedProvider implements Provider {
 
   async close(): Promise<void> {}
 
-  instance(over: Partial<Instance> = {}): Instance {
-    return { id: this.name, provider: this, upstreamModel: `${this.name}-model`, weight: 1, price: null, ...over };
+  instance(over: Partial<InstanceSettings> = {}): InstanceSettings {
+    const upstreamModel = `${this.name}-model`;
+    return { ...plainInstance, id: this.name, provider: this, upstreamModel, price: null, ...over };
   }
 }
 
 /** Longer than any test. */
-export const patient: Timeouts = { connectMs: 60_000, firstByteMs: 60_000, idleMs: 60_000, totalMs: 60_000 };
+export const patient: Timeouts = {
+  connectMs: 60_000,
+  firstByteMs: 60_000,
+  firstTokenMs: 60_000,
+  idleMs: 60_000,
+  totalMs: 60_000,
+};
 
 export const role = { choices: [{ index: 0, delta: { role: 'assistant', content: '' }, finish_reason: null }] };
 export const says = (content: string): JsonObject => ({

@@ -25,7 +25,7 @@ const anyone: Principal = { subject: 's', tenant: 't', role: 'member', agents: n
 const limited: Principal = { ...anyone, agents: ['plain'] };
 
 function request(target: ChatRequest['target'], body = '{"model":"m","messages":[{"role":"user"}]}'): ChatRequest {
-  return { target, body: JsonDocument.parse(Buffer.from(body)), stream: true, wantsUsage: true };
+  return { target, body: JsonDocument.parse(Buffer.from(body)), stream: true, wantsUsage: true, session: null };
 }
 
 function sent(target: ChatRequest['target'], body?: string): unknown {

@@ -1,11 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { Play, Scene } from '../../test/support/scene.ts';
-import { answers, scene } from '../../test/support/scene.ts';
-import { finishes, role, says } from '../../test/support/scripted-provider.ts';
-import type { FailureKind } from '../core/failure.ts';
-import { unknownUsage } from '../core/usage.ts';
+import type { Play, Scene } from '../../../test/support/scene.ts';
+import { answers, chat, scene } from '../../../test/support/scene.ts';
+import { finishes, role, says } from '../../../test/support/scripted-provider.ts';
+import type { FailureKind } from '../../core/failure.ts';
+import { unknownUsage } from '../../core/usage.ts';
 import type { AttemptResult } from './attempt.ts';
-import type { Timeouts } from './routing/model.ts';
+import type { Timeouts } from '../routing/model.ts';
+
+const whole = { ...chat, stream: false };
 
 // Nothing here does I/O: providers and callers are played by the test.
 beforeEach(() => void vi.useFakeTimers());
@@ -62,28 +64,39 @@ describe('an answer that is not streamed', () => {
 describe('a deadline', () => {
   const late: [what: string, over: Partial<Timeouts>, play: Play, kind: FailureKind][] = [
     ['for the first byte', { firstByteMs: 1000 }, () => {}, 'timeout_first_byte'],
+    [
+      'for the first token',
+      { firstTokenMs: 1000 },
+      (attempt) => void attempt.head().events(role),
+      'timeout_first_token',
+    ],
     ['between two pieces', { idleMs: 1000 }, (attempt) => void attempt.head().events(says('A')), 'timeout_idle'],
-    ['after the head', { idleMs: 1000, firstByteMs: 1 }, (attempt) => void attempt.head(), 'timeout_idle'],
+    [
+      'for the first token, and no other, after the head',
+      { firstTokenMs: 1000, firstByteMs: 1, idleMs: 1 },
+      (attempt) => void attempt.head(),
+      'timeout_first_token',
+    ],
     ['for the whole call', { totalMs: 1000 }, (attempt) => void attempt.head().events(says('A')), 'timeout_total'],
     ['for the whole call, before its head', { totalMs: 1000 }, () => {}, 'timeout_total'],
   ];
 
   test.each(late)('%s cancels the attempt and says what was late', async (_what, over, play, kind) => {
-    const { run, attempts, observed } = scene([play], over);
+    const { run, attempts, observed } = scene([play], { timeouts: over });
     const result = run();
     await vi.advanceTimersByTimeAsync(999);
     expect(attempts()[0]?.done).toStrictEqual([]);
     await vi.advanceTimersByTimeAsync(1);
     const { error, last } = await result;
     expect(error).toMatchObject({ code: 'upstream_timeout', status: 504 });
-    expect(error?.message).toMatch(/^p0 did not begin|^p0 stopped|^p0 did not finish/);
+    expect(error?.message).toMatch(/^p0 (did not begin|did not say|stopped|did not finish)/);
     expect(last.failure).toMatchObject({ kind });
     expect(attempts()[0]?.done).toStrictEqual(['cancel']);
     expect(observed).toStrictEqual([['p0', kind]]);
   });
 
   test('for the first byte leaves the call to the next instance', async () => {
-    const { run } = scene([() => {}, answers], { firstByteMs: 1000 });
+    const { run } = scene([() => {}, answers], { timeouts: { firstByteMs: 1000 } });
     const result = run();
     await vi.advanceTimersByTimeAsync(1000);
     expect((await result).head).toMatchObject({ instance: 'p1', attempts: 2 });
@@ -98,7 +111,7 @@ describe('a deadline', () => {
         },
         () => {},
       ],
-      { totalMs: 60_000 },
+      { timeouts: { totalMs: 60_000 } },
     );
     const result = run();
     await vi.advanceTimersByTimeAsync(1000);
@@ -107,27 +120,73 @@ describe('a deadline', () => {
   });
 
   test('for the whole call counts from its arrival, not from its first attempt', async () => {
-    const { run, clock } = scene([() => {}], { totalMs: 60_000 });
+    const { run, clock } = scene([() => {}], { timeouts: { totalMs: 60_000 } });
     clock.advance(59_000);
     const result = run();
     await vi.advanceTimersByTimeAsync(1000);
     expect((await result).last.failure).toMatchObject({ kind: 'timeout_total' });
   });
 
-  test('between two pieces begins again with each, of whatever kind', async () => {
-    const { run, attempts } = scene([(attempt) => void attempt.head()], { idleMs: 1000 });
+  test('between two pieces of a stream begins again with each', async () => {
+    const { run, attempts } = scene([(attempt) => void attempt.head().events(says('A'))], {
+      timeouts: { idleMs: 1000 },
+    });
+    const result = run();
+    for (let i = 0; i < 10; i++) {
+      await vi.advanceTimersByTimeAsync(900);
+      attempts()[0]?.events(says('B'));
+    }
+    attempts()[0]?.events(finishes('stop')).end();
+    expect((await result).error).toBe(null);
+    expect(attempts()[0]?.done).toStrictEqual([]);
+  });
+
+  test('between two pieces of an answer that is not streamed begins again with each, of whatever kind', async () => {
+    const { run, attempts } = scene([(attempt) => void attempt.head()], { timeouts: { idleMs: 1000 }, chat: whole });
     const result = run();
     for (let i = 0; i < 10; i++) {
       await vi.advanceTimersByTimeAsync(900);
       attempts()[0]?.bytes();
     }
-    attempts()[0]?.events(says('A'), finishes('stop')).end();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect((await result).last.failure).toMatchObject({ kind: 'timeout_idle' });
+  });
+
+  test.each([
+    ['the first token', { firstTokenMs: 1000 }, role, 'timeout_first_token'],
+    ['the next piece', { idleMs: 1000 }, says('A'), 'timeout_idle'],
+  ])('for %s is not moved by comments', async (_what, timeouts, chunk, kind) => {
+    const { run, attempts } = scene([(attempt) => void attempt.head().events(chunk)], { timeouts });
+    const result = run();
+    await vi.advanceTimersByTimeAsync(900);
+    attempts()[0]?.comment();
+    await vi.advanceTimersByTimeAsync(100);
+    expect((await result).last.failure).toMatchObject({ kind });
+  });
+
+  test('for the first token counts from the start of the attempt', async () => {
+    const { run, attempts, clock } = scene([() => {}], { timeouts: { firstTokenMs: 1000 } });
+    const result = run();
+    await vi.advanceTimersByTimeAsync(700);
+    clock.advance(700);
+    attempts()[0]?.head();
+    await vi.advanceTimersByTimeAsync(300);
+    expect((await result).last.failure).toMatchObject({ kind: 'timeout_first_token' });
+  });
+
+  test('for the first token is none for an answer that is not streamed', async () => {
+    const { run, attempts } = scene([(attempt) => void attempt.head()], {
+      timeouts: { firstTokenMs: 1000 },
+      chat: whole,
+    });
+    const result = run();
+    await vi.advanceTimersByTimeAsync(5000);
+    attempts()[0]?.answer({ choices: [{ message: { content: 'Hi' }, finish_reason: 'stop' }] });
     expect((await result).error).toBe(null);
-    expect(attempts()[0]?.done).toStrictEqual([]);
   });
 
   test('that passed late says nothing more, whatever was on its way', async () => {
-    const { run, attempts, call } = scene([() => {}], { firstByteMs: 1000 });
+    const { run, attempts, call } = scene([() => {}], { timeouts: { firstByteMs: 1000 } });
     const result = run();
     await vi.advanceTimersByTimeAsync(1000);
     attempts()[0]?.events(says('late'), finishes('stop')).end();
@@ -153,7 +212,7 @@ describe('a caller who reads slowly', () => {
           attempt.events(says('B'));
         },
       ],
-      over,
+      { timeouts: over },
     );
     const result = stage.run();
     await vi.advanceTimersByTimeAsync(0);
