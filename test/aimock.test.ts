@@ -1,8 +1,9 @@
 import { LLMock } from '@copilotkit/aimock';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { dialects } from './support/dialects.ts';
 import { ask, errorOf, eventsOf, post, readProcessStream } from './support/http.ts';
 import type { Running } from './support/mizan.ts';
-import { runMizan } from './support/mizan.ts';
+import { everInUse, runMizan } from './support/mizan.ts';
 
 const key = 'sk-aimock-0123456789';
 const greeting = 'السلام عليكم 👋🏽 — welcome to a service that somebody else wrote.';
@@ -10,6 +11,15 @@ const weatherIn = '{"city":"مكة المكرمة","days":3}';
 let mock: LLMock;
 let mizan: Running;
 let token: string;
+
+/** What it is made to fail with; each way to ask has a model of its own, which nobody else has had paused. */
+const failing = [
+  { input: 'break', status: 502, code: 'upstream_error', words: 'Something broke' },
+  { input: 'nobody expects this', status: 404, code: 'unknown_model', words: 'No fixture matched' },
+  // The last: it pauses the models for as long as it says.
+  { input: 'too much', status: 429, code: 'upstream_rate_limited', words: 'Slow down' },
+] as const;
+const ways = dialects.flatMap(({ path, body }) => [true, false].map((stream) => ({ path, body, stream })));
 
 beforeAll(async () => {
   mock = new LLMock({ port: 0, chunkSize: 3, auth: { apiKeys: [key] } });
@@ -20,13 +30,18 @@ beforeAll(async () => {
   mock.onMessage('cut', { content: greeting }, { latency: 5, truncateAfterChunks: 4 });
   await mock.start();
   const provider = { kind: 'openai-compatible', baseUrl: `${mock.url}/v1` };
+  const model = { instances: [{ id: 'a', provider: 'aimock', model: 'gpt-5' }], health: everInUse };
+  const own = ways.map((_, way) => [`own-${way}`, model] as const);
   mizan = await runMizan({
     providers: { aimock: { ...provider, apiKey: key }, locked: { ...provider, apiKey: 'sk-another' } },
     models: {
-      theirs: { instances: [{ id: 'a', provider: 'aimock', model: 'gpt-5' }] },
+      theirs: model,
+      patient: model,
+      ...Object.fromEntries(own),
       shut: { instances: [{ id: 'a', provider: 'locked', model: 'gpt-5' }] },
     },
-    agents: { assistant: { model: 'theirs' } },
+    agents: { assistant: { model: 'theirs' }, ...Object.fromEntries(own.map(([id]) => [id, { model: id }])) },
+    defaultAgent: 'assistant',
   });
   token = await mizan.token();
 });
@@ -108,24 +123,23 @@ describe('a service that somebody else wrote', () => {
     });
   });
 
-  test.for([
-    ['too much', 429, 'upstream_rate_limited', 'Slow down'],
-    ['break', 502, 'upstream_error', 'Something broke'],
-    ['nobody expects this', 404, 'unknown_model', 'No fixture matched'],
-  ] as const)('fails on “%s” with status %d', async ([input, status, code, words]) => {
-    for (const answer of [
-      await run(input),
-      await run(input, true),
-      await chat(input),
-      await chat(input, { stream: true }),
-    ]) {
+  test.for(failing)('fails on “$input” with status $status', async ({ input, status, code, words }) => {
+    for (const [way, { path, body, stream }] of ways.entries()) {
+      const asked = path === '/ai-process' ? { input } : { messages: [{ role: 'user', content: input }] };
+      const answer = await post(`${mizan.url}${path}`, token, { ...body(`own-${way}`, { stream }), ...asked });
       expect(answer.status).toBe(status);
       expect(errorOf(answer.json)).toMatchObject({ code, message: expect.stringContaining(words) });
     }
   });
 
   test('is obeyed when it says how long to wait', async () => {
-    expect((await run('too much')).headers.get('retry-after')).toBe('9');
+    const first = await chat('too much', { model: 'patient' });
+    expect([first.status, first.headers.get('retry-after')]).toEqual([429, '9']);
+    const asked = mock.getRequests().length;
+    const second = await chat('hello', { model: 'patient' });
+    expect([second.status, errorOf(second.json).code]).toEqual([503, 'no_healthy_instance']);
+    expect(Number(second.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(mock.getRequests()).toHaveLength(asked);
   });
 
   test('that refuses our key is the operator’s matter, not the caller’s', async () => {

@@ -7,13 +7,17 @@ import { ask, errorOf, post, rowOf, rows } from './support/http.ts';
 import type { Upstream } from './support/model-service.ts';
 import { beginStream, closedPort, completion, event, fails, says, startUpstream } from './support/model-service.ts';
 import type { Running } from './support/mizan.ts';
-import { runMizan } from './support/mizan.ts';
+import { everInUse, runMizan } from './support/mizan.ts';
 
 let upstream: Upstream;
 let mizan: Running;
 let token: string;
 /** Accepts connections and never says a word: no handshake of TLS comes to an end. */
 let mute: Server;
+
+/** Each way to ask has models of its own: what one of them makes of an instance is nothing to the others. */
+const ways = dialects.flatMap((dialect) => [true, false].map((stream) => ({ ...dialect, stream })));
+const ownModel = (model: string, way: number) => `${model}-${way}`;
 
 /** Sends a little every 20 ms, for ever. */
 function drip(
@@ -76,10 +80,11 @@ beforeAll(async () => {
 
   const mocked = (model: string, weight = 1) => ({ id: model, provider: 'mock', model, weight });
   const dead = (id: string) => ({ id, provider: 'dead', model: 'any', weight: 1000 });
-  const models: Record<string, object> = {
+  const rescued = (first: object, timeouts: object) => ({ instances: [first, mocked('good')], timeouts });
+  const kinds: Record<string, object> = {
     half: { instances: [{ ...dead('dead'), weight: 1 }, mocked('good')] },
     // Whoever asked a third time would be answered.
-    dead: { instances: [dead('dead-a'), dead('dead-b'), mocked('good')] },
+    dead: { instances: [dead('dead-a'), dead('dead-b'), mocked('good')], retries: { attempts: 2 } },
     alone: { instances: [dead('dead')] },
     nowhere: {},
     'connect-deadline': {
@@ -87,21 +92,24 @@ beforeAll(async () => {
       timeouts: { connectMs: 100 },
     },
     'first-byte-deadline': { instances: [mocked('silent')], timeouts: { firstByteMs: 100 } },
+    'first-token-deadline': { instances: [mocked('stalling')], timeouts: { firstTokenMs: 100 } },
     'idle-deadline': { instances: [mocked('stalling')], timeouts: { idleMs: 100 } },
     'total-deadline': { instances: [mocked('dripping')], timeouts: { idleMs: 2000, totalMs: 300 } },
     'total-deadline-while-talking': { instances: [mocked('talking')], timeouts: { idleMs: 2000, totalMs: 300 } },
-    'connect-rescued': {
-      instances: [{ id: 'mute', provider: 'mute', model: 'any', weight: 1000 }, mocked('good')],
-      timeouts: { connectMs: 400 },
-    },
-    'first-byte-rescued': { instances: [mocked('silent', 1000), mocked('good')], timeouts: { firstByteMs: 400 } },
-    'idle-rescued': { instances: [mocked('stalling', 1000), mocked('good')], timeouts: { idleMs: 400 } },
-    'total-not-rescued': {
-      instances: [mocked('dripping', 1000), mocked('good')],
-      timeouts: { idleMs: 2000, totalMs: 300 },
-    },
+    'connect-rescued': rescued({ id: 'mute', provider: 'mute', model: 'any', weight: 1000 }, { connectMs: 400 }),
+    'first-byte-rescued': rescued(mocked('silent', 1000), { firstByteMs: 400 }),
+    'first-token-rescued': rescued(mocked('stalling', 1000), { firstTokenMs: 400 }),
+    'idle-rescued': rescued(mocked('stalling', 1000), { idleMs: 400 }),
+    'total-not-rescued': rescued(mocked('dripping', 1000), { idleMs: 2000, totalMs: 300 }),
   };
-  for (const model of [...retried, ...final]) models[model] = { instances: [mocked(model, 1000), mocked('good')] };
+  const models: Record<string, object> = {};
+  for (const way of ways.keys()) {
+    for (const [kind, model] of Object.entries(kinds)) models[ownModel(kind, way)] = { health: everInUse, ...model };
+    for (const kind of [...retried, ...final]) {
+      const instances = [mocked(kind, 1000), mocked('good')];
+      models[ownModel(kind, way)] = { instances, health: { consecutiveFailures: 1 } };
+    }
+  }
   mizan = await runMizan({
     providers: {
       mock: { kind: 'openai-compatible', baseUrl: upstream.url },
@@ -143,10 +151,10 @@ const retried = [
 /** What another instance would say, too. */
 const final = ['status-400', 'status-413', 'status-422'];
 
-describe.for(dialects.flatMap((dialect) => [true, false].map((stream) => ({ ...dialect, stream }))))(
+describe.for([...ways.entries()].map(([way, dialect]) => ({ way, ...dialect })))(
   'POST $path with stream: $stream',
-  ({ path, body, readStream, stream }) => {
-    const call = (target: string) => post(`${mizan.url}${path}`, token, body(target, { stream }));
+  ({ way, path, body, readStream, stream }) => {
+    const call = (model: string) => post(`${mizan.url}${path}`, token, body(ownModel(model, way), { stream }));
     /** What was said, whichever way it came. */
     const said = (text: string): string => {
       if (stream) return readStream(text).output;
@@ -190,9 +198,9 @@ describe.for(dialects.flatMap((dialect) => [true, false].map((stream) => ({ ...d
       });
     });
 
-    test('is not tried again on the one instance there is', async () => {
+    test('is tried three times on the one instance there is, and no more', async () => {
       const { status, headers } = await call('alone');
-      expect([status, headers.get('x-mizan-attempts')]).toEqual([502, '1']);
+      expect([status, headers.get('x-mizan-attempts')]).toEqual([502, '3']);
     });
 
     test('fails with 503 and Retry-After where the model has no instances', async () => {
@@ -201,7 +209,7 @@ describe.for(dialects.flatMap((dialect) => [true, false].map((stream) => ({ ...d
       expect(errorOf(json)).toMatchObject({ code: 'no_healthy_instance', type: 'unavailable' });
       expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
       const [row] = await rows(mizan.url, token, 'limit=1');
-      expect(row).toMatchObject({ model: 'nowhere', status: 503, attempts: 0, instance: null });
+      expect(row).toMatchObject({ model: ownModel('nowhere', way), status: 503, attempts: 0, instance: null });
     });
 
     test.for(retried)('is answered by the next instance where the first fails: %s', async (model) => {
@@ -217,18 +225,20 @@ describe.for(dialects.flatMap((dialect) => [true, false].map((stream) => ({ ...d
     });
 
     test.for([
-      ['connect', 'mute: no connection in time.'],
-      ['first-byte', 'mock did not begin to answer in time.'],
-      ['idle', 'mock stopped in the middle of its answer.'],
-      ['total', 'mock did not finish its answer in time.'],
-    ] as const)('fails with 504 at the deadline: %s', async ([phase, message]) => {
+      { phase: 'connect', message: 'mute: no connection in time.', attempts: '3' },
+      { phase: 'first-byte', message: 'mock did not begin to answer in time.', attempts: '1' },
+      stream
+        ? { phase: 'first-token', message: 'mock did not say anything in time.', attempts: '1' }
+        : { phase: 'idle', message: 'mock stopped in the middle of its answer.', attempts: '1' },
+      { phase: 'total', message: 'mock did not finish its answer in time.', attempts: '1' },
+    ])('fails with 504 at the deadline: $phase', async ({ phase, message, attempts }) => {
       const { status, headers, json } = await call(`${phase}-deadline`);
       expect(status).toBe(504);
       expect(errorOf(json)).toMatchObject({ code: 'upstream_timeout', type: 'timeout', message });
-      expect(headers.get('x-mizan-attempts')).toBe('1');
+      expect(headers.get('x-mizan-attempts')).toBe(attempts);
     });
 
-    test.for(['connect', 'first-byte', 'idle'])(
+    test.for(['connect', 'first-byte', stream ? 'first-token' : 'idle'])(
       'is answered by the next instance after the deadline: %s',
       async (phase) => {
         const { status, headers, text } = await call(`${phase}-rescued`);
@@ -258,8 +268,10 @@ test('every upstream that was given up has been left', async () => {
 
 test('instances are said to be down by their own failures only', async () => {
   const { text } = await ask(`${mizan.metricsUrl}/metrics`);
-  const up = (name: string) =>
-    new RegExp(`^mizan_instance_up\\{instance="${name}",model="${name}"\\} (\\d)$`, 'm').exec(text)?.[1];
-  expect(retried.map((name) => [name, up(name)])).toEqual(retried.map((name) => [name, '0']));
-  expect(final.map((name) => [name, up(name)])).toEqual(final.map((name) => [name, '1']));
+  const up = (kind: string, way: number) =>
+    new RegExp(`^mizan_instance_up\\{instance="${kind}",model="${ownModel(kind, way)}"\\} (\\d)$`, 'm').exec(text)?.[1];
+  for (const way of ways.keys()) {
+    expect(retried.filter((kind) => up(kind, way) !== '0')).toEqual([]);
+    expect(final.filter((kind) => up(kind, way) !== '1')).toEqual([]);
+  }
 });

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Answer } from './support/http.ts';
 import { ask, errorOf, eventsOf, post } from './support/http.ts';
 import type { Running } from './support/mizan.ts';
-import { runMizan } from './support/mizan.ts';
+import { everInUse, runMizan } from './support/mizan.ts';
 import type { Upstream } from './support/model-service.ts';
 import { beginStream, errorBody, event, fails, respond, says, startUpstream } from './support/model-service.ts';
 
@@ -26,7 +26,10 @@ beforeAll(async () => {
     locked: fails(401, `Incorrect API key provided: ${key}`),
     broken: fails(500, `${key} broke us`),
   });
-  const instance = (model: string) => ({ instances: [{ id: `${model}-1`, provider: 'mock', model }] });
+  const instance = (model: string) => ({
+    instances: [{ id: `${model}-1`, provider: 'mock', model }],
+    health: everInUse,
+  });
   mizan = await runMizan({
     providers: {
       mock: {
@@ -163,7 +166,7 @@ describe('POST /ai-process', () => {
         code: 'upstream_error',
         request_id: expect.stringMatching(requestId),
       });
-      expect(story(answer)).toMatchObject({ agent: 'broken', model: 'broken', instance: 'broken-1', attempts: '1' });
+      expect(story(answer)).toMatchObject({ agent: 'broken', model: 'broken', instance: 'broken-1', attempts: '3' });
     }
   });
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Answer } from './support/http.ts';
 import { ask, errorOf, post, rows } from './support/http.ts';
 import type { Running } from './support/mizan.ts';
-import { runMizan } from './support/mizan.ts';
+import { everInUse, runMizan } from './support/mizan.ts';
 import type { Upstream } from './support/model-service.ts';
 import { fails, says, startUpstream } from './support/model-service.ts';
 
@@ -12,7 +12,10 @@ let token: string;
 
 beforeAll(async () => {
   upstream = await startUpstream({ words: says('Hello', ' there'), free: says('Free'), broken: fails(500) });
-  const instance = (model: string) => ({ instances: [{ id: `${model}-1`, provider: 'mock', model }] });
+  const instance = (model: string) => ({
+    instances: [{ id: `${model}-1`, provider: 'mock', model }],
+    health: everInUse,
+  });
   const prices = { words: { input: 2, output: 10 } };
   mizan = await runMizan({
     providers: {
@@ -60,6 +63,8 @@ describe('GET /api/requests', () => {
           upstream_ms: expect.any(Number),
           first_token_ms: null,
           finish_reason: 'stop',
+          resumed: 0,
+          trail: null,
         },
       ],
       next_before: id,

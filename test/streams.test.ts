@@ -5,7 +5,7 @@ import { ask, post, rowOf } from './support/http.ts';
 import type { Behaviour, Upstream } from './support/model-service.ts';
 import { beginStream, doneEvent, event, says, startUpstream, usageEvent } from './support/model-service.ts';
 import type { Running } from './support/mizan.ts';
-import { runMizan } from './support/mizan.ts';
+import { everInUse, runMizan } from './support/mizan.ts';
 
 const words = ['بِسْمِ', ' اللّٰه \u2028👩🏽‍🚀', '🇸🇦', ' e\u0301 "\\n'];
 
@@ -142,13 +142,13 @@ beforeAll(async () => {
   };
   const models: Record<string, object> = {};
   // Long enough for the one that takes over, on a machine that has much else to do.
-  const timeouts = { firstByteMs: 400, idleMs: 400 };
+  const timeouts = { firstByteMs: 400, firstTokenMs: 400, idleMs: 400 };
   const mocked = (id: string) => ({ id, provider: 'mock', model: id });
   for (const id of ['whole', 'bytewise', 'crlf', 'lingering']) models[id] = { instances: [mocked(id)] };
   for (const { does, name } of named(early, 'early')) {
     behaviours[name] = early[does]!;
     // The one that fails is always asked first.
-    models[name] = { instances: [{ ...mocked(name), weight: 1000 }, mocked('good')], timeouts };
+    models[name] = { instances: [{ ...mocked(name), weight: 1000 }, mocked('good')], timeouts, health: everInUse };
   }
   for (const { does, name } of named(late, 'late')) {
     const [, behaviour] = late[does]!;
@@ -157,7 +157,11 @@ beforeAll(async () => {
       response.write(event({ content: 'Half' }));
       response.write(event({ content: ' of' }), () => behaviour(response));
     };
-    models[name] = { instances: [{ ...mocked(name), weight: 1000 }, mocked('good')], timeouts };
+    models[name] = {
+      instances: [{ ...mocked(name), weight: 1000 }, mocked('good')],
+      timeouts,
+      health: { consecutiveFailures: 2 },
+    };
   }
   upstream = await startUpstream(behaviours);
   mizan = await runMizan({

@@ -31,6 +31,9 @@ export interface RunningProcess extends Running {
   readonly process: Launched;
 }
 
+/** A model's `health` with which its instances stay in use, however often they fail. */
+export const everInUse = { consecutiveFailures: 1000, minRequests: 100_000, lockMs: 1, pauseMs: 1 };
+
 /** @param config As it would stand in `mizan.yaml`. */
 export async function furnish(config: object): Promise<House> {
   const folder = await mkdtemp(join(tmpdir(), 'mizan-test-'));
