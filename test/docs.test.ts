@@ -1,10 +1,12 @@
 import { existsSync, globSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { errorsDoc, errorsPage } from '../scripts/errors-doc.ts';
 import { configJsonSchema } from '../src/config/json-schema.ts';
 import { errorTable } from '../src/core/errors.ts';
+import type { FailureFacts } from '../src/core/failure.ts';
 import { failureTable } from '../src/core/failure.ts';
+import { strategyNames } from '../src/core/strategy-name.ts';
 import { routes } from '../src/edge/http/routes.ts';
 import { catalogue } from '../src/providers/catalogue.ts';
 import { Metrics } from '../src/telemetry/metrics.ts';
@@ -12,7 +14,7 @@ import { Metrics } from '../src/telemetry/metrics.ts';
 const root = join(import.meta.dirname, '..');
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 /** A page without the spaces that only align its tables. */
-const readPage = (name: string): string => read(`docs/en/${name}.md`).replaceAll(/ +/g, ' ');
+const readPage = (name: string, language = 'en'): string => read(`docs/${language}/${name}.md`).replaceAll(/ +/g, ' ');
 const filesOf = (pattern: string): string[] => globSync(pattern, { cwd: root }).toSorted();
 
 test('the page of errors is what the table of errors says', () => {
@@ -53,12 +55,38 @@ test('the page about operations has every metric with its labels, and every outc
   expect(Object.keys(failureTable).filter((kind) => !page.includes(`\`${kind}\``))).toEqual([]);
 });
 
+const nextWords: Readonly<Record<FailureFacts['next'], string>> = {
+  end: 'the end',
+  longer: 'a longer model',
+  lenient: 'a lenient model',
+  instance: 'another instance',
+  again: 'another, or again',
+};
+
+test('the page about routing has every kind of failure with what follows from it', () => {
+  const page = readPage('routing');
+  const rows = Object.entries<FailureFacts>(failureTable).map(
+    ([kind, { next, instance, code }]) => [kind, `| ${nextWords[next]} | ${instance} | \`${code}\` |`] as const,
+  );
+  const isThere = ([kind, rest]: (typeof rows)[number]): boolean =>
+    page.split('\n').some((line) => line.startsWith(`| \`${kind}\` |`) && line.endsWith(rest));
+  expect(rows.filter((row) => !isThere(row))).toEqual([]);
+});
+
+test.each(['en', 'ar'])('the page about routing (%s) has every strategy and every rehearsal', (language) => {
+  const page = readPage('routing', language);
+  const rehearsals = filesOf('examples/rehearsals/*.yaml').map((path) => basename(path, '.yaml'));
+  expect(rehearsals.length).toBeGreaterThan(5);
+  expect([...strategyNames, ...rehearsals].filter((name) => !page.includes(`| \`${name}\` |`))).toEqual([]);
+});
+
 test('the page about providers has every kind with its address', () => {
   const page = readPage('providers');
-  for (const [kind, { baseUrl, needsKey, streamUsage }] of Object.entries(catalogue)) {
+  for (const [kind, { baseUrl, needsKey, streamUsage, continuation }] of Object.entries(catalogue)) {
     const place = baseUrl === null ? 'none: give one' : `\`${baseUrl}\``;
     const usage = streamUsage === 'always' ? 'always sent' : 'asked for';
-    expect(page).toContain(`| \`${kind}\` | ${place} | ${needsKey ? 'yes' : 'no'} | ${usage} |`);
+    const facts = [place, needsKey ? 'yes' : 'no', usage, continuation];
+    expect(page).toContain(`| \`${kind}\` | ${facts.join(' | ')} |`);
   }
 });
 
