@@ -11,7 +11,7 @@ const passes = 7;
 let sink: unknown;
 
 /** Nanoseconds per operation: the best of several passes, the one that was disturbed the least. */
-export function nanosPerRun({ run }: Micro): number {
+function nanosPerRun({ run }: Micro): number {
   let times = 1;
   let best = Number.POSITIVE_INFINITY;
   for (let pass = 0; pass < passes;) {
