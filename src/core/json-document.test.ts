@@ -124,7 +124,7 @@ function meaningOf(value: Json): unknown {
 const anyJson = fc
   .jsonValue()
   .map((value) => JSON.stringify(value))
-  .filter((text) => !text.includes('__proto__'));
+  .filter((json) => !json.includes('__proto__'));
 
 const isNew = (written: Written, name: string): boolean => written.members.every((member) => member.name !== name);
 

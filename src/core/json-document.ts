@@ -39,12 +39,12 @@ const closeBrace = 0x7d;
  */
 export class JsonDocument {
   readonly value: JsonObject;
-  readonly #bytes: Buffer;
+  readonly #text: string;
   readonly #members: ReadonlyMap<string, Span>;
 
-  private constructor(value: JsonObject, bytes: Buffer, members: ReadonlyMap<string, Span>) {
+  private constructor(value: JsonObject, text: string, members: ReadonlyMap<string, Span>) {
     this.value = value;
-    this.#bytes = bytes;
+    this.#text = text;
     this.#members = members;
   }
 
@@ -55,8 +55,8 @@ export class JsonDocument {
    */
   static parse(bytes: Buffer): JsonDocument {
     if (!isUtf8(bytes)) throw new MizanError('invalid_json', 'The body is not valid UTF-8.');
-    const { members, hasEscapedKeys } = scan(bytes);
     const text = bytes.toString('utf8');
+    const { members, hasEscapedKeys } = scan(text);
     let value: unknown;
     try {
       value = JSON.parse(text);
@@ -67,7 +67,7 @@ export class JsonDocument {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       throw new MizanError('invalid_json', `The body must be a JSON object, not ${kindOf(value)}.`);
     }
-    return new JsonDocument(value as JsonObject, bytes, members);
+    return new JsonDocument(value as JsonObject, text, members);
   }
 
   /** The same for an object of our own making. */
@@ -88,20 +88,20 @@ export class JsonDocument {
       hasMembers = true;
     }
     places.sort((a, b) => a.start - b.start);
-    const parts: Buffer[] = [];
+    const parts: string[] = [];
     let from = 0;
     for (const place of places) {
-      parts.push(this.#bytes.subarray(from, place.start), Buffer.from(place.text));
+      parts.push(this.#text.slice(from, place.start), place.text);
       from = place.end;
     }
-    parts.push(this.#bytes.subarray(from));
-    return Buffer.concat(parts);
+    parts.push(this.#text.slice(from));
+    return Buffer.from(parts.join(''));
   }
 
   #place(edit: JsonEdit, hasMembers: boolean): Place {
     const span = this.#members.get(edit.member);
     if (span === undefined) {
-      const end = this.#bytes.lastIndexOf(closeBrace);
+      const end = this.#text.lastIndexOf('}');
       const json = edit.at === 'value' ? edit.json : `[${edit.json}]`;
       const separator = hasMembers ? ',' : '';
       return { start: end, end, text: `${separator}${JSON.stringify(edit.member)}:${json}` };
@@ -118,7 +118,7 @@ export class JsonDocument {
  * Walks the structure once: refuses depth and repeated keys, and notes where each top-level member's value lies.
  * Syntax is `JSON.parse`'s to judge: on text that isn't JSON, this ends early or notes nonsense, harmlessly.
  */
-function scan(bytes: Buffer): { readonly members: Map<string, Span>; readonly hasEscapedKeys: boolean } {
+function scan(text: string): { readonly members: Map<string, Span>; readonly hasEscapedKeys: boolean } {
   const members = new Map<string, Span>();
   let hasEscapedKeys = false;
   /** One entry a level: the keys seen so far of an object, `null` for an array. */
@@ -128,20 +128,20 @@ function scan(bytes: Buffer): { readonly members: Map<string, Span>; readonly ha
   let member = '';
   let valueStart = -1;
 
-  for (let i = 0; i < bytes.length; i++) {
-    switch (bytes[i]) {
+  for (let i = 0; i < text.length; i++) {
+    switch (text.charCodeAt(i)) {
       case quote: {
-        const end = endOfString(bytes, i + 1);
+        const end = endOfString(text, i + 1);
         if (awaitsKey && keys !== null) {
-          const written = bytes.toString('utf8', i + 1, end);
+          const written = text.slice(i + 1, end);
           const isEscaped = written.includes('\\');
           const key = isEscaped ? unescaped(written) : written;
           hasEscapedKeys ||= isEscaped;
           if (key === '__proto__')
-            throw new MizanError('invalid_json', `The key "__proto__" at byte ${i} is not allowed.`);
+            throw new MizanError('invalid_json', `The key "__proto__" at character ${i} is not allowed.`);
           if (keys.has(key)) {
             const shown = JSON.stringify(key.slice(0, 100));
-            throw new MizanError('invalid_json', `The key ${shown} at byte ${i} stands twice in one object.`);
+            throw new MizanError('invalid_json', `The key ${shown} at character ${i} stands twice in one object.`);
           }
           keys.add(key);
           if (levels.length === 1) member = key;
@@ -154,21 +154,21 @@ function scan(bytes: Buffer): { readonly members: Map<string, Span>; readonly ha
         if (levels.length === 1) valueStart = i + 1;
         break;
       case comma:
-        if (levels.length === 1) note(members, member, trimmed(bytes, valueStart, i));
+        if (levels.length === 1) note(members, member, trimmed(text, valueStart, i));
         awaitsKey = keys !== null;
         break;
       case openBrace:
       case openBracket:
         if (levels.length === maxDepth) {
-          throw new MizanError('invalid_json', `The body is nested deeper than ${maxDepth} levels at byte ${i}.`);
+          throw new MizanError('invalid_json', `The body is nested deeper than ${maxDepth} levels at character ${i}.`);
         }
-        keys = bytes[i] === openBrace ? new Set() : null;
+        keys = text.charCodeAt(i) === openBrace ? new Set() : null;
         levels.push(keys);
         awaitsKey = keys !== null;
         break;
       case closeBrace:
       case closeBracket:
-        if (levels.length === 1) note(members, member, trimmed(bytes, valueStart, i));
+        if (levels.length === 1) note(members, member, trimmed(text, valueStart, i));
         levels.pop();
         keys = levels.at(-1) ?? null;
         awaitsKey = false;
@@ -184,31 +184,25 @@ function note(members: Map<string, Span>, member: string, span: Span): void {
 }
 
 /** The span without the white space around it; an empty one where there is no value. */
-function trimmed(bytes: Buffer, from: number, to: number): Span {
+function trimmed(text: string, from: number, to: number): Span {
   let start = from < 0 ? to : from;
   let end = to;
-  while (start < end && isSpace(bytes[start])) start++;
-  while (end > start && isSpace(bytes[end - 1])) end--;
+  while (start < end && isSpace(text.charCodeAt(start))) start++;
+  while (end > start && isSpace(text.charCodeAt(end - 1))) end--;
   return { start, end };
 }
 
-function isSpace(byte: number | undefined): boolean {
-  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
 }
 
-/** The index of the quote that ends the string whose text begins at `from`. Long strings are leapt over. */
-function endOfString(bytes: Buffer, from: number): number {
-  let end = from;
-  const near = Math.min(bytes.length, from + 32);
-  while (end < near && bytes[end] !== quote && bytes[end] !== backslash) end++;
-  if (end < near && bytes[end] === quote) return end;
-  for (;;) {
-    end = bytes.indexOf(quote, end);
-    if (end === -1) return bytes.length;
+/** The index of the quote that ends the string whose text begins at `from`. */
+function endOfString(text: string, from: number): number {
+  for (let end = text.indexOf('"', from); ; end = text.indexOf('"', end + 1)) {
+    if (end === -1) return text.length;
     let slashes = 0;
-    while (bytes[end - 1 - slashes] === backslash && end - 1 - slashes >= from) slashes++;
+    while (end - 1 - slashes >= from && text.charCodeAt(end - 1 - slashes) === backslash) slashes++;
     if (slashes % 2 === 0) return end;
-    end++;
   }
 }
 
