@@ -15,7 +15,7 @@ export interface Store {
   readonly requestLog: RequestLog;
   readonly requestHistory: RequestHistory;
   readonly apiKeys: ApiKeys;
-  /** Commits what waits and closes the database. */
+  /** Commits what waits and closes the database. What can't be committed even now is reported and given up. */
   close(): Promise<void>;
 }
 
@@ -34,17 +34,21 @@ export async function openStore(folder: string, options: { readonly events?: Req
   const { events } = options;
   const file = join(folder, databaseFile);
   const database = open(folder, file);
-  const kysely = kyselyOver(database);
-  await migrate(kysely);
+  try {
+    await migrate(database);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
   const apiKeys = new SqliteApiKeys(database);
   if (events === undefined) {
     const requestLog = new SqliteRequestLog(database, { failed() {}, recovered() {}, dropped() {} });
     return {
       requestLog,
-      requestHistory: new SqliteRequestHistory(kysely),
+      requestHistory: new SqliteRequestHistory(kyselyOver(database)),
       apiKeys,
       close: async () => {
-        requestLog.flush();
+        requestLog.close();
         database.close();
       },
     };
@@ -59,7 +63,8 @@ export async function openStore(folder: string, options: { readonly events?: Req
     apiKeys,
     close: async () => {
       clearInterval(timer);
-      requestLog.flush();
+      database.exec('PRAGMA busy_timeout = 1000');
+      requestLog.close();
       await worker.close();
       database.close();
     },

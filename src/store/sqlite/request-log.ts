@@ -82,7 +82,17 @@ export class SqliteRequestLog implements RequestLog {
     });
   }
 
-  /** Commits what waits. Called once more before the database is closed. */
+  /** Commits what waits, for the last time. */
+  close(): void {
+    try {
+      this.flush();
+    } catch (error) {
+      this.#events.failed(error);
+      while (this.#waiting.length > 0) this.#drop();
+    }
+  }
+
+  /** Commits what waits. */
   flush(): void {
     const batch = this.#waiting;
     if (batch.length === 0) return;
@@ -148,18 +158,7 @@ export class SqliteRequestLog implements RequestLog {
 
   #insertStep(id: string, seq: number, s: TrailStep): void {
     const { model, instance, provider, purpose, outcome, detail, startedMs, durationMs } = s;
-    this.#insertAttempt.run(
-      id,
-      seq,
-      model,
-      instance,
-      provider,
-      purpose,
-      outcome,
-      detail,
-      startedMs,
-      durationMs,
-    );
+    this.#insertAttempt.run(id, seq, model, instance, provider, purpose, outcome, detail, startedMs, durationMs);
   }
 
   #releaseThePatient(): void {
