@@ -1,11 +1,14 @@
 import { once } from 'node:events';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { dialects } from './support/dialects.ts';
 import { ask, wire } from './support/http.ts';
 import type { Upstream } from './support/model-service.ts';
 import { beginStream, doneEvent, event, startUpstream } from './support/model-service.ts';
 import type { RunningProcess } from './support/mizan.ts';
 import { startProcess } from './support/mizan.ts';
+
+// Every command is a process, and the machine may have much else to do.
+vi.setConfig({ testTimeout: 120_000 });
 
 const mebibyte = 1024 * 1024;
 const token = 'w'.repeat(16 * 1024);

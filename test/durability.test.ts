@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { RequestRecord } from '../src/core/request-record.ts';
 import { everyTenant } from '../src/core/request-record.ts';
 import { openStore } from '../src/store/sqlite/index.ts';
@@ -10,6 +10,9 @@ import type { RunningProcess } from './support/mizan.ts';
 import { startProcess } from './support/mizan.ts';
 import type { Upstream } from './support/model-service.ts';
 import { beginStream, completion, doneEvent, event, respond, startUpstream } from './support/model-service.ts';
+
+// Every command is a process, and the machine may have much else to do.
+vi.setConfig({ testTimeout: 120_000 });
 
 /** Every row of the log, read by a process that comes after. */
 async function wholeLog(dataFolder: string): Promise<Map<string, RequestRecord>> {
@@ -93,7 +96,7 @@ describe('kill -9 under load', () => {
       expect(log.get(id)!.outputTokens).toBeGreaterThan(0);
     }
     await mizan!.end();
-  }, 60_000);
+  });
 });
 
 describe('SIGTERM', () => {

@@ -1,9 +1,12 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createTokens } from '../src/main.ts';
 import { mizan as command } from './support/command.ts';
 import { ask, errorOf, post } from './support/http.ts';
 import type { Running } from './support/mizan.ts';
 import { commonOptions, readConfig, runMizan } from './support/mizan.ts';
+
+// Every command is a process, and the machine may have much else to do.
+vi.setConfig({ testTimeout: 120_000 });
 
 let mizan: Running;
 let token: string;
