@@ -55,7 +55,8 @@ export class RequestNeeds implements Needs {
   }
 
   #parts(): JsonObject[] {
-    return this.#messages().flatMap(({ content }) => (Array.isArray(content) ? (content as JsonObject[]) : []));
+    const parts = this.#messages().flatMap(({ content }) => (Array.isArray(content) ? (content as unknown[]) : []));
+    return parts.filter((part): part is JsonObject => typeof part === 'object' && part !== null);
   }
 
   #beginning(): string {
