@@ -81,7 +81,8 @@ class Answering {
         found = got;
         refusal = pool.refusal(got, needs);
       } catch (error) {
-        if (!(error instanceof MizanError) || error.code === 'client_closed') throw error;
+        if (!(error instanceof MizanError) || (error.code === 'client_closed' && this.#last === null)) throw error;
+        if (error.code === 'client_closed') return null;
         found = { exclusions: [] };
         refusal = error;
       }
@@ -299,6 +300,7 @@ class Answering {
 
   #ended(): Answered {
     const last = this.#last;
+    const { call } = this.#order;
     if (last === null) throw new MizanError('internal', 'A call ended without an attempt.');
     const failure = last.result.failure;
     const head = { ...this.#headAt(last.instance, this.#upstreamMs), attempts: this.#trail.length };
@@ -306,7 +308,7 @@ class Answering {
       head,
       last: last.result,
       usage: this.#usage,
-      error: failure === null ? null : errorOf(failure, last.model),
+      error: failure === null ? null : call.signal.aborted ? gone() : errorOf(failure, last.model),
       trail: this.#trail,
       resumed: this.#resumed,
       firstTokenAt: this.#firstTokenAt,
@@ -319,6 +321,9 @@ const cancelled: Failure = { kind: 'cancelled', message: 'It was not sent.' };
 
 /** Failures whose status is the upstream's own answer to the caller. */
 const passedOn: ReadonlySet<FailureKind> = new Set(['rejected', 'context_length', 'content_policy']);
+
+/** For the log: whoever left in between attempts is told nothing, and nobody failed them. */
+const gone = (): MizanError => new MizanError('client_closed', 'The caller went away.');
 
 /** What the caller is told of the last failure. */
 function errorOf(failure: Failure, model: Model): MizanError {
