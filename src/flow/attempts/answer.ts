@@ -40,6 +40,10 @@ class Answering {
   /** Attempts in the model that is being asked now. */
   #attempts = 0;
   #pauseMs = 0;
+  /** Attempts in all models, also those that are still under way. */
+  #asked = 0;
+  /** When the attempt that is under way was begun, or the first of two. */
+  #askedAt = 0;
   #usage: Usage = unknownUsage;
   /** What upstreams took of the call's time, in ms. */
   #upstreamMs = 0;
@@ -64,7 +68,7 @@ class Answering {
       const lease = await this.#lease();
       if (lease === null) return this.#ended();
       const result = await this.#ask(lease);
-      if (result.failure === null || !(await this.#goesOn(result.failure, lease))) return this.#ended();
+      if (result.failure === null || !(await this.#goesOn(result.failure))) return this.#ended();
     }
   }
 
@@ -110,10 +114,11 @@ class Answering {
   }
 
   /** Whether another attempt follows a failed one; with everything that has to be changed for it. */
-  async #goesOn(failure: Failure, lease: Lease): Promise<boolean> {
+  async #goesOn(failure: Failure): Promise<boolean> {
     const { next } = failureTable[failure.kind];
     const { policy, retries } = this.#served;
-    if (this.#order.call.signal.aborted) return false;
+    const asked = this.#last?.instance;
+    if (asked === undefined || this.#order.call.signal.aborted) return false;
     if (this.#hasBegun) {
       if (policy.resume && this.#complete()) return false;
       if (this.#continuation === 'prefill' && failure.kind === 'rejected') {
@@ -123,13 +128,13 @@ class Answering {
       const mayResume =
         policy.resume && this.#partial?.canContinue === true && (next === 'again' || next === 'instance');
       if (!mayResume || this.#attempts >= policy.maxAttempts || !retries.spend()) return false;
-      this.#tried.add(lease.instance);
+      this.#tried.add(asked);
       return true;
     }
     if (next === 'end') return false;
     if (next === 'longer') return this.#turnTo('contextLength');
     if (next === 'lenient') return this.#turnTo('contentPolicy');
-    this.#tried.add(lease.instance);
+    this.#tried.add(asked);
     const mayRetry = this.#attempts < policy.maxAttempts && retries.spend();
     return mayRetry || this.#turnTo('any');
   }
@@ -165,32 +170,34 @@ class Answering {
 
   async #ask(lease: Lease): Promise<AttemptResult> {
     this.#attempts++;
+    const { call, clock } = this.#order;
+    this.#askedAt = clock.monotonic();
     const hedgeAfterMs = this.#hasBegun || this.#attempts > 1 ? null : this.#served.hedgeAfterMs();
     this.#earnHedge(lease.instance);
     if (hedgeAfterMs === null) {
       const purpose = this.#hasBegun ? 'resume' : this.#trail.length === 0 ? 'first' : 'retry';
-      const result = await this.#attempt(lease, { purpose, signal: this.#order.call.signal, claim: () => true });
-      return this.#concluded(lease, result);
+      const result = await this.#attempt(lease, { purpose, signal: call.signal, claim: () => true });
+      return this.#concluded(lease, result, result.durationMs);
     }
     const contestant = (asked: Lease, purpose: TrailStep['purpose']): Contestant & { readonly lease: Lease } => ({
       lease: asked,
       run: (signal, claim) => this.#attempt(asked, { purpose, signal, claim }),
     });
     const first = contestant(lease, 'first');
+    let other: Lease | null = null;
     const second = (): Contestant | null => {
-      const other = this.#hedgeLease(lease.instance);
+      other = this.#hedgeLease(lease.instance);
       return other === null ? null : contestant(other, 'hedge');
     };
-    const { winner, result } = await race(first, second, {
-      afterMs: hedgeAfterMs,
-      signal: this.#order.call.signal,
-    });
-    return this.#concluded((winner as typeof first).lease, result);
+    const { winner, result } = await race(first, second, { afterMs: hedgeAfterMs, signal: call.signal });
+    // Where nobody spoke, both have failed.
+    if (other !== null && !result.hasDelivered) this.#tried.add((other as Lease).instance);
+    return this.#concluded((winner as typeof first).lease, result, clock.monotonic() - this.#askedAt);
   }
 
-  #concluded(lease: Lease, result: AttemptResult): AttemptResult {
+  #concluded(lease: Lease, result: AttemptResult, upstreamMs: number): AttemptResult {
     this.#last = { instance: lease.instance, model: this.#served.pool.model, result };
-    this.#upstreamMs += result.durationMs;
+    this.#upstreamMs += upstreamMs;
     this.#firstTokenAt ??= result.firstTokenAt;
     return result;
   }
@@ -229,10 +236,10 @@ class Answering {
     const { clock, call } = this.#order;
     const { model } = this.#served.pool;
     const startedAt = clock.monotonic();
+    this.#asked++;
     const isResuming = settings.purpose === 'resume' && this.#partial !== null;
     if (isResuming && this.#partial !== null) this.#joint = new Joint(this.#partial);
     let hasResumed = false;
-    const upstreamBefore = this.#upstreamMs;
     const result = await attempt({
       instance,
       chat: this.#chatFor(instance),
@@ -244,7 +251,8 @@ class Answering {
         if (!settings.claim()) return true;
         if (isResuming && !hasResumed) this.#resumed++;
         hasResumed = true;
-        if (!this.#hasBegun) call.sink.begin(this.#headAt(instance, upstreamBefore + clock.monotonic() - startedAt));
+        if (!this.#hasBegun)
+          call.sink.begin(this.#headAt(instance, this.#upstreamMs + clock.monotonic() - this.#askedAt));
         this.#hasBegun = true;
         return this.#pass(events, drained);
       },
@@ -292,7 +300,7 @@ class Answering {
       instance: instance.id,
       provider: instance.provider.name,
       cache: 'bypass',
-      attempts: Math.max(1, this.#trail.length + (this.#hasBegun ? 0 : 1)),
+      attempts: this.#asked,
       upstreamMs,
       gatewayMs: Math.max(0, clock.monotonic() - call.startedAt - upstreamMs),
     };
@@ -303,9 +311,8 @@ class Answering {
     const { call } = this.#order;
     if (last === null) throw new MizanError('internal', 'A call ended without an attempt.');
     const failure = last.result.failure;
-    const head = { ...this.#headAt(last.instance, this.#upstreamMs), attempts: this.#trail.length };
     return {
-      head,
+      head: this.#headAt(last.instance, this.#upstreamMs),
       last: last.result,
       usage: this.#usage,
       error: failure === null ? null : call.signal.aborted ? gone() : errorOf(failure, last.model),
