@@ -52,7 +52,8 @@ export interface SceneSettings {
   readonly queue?: PoolSettings['queue'];
   /** For every instance. */
   readonly instance?: Partial<InstanceSettings>;
-  readonly continuation?: 'prefill' | 'instruction';
+  /** Of each instance's provider, by its place. */
+  readonly continuation?: (place: number) => 'prefill' | 'instruction';
   readonly chat?: typeof chat;
   readonly needs?: Partial<Needs>;
   /** Other models by id, to turn to; each with one instance of its name. */
@@ -74,12 +75,12 @@ export interface Scene {
 
 /** A call to a model whose instances are played one by one, in their order. */
 export function scene(plays: readonly Play[], settings: SceneSettings = {}): Scene {
-  const { policy = {}, health, queue, others = {}, random = () => 0, continuation } = settings;
+  const { policy = {}, health, queue, others = {}, random = () => 0, continuation = () => 'prefill' } = settings;
   const clock = new ManualClock();
   const world = { clock, random };
   const timeouts = { ...patient, ...settings.timeouts };
   const strategy = { strategyName: 'priority', strategy: priority(), timeouts } as const;
-  const providers = plays.map((play, i) => new ScriptedProvider(`p${i}`, play, continuation));
+  const providers = plays.map((play, i) => new ScriptedProvider(`p${i}`, play, continuation(i)));
   const price = { input: 1, output: 2 };
   const served = servedOf(
     providers.map((provider, i) => provider.instance({ price, priority: i + 1, ...settings.instance })),
@@ -87,7 +88,7 @@ export function scene(plays: readonly Play[], settings: SceneSettings = {}): Sce
   );
   const configured = new Map([['fast', served]]);
   for (const [id, play] of Object.entries(others)) {
-    const provider = new ScriptedProvider(id, play, continuation);
+    const provider = new ScriptedProvider(id, play);
     providers.push(provider);
     configured.set(id, servedOf([provider.instance({ price })], { model: { ...strategy, id }, world }));
   }

@@ -53,7 +53,9 @@ class Answering {
   /** Where a continuation is being joined to what was sent. */
   #joint: Joint | null = null;
   #resumed = 0;
+  /** How the last attempt was brought to go on with an answer. */
   #continuation: 'prefill' | 'instruction' | null = null;
+  #isPrefillRefused = false;
   /** The last attempt and who made it; for what the caller is told where nothing follows. */
   #last: { readonly instance: Instance; readonly model: Model; readonly result: AttemptResult } | null = null;
 
@@ -122,7 +124,7 @@ class Answering {
     if (this.#hasBegun) {
       if (policy.resume && this.#complete()) return false;
       if (this.#continuation === 'prefill' && failure.kind === 'rejected') {
-        this.#continuation = 'instruction';
+        this.#isPrefillRefused = true;
         return this.#attempts < policy.maxAttempts + 1;
       }
       const mayResume =
@@ -288,7 +290,7 @@ class Answering {
 
   #chatFor(instance: Instance): PreparedChat {
     if (!this.#hasBegun || this.#partial === null) return this.#order.chat;
-    this.#continuation ??= instance.provider.continuation;
+    this.#continuation = this.#isPrefillRefused ? 'instruction' : instance.provider.continuation;
     return this.#partial.continuation(this.#order.chat, this.#continuation);
   }
 
