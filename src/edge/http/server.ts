@@ -67,10 +67,23 @@ export function createServer(context: EdgeContext): FastifyInstance {
       done();
       return;
     }
-    admit(context, request, role).then(
-      () => done(),
-      (error: unknown) => sendError(error, request, reply),
-    );
+    const refuse = (error: unknown): void => sendError(error, request, reply);
+    const enter = (principal: Principal): void => {
+      if (!includesRole(principal.role, role)) {
+        refuse(new MizanError('forbidden', `This needs the role ${role}; this identity is a ${principal.role}.`));
+        return;
+      }
+      request.principal = principal;
+      done();
+    };
+    try {
+      if (context.isDraining()) throw draining();
+      const found = context.authenticator.authenticate(request.headers.authorization);
+      if (found instanceof Promise) found.then(enter, refuse);
+      else enter(found);
+    } catch (error) {
+      refuse(error);
+    }
   });
 
   for (const { method, url, role, handler } of routes) {
@@ -110,16 +123,8 @@ function takeTheRest(request: FastifyRequest, reply: FastifyReply): void {
   request.raw.resume();
 }
 
-/** Finds out who asks, and whether they may. */
-async function admit(context: EdgeContext, request: FastifyRequest, role: Role): Promise<void> {
-  if (context.isDraining()) {
-    throw new MizanError('shutting_down', 'This process is ending; send the request again.', { retryAfterMs: 1000 });
-  }
-  const principal = await context.authenticator.authenticate(request.headers.authorization);
-  if (!includesRole(principal.role, role)) {
-    throw new MizanError('forbidden', `This needs the role ${role}; this identity is a ${principal.role}.`);
-  }
-  request.principal = principal;
+function draining(): MizanError {
+  return new MizanError('shutting_down', 'This process is ending; send the request again.', { retryAfterMs: 1000 });
 }
 
 function pathOf(request: FastifyRequest): string {

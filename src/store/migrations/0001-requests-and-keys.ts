@@ -1,11 +1,12 @@
 import type { Kysely } from 'kysely';
+import { sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 
 export const requestsAndKeys: Migration = {
   async up(db: Kysely<unknown>): Promise<void> {
     await db.schema
       .createTable('requests')
-      .addColumn('id', 'text', (column) => column.primaryKey().notNull())
+      .addColumn('id', 'text', (column) => column.notNull())
       .addColumn('time', 'integer', (column) => column.notNull())
       .addColumn('tenant', 'text', (column) => column.notNull())
       .addColumn('principal', 'text', (column) => column.notNull())
@@ -26,8 +27,10 @@ export const requestsAndKeys: Migration = {
       .addColumn('upstream_ms', 'real', (column) => column.notNull())
       .addColumn('first_token_ms', 'real')
       .addColumn('finish_reason', 'text')
+      .addPrimaryKeyConstraint('requests_pk', ['tenant', 'id'])
+      // One tree instead of three: a row costs a third less to write, and a tenant's newest lie side by side.
+      .modifyEnd(sql`without rowid`)
       .execute();
-    await db.schema.createIndex('requests_by_tenant').on('requests').columns(['tenant', 'id']).execute();
     await db.schema
       .createTable('api_keys')
       .addColumn('id', 'text', (column) => column.primaryKey().notNull())

@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely';
+import { sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 
 /** Child rows of the requests that took more than one attempt. */
@@ -21,6 +22,7 @@ export const attempts: Migration = {
       .addColumn('started_ms', 'real', (column) => column.notNull())
       .addColumn('duration_ms', 'real', (column) => column.notNull())
       .addPrimaryKeyConstraint('attempts_pk', ['request_id', 'seq'])
+      .modifyEnd(sql`without rowid`)
       .execute();
   },
 };

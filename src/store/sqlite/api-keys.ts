@@ -3,14 +3,24 @@ import type { ApiKeyRecord, ApiKeys } from '../../core/api-key.ts';
 import type { Role } from '../../core/principal.ts';
 import type { ApiKeysTable } from '../schema.ts';
 
-/** API keys in SQLite. Each look-up reads the table, so that a key revoked by another process stops at once. */
+/** Keys that are remembered. */
+const maxRemembered = 10_000;
+
+/**
+ * API keys in SQLite. Those that were found are remembered for as long as no other connection has written to the
+ * database, so that a key revoked by another process stops at once.
+ */
 export class SqliteApiKeys implements ApiKeys {
+  readonly #remembered = new Map<string, ApiKeyRecord>();
+  readonly #version: StatementSync;
+  #rememberedVersion: unknown = null;
   readonly #find: StatementSync;
   readonly #list: StatementSync;
   readonly #insert: StatementSync;
   readonly #revoke: StatementSync;
 
   constructor(database: DatabaseSync) {
+    this.#version = database.prepare('PRAGMA data_version');
     this.#find = database.prepare('SELECT * FROM api_keys WHERE id = ?');
     this.#list = database.prepare('SELECT * FROM api_keys ORDER BY created_at, id');
     this.#insert = database.prepare(
@@ -21,8 +31,19 @@ export class SqliteApiKeys implements ApiKeys {
   }
 
   find(id: string): ApiKeyRecord | undefined {
+    const version = this.#version.get()?.['data_version'];
+    if (version !== this.#rememberedVersion) this.#remembered.clear();
+    this.#rememberedVersion = version;
+    return this.#remembered.get(id) ?? this.#read(id);
+  }
+
+  #read(id: string): ApiKeyRecord | undefined {
     const row = this.#find.get(id);
-    return row === undefined ? undefined : recordOf(row as unknown as ApiKeysTable);
+    if (row === undefined) return undefined;
+    const record = recordOf(row as unknown as ApiKeysTable);
+    if (this.#remembered.size >= maxRemembered) this.#remembered.clear();
+    this.#remembered.set(id, record);
+    return record;
   }
 
   list(): ApiKeyRecord[] {
@@ -45,6 +66,7 @@ export class SqliteApiKeys implements ApiKeys {
   }
 
   revoke(id: string, at: number): boolean {
+    this.#remembered.delete(id);
     return this.#revoke.run(at, id).changes > 0;
   }
 }

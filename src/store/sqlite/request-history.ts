@@ -1,5 +1,11 @@
 import type { Kysely, Selectable } from 'kysely';
-import type { CacheResult, RequestHistory, RequestQuery, RequestRecord, TenantScope } from '../../core/request-record.ts';
+import type {
+  CacheResult,
+  RequestHistory,
+  RequestQuery,
+  RequestRecord,
+  TenantScope,
+} from '../../core/request-record.ts';
 import { everyTenant } from '../../core/request-record.ts';
 import type { TrailStep } from '../../core/trail.ts';
 import type { AttemptsTable, Database, RequestsTable } from '../schema.ts';
@@ -13,21 +19,41 @@ export class SqliteRequestHistory implements RequestHistory {
   }
 
   async list(scope: TenantScope, query: RequestQuery): Promise<RequestRecord[]> {
-    let select = this.#database.selectFrom('requests').selectAll().orderBy('id', 'desc').limit(query.limit);
-    if (scope !== everyTenant) select = select.where('tenant', '=', scope);
-    if (query.before !== undefined) select = select.where('id', '<', query.before);
-    if (query.agent !== undefined) select = select.where('agent', '=', query.agent);
-    if (query.status !== undefined) select = select.where('status', '=', query.status);
-    return (await select.execute()).map((row) => recordOf(row, null));
+    if (scope !== everyTenant) return this.#listOf(scope, query);
+    const lists = await Promise.all((await this.#tenants()).map((tenant) => this.#listOf(tenant, query)));
+    const newestFirst = lists.flat().toSorted((a, b) => (a.id < b.id ? 1 : -1));
+    return newestFirst.slice(0, query.limit);
   }
 
   async find(scope: TenantScope, id: string): Promise<RequestRecord | undefined> {
-    let select = this.#database.selectFrom('requests').selectAll().where('id', '=', id);
-    if (scope !== everyTenant) select = select.where('tenant', '=', scope);
-    const row = await select.executeTakeFirst();
+    const tenants = scope === everyTenant ? await this.#tenants() : [scope];
+    const select = this.#database.selectFrom('requests').selectAll().where('tenant', 'in', tenants);
+    const row = await select.where('id', '=', id).executeTakeFirst();
     if (row === undefined) return undefined;
     const steps = this.#database.selectFrom('attempts').selectAll().where('request_id', '=', id).orderBy('seq');
     return recordOf(row, (await steps.execute()).map(stepOf));
+  }
+
+  async #listOf(tenant: string, query: RequestQuery): Promise<RequestRecord[]> {
+    let select = this.#database.selectFrom('requests').selectAll().where('tenant', '=', tenant);
+    if (query.before !== undefined) select = select.where('id', '<', query.before);
+    if (query.agent !== undefined) select = select.where('agent', '=', query.agent);
+    if (query.status !== undefined) select = select.where('status', '=', query.status);
+    const rows = await select.orderBy('id', 'desc').limit(query.limit).execute();
+    return rows.map((row) => recordOf(row, null));
+  }
+
+  /** All that have a row, by leaping from one to the next: as many steps as tenants, not as rows. */
+  async #tenants(): Promise<string[]> {
+    const tenants: string[] = [];
+    for (;;) {
+      let select = this.#database.selectFrom('requests').select('tenant').orderBy('tenant').limit(1);
+      const last = tenants.at(-1);
+      if (last !== undefined) select = select.where('tenant', '>', last);
+      const next = await select.executeTakeFirst();
+      if (next === undefined) return tenants;
+      tenants.push(next.tenant);
+    }
   }
 }
 

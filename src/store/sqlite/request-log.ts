@@ -24,7 +24,7 @@ const insert = `
     input_tokens, output_tokens, cost_usd, usage_source, gateway_ms, upstream_ms, first_token_ms, finish_reason,
     resumed
   ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-  ON CONFLICT (id) DO NOTHING`;
+  ON CONFLICT (tenant, id) DO NOTHING`;
 
 const insertAttempt = `
   INSERT INTO attempts (
