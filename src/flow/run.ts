@@ -43,7 +43,7 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
       agent: agent?.name ?? null,
       served: story.served,
       models,
-      needs: new RequestNeeds(request, agent?.system ?? null),
+      needs: new RequestNeeds(request, agent),
       chat,
       clock,
       random,

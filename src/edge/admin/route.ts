@@ -16,7 +16,7 @@ export async function explainRoute(context: EdgeContext, request: FastifyRequest
   const body = JsonDocument.parse(request.body);
   const chat = body.has('messages') ? readChatCompletion(body) : readProcessRequest(body);
   const { clock } = context.flow;
-  const { agent, needs, models } = explain(chat, request.principal, context.flow);
+  const { agent, needs, models, chosen } = explain(chat, request.principal, context.flow);
   const [first] = models;
   return {
     agent,
@@ -28,7 +28,7 @@ export async function explainRoute(context: EdgeContext, request: FastifyRequest
       input_tokens: needs.inputTokens,
       max_output_tokens: needs.maxOutputTokens,
     },
-    chosen: chosenOf(models),
+    chosen: shownChoice(chosen),
     models: models.map((model) => shownModel(model, clock.monotonic())),
     plan: models.flatMap(({ served, order, as }) =>
       order
@@ -38,10 +38,9 @@ export async function explainRoute(context: EdgeContext, request: FastifyRequest
   };
 }
 
-function chosenOf(models: readonly ModelExplanation[]) {
-  const model = models.find(({ order, as }) => order.length > 0 && (as === null || as === 'any'));
+function shownChoice(model: ModelExplanation | null) {
   const instance = model?.order[0];
-  if (model === undefined || instance === undefined) return null;
+  if (model === null || instance === undefined) return null;
   const { id, strategyName } = model.served.pool.model;
   return { model: id, instance: instance.id, because: reasons[strategyName] };
 }

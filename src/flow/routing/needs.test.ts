@@ -7,7 +7,10 @@ import { RequestNeeds, tokensIn } from './needs.ts';
 
 const hello = { role: 'user', content: 'Hi' };
 
-function needsOf(body: JsonObject, given: { session?: string; system?: string } = {}): RequestNeeds {
+function needsOf(
+  body: JsonObject,
+  given: { session?: string; system?: string; params?: JsonObject } = {},
+): RequestNeeds {
   const request: ChatRequest = {
     target: { model: 'm' },
     body: JsonDocument.of({ model: 'm', messages: [hello], ...body }),
@@ -15,7 +18,7 @@ function needsOf(body: JsonObject, given: { session?: string; system?: string } 
     wantsUsage: false,
     session: given.session ?? null,
   };
-  return new RequestNeeds(request, given.system ?? null);
+  return new RequestNeeds(request, { system: given.system ?? null, params: given.params ?? {} });
 }
 
 const picture = { type: 'image_url', image_url: { url: 'data:image/png;base64,AAAA' } };
@@ -35,6 +38,15 @@ describe('a request needs', () => {
   ])('%s', (_what, body, needed) => {
     const { vision, tools, jsonSchema, maxOutputTokens } = needsOf(body);
     expect({ vision, tools, jsonSchema, maxOutputTokens }).toMatchObject(needed);
+  });
+
+  test('what its agent’s parameters ask for, unless it says otherwise itself', () => {
+    const tools = [{ type: 'function', function: { name: 'weigh' } }];
+    const params = { tools, response_format: { type: 'json_schema', json_schema: {} }, max_tokens: 7 };
+    expect(needsOf({}, { params })).toMatchObject({ tools: true, jsonSchema: true, maxOutputTokens: 7 });
+    expect(needsOf({}, { params }).inputTokens).toBe(needsOf({ tools }).inputTokens);
+    const own = { tools: [], response_format: null, max_tokens: 9 };
+    expect(needsOf(own, { params })).toMatchObject({ tools: false, jsonSchema: false, maxOutputTokens: 9 });
   });
 
   test.each<[JsonObject]>([

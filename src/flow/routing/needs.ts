@@ -1,5 +1,6 @@
 import type { ChatRequest } from '../../core/chat.ts';
 import type { JsonObject } from '../../core/json-document.ts';
+import type { Agent } from '../agents/agents.ts';
 import type { Needs } from './model.ts';
 
 /** Characters of the prompt's beginning by which requests are told to belong together. */
@@ -12,13 +13,15 @@ const imageTokens = 1000;
 export class RequestNeeds implements Needs {
   readonly #request: ChatRequest;
   readonly #system: string | null;
+  readonly #params: JsonObject;
   #inputTokens: number | null = null;
   #affinity: string | null = null;
 
-  /** @param system What an agent puts before the messages. */
-  constructor(request: ChatRequest, system: string | null) {
+  /** @param agent What it puts before the messages, and the members that hold where the request doesn't set them. */
+  constructor(request: ChatRequest, agent: Pick<Agent, 'system' | 'params'> | null) {
     this.#request = request;
-    this.#system = system;
+    this.#system = agent?.system ?? null;
+    this.#params = agent?.params ?? {};
   }
 
   get vision(): boolean {
@@ -26,12 +29,12 @@ export class RequestNeeds implements Needs {
   }
 
   get tools(): boolean {
-    const { tools } = this.#request.body.value;
+    const tools = this.#member('tools');
     return Array.isArray(tools) && tools.length > 0;
   }
 
   get jsonSchema(): boolean {
-    const format = this.#request.body.value['response_format'];
+    const format = this.#member('response_format');
     return typeof format === 'object' && format !== null && (format as JsonObject)['type'] === 'json_schema';
   }
 
@@ -41,13 +44,20 @@ export class RequestNeeds implements Needs {
   }
 
   get maxOutputTokens(): number | null {
-    const { max_completion_tokens: most, max_tokens: older } = this.#request.body.value;
+    const most = this.#member('max_completion_tokens');
+    const older = this.#member('max_tokens');
     return typeof most === 'number' ? most : typeof older === 'number' ? older : null;
   }
 
   get affinity(): string {
     this.#affinity ??= this.#request.session ?? `${this.#system ?? ''}${this.#beginning()}`.slice(0, prefixLength);
     return this.#affinity;
+  }
+
+  /** A member of the body as the upstream will see it. */
+  #member(name: string): unknown {
+    const { body } = this.#request;
+    return body.has(name) ? body.value[name] : this.#params[name];
   }
 
   #messages(): readonly JsonObject[] {
@@ -80,7 +90,7 @@ export class RequestNeeds implements Needs {
     for (const part of this.#parts()) {
       tokens += typeof part['text'] === 'string' ? tokensIn(part['text']) : imageTokens;
     }
-    const { tools } = this.#request.body.value;
+    const tools = this.#member('tools');
     return tools === undefined ? tokens : tokens + tokensIn(JSON.stringify(tools));
   }
 }
