@@ -11,7 +11,7 @@ import type { Lease } from '../routing/pool.ts';
 import type { Served } from '../routing/served.ts';
 import { estimatedCost } from '../routing/served.ts';
 import type { AttemptResult } from './attempt.ts';
-import { attempt } from './attempt.ts';
+import { attempt, hasManyChoices } from './attempt.ts';
 import { nextPauseMs, pause } from './backoff.ts';
 import type { Contestant } from './hedge.ts';
 import { race } from './hedge.ts';
@@ -40,8 +40,6 @@ class Answering {
   /** Attempts in the model that is being asked now. */
   #attempts = 0;
   #pauseMs = 0;
-  /** Attempts in all models, also those that are still under way. */
-  #asked = 0;
   /** When the attempt that is under way was begun, or the first of two. */
   #askedAt = 0;
   #usage: Usage = unknownUsage;
@@ -128,7 +126,10 @@ class Answering {
         return this.#attempts < policy.maxAttempts + 1;
       }
       const mayResume =
-        policy.resume && this.#partial?.canContinue === true && (next === 'again' || next === 'instance');
+        policy.resume &&
+        this.#partial?.canContinue === true &&
+        !hasManyChoices(this.#order.chat) &&
+        (next === 'again' || next === 'instance');
       if (!mayResume || this.#attempts >= policy.maxAttempts || !retries.spend()) return false;
       this.#tried.add(asked);
       return true;
@@ -172,9 +173,10 @@ class Answering {
 
   async #ask(lease: Lease): Promise<AttemptResult> {
     this.#attempts++;
-    const { call, clock } = this.#order;
+    const { call, clock, chat } = this.#order;
     this.#askedAt = clock.monotonic();
-    const hedgeAfterMs = this.#hasBegun || this.#attempts > 1 ? null : this.#served.hedgeAfterMs();
+    const hedgeAfterMs =
+      this.#hasBegun || this.#attempts > 1 ? null : this.#served.hedgeAfterMs(chat.stream ? 'stream' : 'answer');
     this.#earnHedge(lease.instance);
     if (hedgeAfterMs === null) {
       const purpose = this.#hasBegun ? 'resume' : this.#trail.length === 0 ? 'first' : 'retry';
@@ -238,9 +240,12 @@ class Answering {
     const { clock, call } = this.#order;
     const { model } = this.#served.pool;
     const startedAt = clock.monotonic();
-    this.#asked++;
     const isResuming = settings.purpose === 'resume' && this.#partial !== null;
-    if (isResuming && this.#partial !== null) this.#joint = new Joint(this.#partial);
+    if (isResuming && this.#partial !== null) {
+      const { wantsUsage } = this.#order.chat;
+      const tokens = this.#usage.outputTokens ?? 0;
+      this.#joint = new Joint(this.#partial, { wantsUsage, tokens, resumed: this.#resumed + 1 });
+    }
     let hasResumed = false;
     const result = await attempt({
       instance,
@@ -263,7 +268,8 @@ class Answering {
     this.#usage = sumOf(this.#usage, usage);
     const tokens = usage.source === 'none' ? null : (usage.inputTokens ?? 0) + (usage.outputTokens ?? 0);
     lease.release({ failure, latencyMs: result.latencyMs, tokens, quota: result.quota });
-    if (failure === null && result.latencyMs !== null) this.#served.answeredAfter(result.latencyMs);
+    const kind = this.#order.chat.stream ? 'stream' : 'answer';
+    if (failure === null && result.latencyMs !== null) this.#served.answeredAfter(result.latencyMs, kind);
     const step: TrailStep = {
       model: model.id,
       instance: instance.id,
@@ -302,7 +308,7 @@ class Answering {
       instance: instance.id,
       provider: instance.provider.name,
       cache: 'bypass',
-      attempts: this.#asked,
+      attempts: Math.max(1, this.#trail.length + (this.#hasBegun ? 0 : 1)),
       upstreamMs,
       gatewayMs: Math.max(0, clock.monotonic() - call.startedAt - upstreamMs),
     };
@@ -313,8 +319,9 @@ class Answering {
     const { call } = this.#order;
     if (last === null) throw new MizanError('internal', 'A call ended without an attempt.');
     const failure = last.result.failure;
+    const head = { ...this.#headAt(last.instance, this.#upstreamMs), attempts: this.#trail.length };
     return {
-      head: this.#headAt(last.instance, this.#upstreamMs),
+      head,
       last: last.result,
       usage: this.#usage,
       error: failure === null ? null : call.signal.aborted ? gone() : errorOf(failure, last.model),
