@@ -13,6 +13,7 @@ ENV NODE_ENV=production MIZAN_DATA=/data
 WORKDIR /app
 COPY package.json LICENSE ./
 COPY bin bin
+COPY examples examples
 COPY --from=build /app/dist dist
 RUN ln -s /app/bin/mizan.js /usr/local/bin/mizan && install -d -o node -g node /data
 USER node

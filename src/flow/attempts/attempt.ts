@@ -55,6 +55,12 @@ export function attempt(order: AttemptOrder): Promise<AttemptResult> {
   });
 }
 
+/** With several choices, one's end says nothing of the others'. */
+export function hasManyChoices({ body }: PreparedChat): boolean {
+  const { n } = body.value;
+  return typeof n === 'number' && n > 1;
+}
+
 class Attempt implements AttemptHandler {
   readonly #order: AttemptOrder;
   readonly #resolve: (result: AttemptResult) => void;
@@ -88,7 +94,11 @@ class Attempt implements AttemptHandler {
     }
     signal.addEventListener('abort', this.#onAbort);
     this.#totalTimer = setTimeout(() => this.#timedOut('timeout_total'), Math.max(0, deadline - this.#startedAt));
-    this.#phaseTimer = setTimeout(() => this.#timedOut('timeout_first_byte'), timeouts.firstByteMs);
+    const isTokenFirst = chat.stream && timeouts.firstTokenMs < timeouts.firstByteMs;
+    const [phase, ms] = isTokenFirst
+      ? (['timeout_first_token', timeouts.firstTokenMs] as const)
+      : (['timeout_first_byte', timeouts.firstByteMs] as const);
+    this.#phaseTimer = setTimeout(() => this.#timedOut(phase), ms);
     this.#ongoing = instance.provider.chat(
       { chat, model: instance.upstreamModel, connectTimeoutMs: timeouts.connectMs },
       this,
@@ -124,7 +134,7 @@ class Attempt implements AttemptHandler {
       this.#deltas++;
       if (this.#firstTokenAt === null) this.#firstToken();
     }
-    if (this.#finishReason !== null && !this.#hasManyChoices) {
+    if (this.#finishReason !== null && !hasManyChoices(this.#order.chat)) {
       this.#ending.push(events);
       return;
     }
@@ -158,12 +168,6 @@ class Attempt implements AttemptHandler {
 
   onFailure(failure: Failure): void {
     this.#finish(failure, null);
-  }
-
-  /** With several choices, one's end says nothing of the others': they all go on as they come. */
-  get #hasManyChoices(): boolean {
-    const { n } = this.#order.chat.body.value;
-    return typeof n === 'number' && n > 1;
   }
 
   #deliverHeld(): void {

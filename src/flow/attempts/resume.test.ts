@@ -21,9 +21,11 @@ function partialOf(text: string): PartialAnswer {
   return partial;
 }
 
+const before = { wantsUsage: false, tokens: 0, resumed: 1 };
+
 /** What a caller reads of a continuation that comes in these pieces. */
 function read(sent: string, pieces: readonly string[]): string {
-  const joint = new Joint(partialOf(sent));
+  const joint = new Joint(partialOf(sent), before);
   const other = { id: 'two', created: 2, model: 'n' };
   const all = [
     chunk({ role: 'assistant', content: '' }, other),
@@ -74,7 +76,7 @@ test('a continuation that goes on loses and doubles nothing, however it is cut',
 });
 
 test('every chunk keeps the id of the first, and the role is said once', () => {
-  const joint = new Joint(partialOf('The scale is '));
+  const joint = new Joint(partialOf('The scale is '), before);
   const joined = joint.join(
     events(chunk({ role: 'assistant', content: 'an old tool.' }, { id: 'two' }), chunk({}, { id: 'two' }, 'stop')),
   );
@@ -87,4 +89,29 @@ test('half a tool call is not gone on with', () => {
   const partial = partialOf('I will look. ');
   partial.add(events(chunk({ tool_calls: [{ index: 0, id: 'c', function: { name: 'f', arguments: '{' } }] })));
   expect(partial.canContinue).toBe(false);
+});
+
+const usage = { id: 'two', choices: [], usage: { prompt_tokens: 9, completion_tokens: 4, total_tokens: 13 } };
+
+test('the usage of a resumed answer is hidden from who did not ask for it', () => {
+  const joint = new Joint(partialOf('The scale is '), before);
+  expect(joint.join(events(usage))).toEqual({ chunks: [], bytes: Buffer.alloc(0) });
+});
+
+test('the usage of a resumed answer has what was said before, for who asked for it', () => {
+  const joint = new Joint(partialOf('The scale is '), { wantsUsage: true, tokens: 3, resumed: 1 });
+  expect(joint.join(events(usage)).chunks).toEqual([
+    {
+      ...usage,
+      id: 'one',
+      created: 1,
+      model: 'm',
+      usage: { prompt_tokens: 9, completion_tokens: 7, total_tokens: 16 },
+    },
+  ]);
+});
+
+test('the last chunk of a resumed answer says so', () => {
+  const joint = new Joint(partialOf('The scale is '), { ...before, resumed: 2 });
+  expect(joint.join(events(chunk({ content: 'old.' }, {}, 'stop'))).chunks).toMatchObject([{ mizan: { resumed: 2 } }]);
 });

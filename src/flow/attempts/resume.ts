@@ -57,15 +57,28 @@ export class PartialAnswer {
   }
 }
 
+/** What there was before a continuation. */
+export interface JointContext {
+  /** The caller asked for a usage event. */
+  readonly wantsUsage: boolean;
+  /** Output tokens that were received before. */
+  readonly tokens: number;
+  /** How often the answer has been taken up, this time included. */
+  readonly resumed: number;
+}
+
 /** Joins the rest of an answer to what was sent of it: the same id, no second role, nothing said twice. */
 export class Joint {
   readonly #sent: string;
   readonly #first: JsonObject | null;
   #held: string | null = '';
 
-  constructor(partial: PartialAnswer) {
+  readonly #before: JointContext;
+
+  constructor(partial: PartialAnswer, before: JointContext) {
     this.#sent = partial.text;
     this.#first = partial.first;
+    this.#before = before;
   }
 
   /** The events as the caller should see them; without bytes where they are still held back. */
@@ -74,7 +87,7 @@ export class Joint {
     for (const chunk of events.chunks) {
       const choice = firstChoice(chunk);
       if (choice === null) {
-        chunks.push(this.#renamed(chunk));
+        if (this.#before.wantsUsage) chunks.push(this.#renamed(this.#withWholeUsage(chunk)));
         continue;
       }
       const isLast = finishReasonOf(chunk) !== null;
@@ -82,9 +95,19 @@ export class Joint {
       if (text === '' && !isLast) continue;
       const { role: _role, ...delta } = deltaOf(chunk) ?? {};
       const joined = { ...choice, delta: { ...delta, content: text } };
-      chunks.push(this.#renamed({ ...chunk, choices: [joined] }));
+      const mark = isLast ? { mizan: { resumed: this.#before.resumed } } : {};
+      chunks.push(this.#renamed({ ...chunk, choices: [joined], ...mark }));
     }
     return { chunks, bytes: Buffer.from(chunks.map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`).join('')) };
+  }
+
+  /** A continuation's own count leaves out what was said before it. */
+  #withWholeUsage(chunk: JsonObject): JsonObject {
+    const usage = chunk['usage'];
+    if (typeof usage !== 'object' || usage === null) return chunk;
+    const { completion_tokens: said, total_tokens: all } = usage as JsonObject;
+    const add = (count: unknown): unknown => (typeof count === 'number' ? count + this.#before.tokens : count);
+    return { ...chunk, usage: { ...usage, completion_tokens: add(said), total_tokens: add(all) } };
   }
 
   #renamed(chunk: JsonObject): JsonObject {

@@ -108,12 +108,17 @@ export class Pool {
    * @throws MizanError `overloaded` where the queue is full or waiting took too long; `client_closed` on `signal`.
    */
   async acquireInTurn(needs: Needs, tried: ReadonlySet<Instance>, signal: AbortSignal): Promise<Lease | Unavailable> {
+    const first = this.acquire(needs, tried);
+    if (!isBusy(first)) return first;
     const deadline = this.#clock.monotonic() + this.#waiters.waitMs;
-    for (;;) {
+    const ticket = this.#waiters.ticket();
+    for (let isWoken = false; ; isWoken = true) {
       const found = this.acquire(needs, tried);
-      if (!('exclusions' in found) || !found.exclusions.some(({ reason }) => reason === 'max_in_flight')) return found;
+      if (!isBusy(found)) return found;
+      // What became free is of no use to this one; it may be to the next.
+      if (isWoken) this.#waiters.wakeNext(ticket);
       const left = deadline - this.#clock.monotonic();
-      const woken = left > 0 ? await this.#waiters.wait(left, signal) : 'too late';
+      const woken = left > 0 ? await this.#waiters.wait(ticket, left, signal) : 'too late';
       if (woken === 'aborted') throw new MizanError('client_closed', 'The caller went away.');
       if (woken !== 'woken') {
         throw new MizanError('overloaded', `Every instance of "${this.model.id}" is busy, and ${queueWords[woken]}.`, {
@@ -217,10 +222,15 @@ export class Pool {
         if (quota !== null) figures.quotaSaid(quota, then);
         const isLast = this.#members.every((other) => other === member || other.health.isOut);
         health.ended(failure, { isProbe, isLast, now: then });
-        this.#waiters.wakeOne();
+        this.#waiters.wakeNext();
       },
     };
   }
+}
+
+/** Whether waiting for a request to end can help. */
+function isBusy(found: Lease | Unavailable): boolean {
+  return 'exclusions' in found && found.exclusions.some(({ reason }) => reason === 'max_in_flight');
 }
 
 const queueWords = { full: 'the queue before them is full', 'too late': 'none became free in time' } as const;

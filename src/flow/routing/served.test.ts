@@ -10,30 +10,30 @@ const hedging = (hedge: HedgeSettings | null) => servedOf([sim.instance()], { po
 describe('a second instance is asked', () => {
   test('never, where the model doesn’t want it', () => {
     const served = hedging(null);
-    for (let i = 0; i < 50; i++) served.answeredAfter(100);
-    expect(served.hedgeAfterMs()).toBe(null);
+    for (let i = 0; i < 50; i++) served.answeredAfter(100, 'stream');
+    expect(served.hedgeAfterMs('stream')).toBe(null);
     expect(served.hedges.spend()).toBe(false);
   });
 
   test('after the time that is configured', () => {
-    expect(hedging({ afterMs: 250, maxShare: 0.1 }).hedgeAfterMs()).toBe(250);
+    expect(hedging({ afterMs: 250, maxShare: 0.1 }).hedgeAfterMs('stream')).toBe(250);
   });
 
   test('else after the 95th percentile of its own times, once twenty are known', () => {
     const served = hedging({ afterMs: null, maxShare: 0.1 });
-    for (let i = 1; i <= 19; i++) served.answeredAfter(i * 10);
-    expect(served.hedgeAfterMs()).toBe(null);
-    served.answeredAfter(200);
-    expect(served.hedgeAfterMs()).toBe(200);
-    for (let i = 21; i <= 100; i++) served.answeredAfter(i * 10);
-    expect(served.hedgeAfterMs()).toBe(960);
+    for (let i = 1; i <= 19; i++) served.answeredAfter(i * 10, 'stream');
+    expect(served.hedgeAfterMs('stream')).toBe(null);
+    served.answeredAfter(200, 'stream');
+    expect(served.hedgeAfterMs('stream')).toBe(200);
+    for (let i = 21; i <= 100; i++) served.answeredAfter(i * 10, 'stream');
+    expect(served.hedgeAfterMs('stream')).toBe(960);
   });
 
   test('by the last two hundred times: what was long ago is forgotten', () => {
     const served = hedging({ afterMs: null, maxShare: 0.1 });
-    for (let i = 0; i < 200; i++) served.answeredAfter(5000);
-    for (let i = 0; i < 200; i++) served.answeredAfter(9 + (i % 2));
-    expect(served.hedgeAfterMs()).toBe(10);
+    for (let i = 0; i < 200; i++) served.answeredAfter(5000, 'stream');
+    for (let i = 0; i < 200; i++) served.answeredAfter(9 + (i % 2), 'stream');
+    expect(served.hedgeAfterMs('stream')).toBe(10);
   });
 
   test('not, where its share is 0', () => {

@@ -60,8 +60,8 @@ export class Served {
   readonly hedges: Budget;
   /** In US dollars; for models whose prices are known. */
   readonly hedgeCosts: Budget;
-  readonly #latencies: number[] = [];
-  #next = 0;
+  /** Kept apart: a stream's first token and a whole answer don't compare. */
+  readonly #latencies = { stream: new Latencies(), answer: new Latencies() } as const;
 
   constructor(pool: Pool, policy: AttemptPolicy) {
     this.pool = pool;
@@ -72,19 +72,32 @@ export class Served {
     this.hedgeCosts = new Budget(hedgeShare, hedgeShare > 0 ? 0.01 : 0);
   }
 
-  /** An attempt answered after so many ms. */
-  answeredAfter(ms: number): void {
-    if (this.policy.hedge === null) return;
-    this.#latencies[this.#next] = ms;
-    this.#next = (this.#next + 1) % remembered;
+  /** An attempt answered after so many ms: with its first token, or with the whole answer. */
+  answeredAfter(ms: number, kind: 'stream' | 'answer'): void {
+    if (this.policy.hedge !== null) this.#latencies[kind].add(ms);
   }
 
   /** When a second instance should be asked, in ms; `null` for not at all. */
-  hedgeAfterMs(): number | null {
+  hedgeAfterMs(kind: 'stream' | 'answer'): number | null {
     const { hedge } = this.policy;
-    if (hedge === null || hedge.afterMs !== null) return hedge?.afterMs ?? null;
-    if (this.#latencies.length < leastKnown) return null;
-    const sorted = this.#latencies.toSorted((a, b) => a - b);
+    return hedge === null ? null : (hedge.afterMs ?? this.#latencies[kind].p95());
+  }
+}
+
+/** The latest of them, in ms. */
+class Latencies {
+  readonly #latest: number[] = [];
+  #next = 0;
+
+  add(ms: number): void {
+    this.#latest[this.#next] = ms;
+    this.#next = (this.#next + 1) % remembered;
+  }
+
+  /** `null` before there are enough to say. */
+  p95(): number | null {
+    if (this.#latest.length < leastKnown) return null;
+    const sorted = this.#latest.toSorted((a, b) => a - b);
     return sorted[Math.floor(sorted.length * 0.95)] ?? null;
   }
 }

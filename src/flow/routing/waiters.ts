@@ -4,7 +4,8 @@ export type Woken = 'woken' | 'too late' | 'aborted' | 'full';
 export class Waiters {
   readonly waitMs: number;
   readonly #max: number;
-  readonly #line = new Set<() => void>();
+  readonly #line = new Map<number, () => void>();
+  #lastTicket = 0;
 
   /** @param settings.waitMs How long one may wait, in ms. */
   constructor(settings: { readonly max: number; readonly waitMs: number }) {
@@ -16,28 +17,33 @@ export class Waiters {
     return this.#line.size;
   }
 
+  /** A place in the order of the line, which is kept by who has to wait again. */
+  ticket(): number {
+    return ++this.#lastTicket;
+  }
+
   /** Resolves when it is this one's turn, after `limitMs`, or when `signal` is aborted. At once where the line is full. */
-  wait(limitMs: number, signal: AbortSignal): Promise<Woken> {
+  wait(ticket: number, limitMs: number, signal: AbortSignal): Promise<Woken> {
     if (signal.aborted) return Promise.resolve('aborted');
     if (this.#line.size >= this.#max) return Promise.resolve('full');
     return new Promise((resolve) => {
       const leave = (woken: Woken): void => {
-        this.#line.delete(wake);
+        this.#line.delete(ticket);
         clearTimeout(timer);
         signal.removeEventListener('abort', onAbort);
         resolve(woken);
       };
-      const wake = (): void => leave('woken');
       const onAbort = (): void => leave('aborted');
       const timer = setTimeout(() => leave('too late'), limitMs);
       signal.addEventListener('abort', onAbort);
-      this.#line.add(wake);
+      this.#line.set(ticket, () => leave('woken'));
     });
   }
 
-  /** The one who waits longest may look again. */
-  wakeOne(): void {
-    const [first] = this.#line;
-    first?.();
+  /** The one who waits longest may look again; of those behind `ticket`, where that one has looked in vain. */
+  wakeNext(ticket = 0): void {
+    let next = Number.POSITIVE_INFINITY;
+    for (const other of this.#line.keys()) if (other > ticket && other < next) next = other;
+    this.#line.get(next)?.();
   }
 }
