@@ -136,7 +136,7 @@ describe('migrating', () => {
     const folder = temporaryFolder();
     const source = new URL('index.ts', import.meta.url).href;
     const others = Array.from(
-      { length: 4 },
+      { length: 3 },
       () =>
         new OtherProcess(`
           const { openStore } = await import(${JSON.stringify(source)});

@@ -30,8 +30,9 @@ export class SqliteRequestHistory implements RequestHistory {
     const select = this.#database.selectFrom('requests').selectAll().where('tenant', 'in', tenants);
     const row = await select.where('id', '=', id).executeTakeFirst();
     if (row === undefined) return undefined;
-    const steps = this.#database.selectFrom('attempts').selectAll().where('request_id', '=', id).orderBy('seq');
-    return recordOf(row, (await steps.execute()).map(stepOf));
+    const attempts = this.#database.selectFrom('attempts').selectAll().where('request_id', '=', id).orderBy('seq');
+    const trail = (await attempts.execute()).map(stepOf);
+    return recordOf(row, trail.length === 0 ? null : trail);
   }
 
   async #listOf(tenant: string, query: RequestQuery): Promise<RequestRecord[]> {

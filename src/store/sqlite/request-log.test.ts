@@ -66,9 +66,10 @@ async function lockedBy(file: string): Promise<OtherProcess> {
 
 describe('a record', () => {
   test('is there for everyone by the time its append resolves', async () => {
-    const { log, seen } = await stage();
+    const { log, seen, told } = await stage();
     await log.append(record('req_1'));
     expect(seen()).toStrictEqual(['req_1']);
+    expect(told).toStrictEqual([]);
     expect(log.pending).toBe(0);
     expect(log.committed).toBe(1);
   });
