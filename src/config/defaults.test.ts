@@ -120,8 +120,9 @@ test('everything else has the defaults of the documentation', () => {
   expect(schedule).toEqual({ timezone: 'UTC', jobs: {} });
   expect(models['default']?.timeouts).toEqual({
     connectMs: 5000,
-    firstByteMs: 60_000,
-    idleMs: 30_000,
+    firstByteMs: 120_000,
+    firstTokenMs: 120_000,
+    idleMs: 60_000,
     totalMs: 600_000,
   });
   expect([database.url, redis.url, log.level]).toEqual([null, null, 'info']);

@@ -155,7 +155,8 @@ describe('every problem says where it is, what was expected and what was found',
       'a strategy that is not there',
       'models: { fast: { strategy: round-robbin } }',
       [
-        'mizan.yaml:1:29 models.fast.strategy: expected "round-robin", found "round-robbin"; ' +
+        'mizan.yaml:1:29 models.fast.strategy: expected one of "round-robin", "random", "least-busy", ' +
+          '"latency", "cost", "priority", "sticky", "quota", found "round-robbin"; ' +
           'did you mean "round-robin"?',
       ],
     ],

@@ -28,7 +28,7 @@ export interface VerifiedToken {
 }
 
 /** How far the clocks of issuer and verifier may differ, in seconds. */
-export const leewaySeconds = 30;
+const leewaySeconds = 30;
 
 /** Longer tokens are refused unread. In characters. */
 const maxLength = 8192;

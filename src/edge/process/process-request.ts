@@ -13,7 +13,7 @@ const message = z.looseObject({
 });
 
 /** The body of `POST /ai-process`. */
-export const processRequest = z.strictObject({
+const processRequest = z.strictObject({
   agent: z.string().min(1).nullish().describe('The agent to run; the default agent where absent.'),
   input: z
     .union([z.string().min(1), z.array(message).min(1)])
