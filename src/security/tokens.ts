@@ -33,6 +33,12 @@ const leewaySeconds = 30;
 /** Longer tokens are refused unread. In characters. */
 const maxLength = 8192;
 
+/**
+ * A token has one spelling: no padding or space around it, and no bits set after the 256 of its signature, which
+ * readers of base64url pass over.
+ */
+const canonical = /^[\w-]+\.[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]$/;
+
 const claims = z.object({
   sub: z.string().min(1).max(200),
   exp: z.number(),
@@ -88,6 +94,7 @@ export class Tokens {
         throw new MizanError('expired_token', 'The token has expired.', { cause });
       throw new MizanError('invalid_token', reasonOf(cause), { cause });
     }
+    if (!canonical.test(token)) throw new MizanError('invalid_token', 'The token is not a JWT that can be read.');
     const parsed = claims.safeParse(payload);
     if (!parsed.success) {
       const claim = parsed.error.issues[0]?.path.join('.') ?? '';
