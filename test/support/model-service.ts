@@ -17,6 +17,8 @@ export type Behaviour = (request: Received, response: ServerResponse) => void | 
 export interface Upstream {
   /** For `baseUrl`. */
   readonly url: string;
+  /** How many requests came. */
+  readonly total: number;
   /** Everything that came, by the upstream model that was asked for. */
   requestsTo(model: string): readonly Received[];
   /** The next request to `model` that nobody has taken yet. */
@@ -55,6 +57,9 @@ export async function startUpstream(behaviours: Readonly<Record<string, Behaviou
   await once(server, 'listening');
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
+    get total() {
+      return [...inboxes.values()].reduce((sum, { all }) => sum + all.length, 0);
+    },
     requestsTo: (model) => inboxOf(model).all,
     async next(model) {
       const inbox = inboxOf(model);
