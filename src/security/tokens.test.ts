@@ -123,6 +123,11 @@ describe('a token is refused', () => {
     expect(await refusal(given)).toMatchObject({ code: 'invalid_token', status: 401 });
   });
 
+  test.each(['HS384', 'HS512'])('for its algorithm alone, were it %s', async (alg) => {
+    const given = token(good, { alg }, alg.replace('HS', 'sha'));
+    expect((await refusal(given)).message).toBe("The token's algorithm is not accepted: only HS256 is.");
+  });
+
   const { sub: _sub, ...withoutSub } = good;
   const { exp: _exp, ...withoutExp } = good;
   const { iss: _iss, ...withoutIss } = good;

@@ -1,0 +1,200 @@
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { ManualClock } from '../../../test/support/clock.ts';
+import { temporaryFolder } from '../../../test/support/folder.ts';
+import type { ApiKeyRecord } from '../../core/api-key.ts';
+import { MizanError } from '../../core/errors.ts';
+import type { Principal } from '../../core/principal.ts';
+import { Secret } from '../../core/secret.ts';
+import { newApiKey } from '../../security/api-keys.ts';
+import { Tokens } from '../../security/tokens.ts';
+import { openStore } from '../../store/sqlite/index.ts';
+import { Authenticator } from './authenticator.ts';
+
+const grant = { tenant: 'acme', role: 'member', agents: null, ttl: 60 } as const;
+
+async function stage() {
+  const store = await openStore(temporaryFolder());
+  onTestFinished(() => store.close());
+  const clock = new ManualClock();
+  const tokens = new Tokens({ secret: new Secret('s'.repeat(32)), issuer: 'mizan', audience: 'mizan' });
+  const verify = vi.spyOn(tokens, 'verify');
+  const authenticator = new Authenticator(tokens, store.apiKeys, clock);
+  return {
+    clock,
+    verify,
+    apiKeys: store.apiKeys,
+    as: (authorization: string | undefined) => authenticator.authenticate(authorization),
+    tokenFor: (subject: string, over: Partial<Parameters<Tokens['sign']>[0]> = {}) =>
+      tokens.sign({ ...grant, subject, ...over }, clock.now()),
+    /** A key that is kept, and what it is. */
+    keyOf(over: Partial<ApiKeyRecord> = {}): string {
+      const { id, key, hash } = newApiKey();
+      const record = { id, hash, name: 'ci', tenant: 'acme', role: 'operator', agents: ['a'], createdAt: 0 } as const;
+      store.apiKeys.insert({ ...record, expiresAt: null, revokedAt: null, ...over });
+      return key.reveal();
+    },
+  };
+}
+
+async function refusal(authenticated: () => Principal | Promise<Principal>): Promise<MizanError> {
+  try {
+    await authenticated();
+  } catch (error) {
+    if (error instanceof MizanError) return error;
+    throw error;
+  }
+  throw new Error('it was let in');
+}
+
+describe('no identity', () => {
+  test.each([
+    undefined,
+    '',
+    'Bearer',
+    'Bearer ',
+    'Bearer  ',
+    'Basic dXNlcjpwYXNz',
+    'bearerx',
+    'Bearer: x',
+    'Token x',
+    'Bearer two words',
+    'Bearer سلام',
+    'Bearer a\tb',
+    ' Bearer x',
+    'x Bearer y',
+  ])('is what %j says', async (authorization) => {
+    const { as } = await stage();
+    expect(await refusal(() => as(authorization))).toMatchObject({ code: 'missing_identity', status: 401 });
+  });
+});
+
+describe('a token', () => {
+  test.each(['Bearer ', 'bearer ', 'BEARER ', 'bEaReR   '])('is known after %j', async (scheme) => {
+    const { as, tokenFor } = await stage();
+    expect(await as(`${scheme}${await tokenFor('ci')}`)).toStrictEqual({
+      subject: 'ci',
+      tenant: 'acme',
+      role: 'member',
+      agents: null,
+      via: 'jwt',
+    });
+  });
+
+  test('may have spaces after it', async () => {
+    const { as, tokenFor } = await stage();
+    expect(await as(`Bearer ${await tokenFor('ci')}  `)).toMatchObject({ subject: 'ci' });
+  });
+
+  test('that shares its first 200 characters with another is another identity', async () => {
+    const { as, tokenFor } = await stage();
+    const agents = Array.from({ length: 20 }, (_, i) => `agent-${i}`);
+    const mine = await tokenFor('mine', { agents });
+    const theirs = await tokenFor('theirs', { agents });
+    expect(mine.slice(0, 200)).toBe(theirs.slice(0, 200));
+    expect(await as(`Bearer ${mine}`)).toMatchObject({ subject: 'mine' });
+    expect(await as(`Bearer ${theirs}`)).toMatchObject({ subject: 'theirs' });
+    expect(await as(`Bearer ${mine}`)).toMatchObject({ subject: 'mine' });
+  });
+
+  test('that was verified once is known at once from then on', async () => {
+    const { as, tokenFor, verify } = await stage();
+    const token = await tokenFor('ci');
+    const first = await as(`Bearer ${token}`);
+    const again = as(`bearer  ${token} `);
+    expect(again).not.toBeInstanceOf(Promise);
+    expect(again).toStrictEqual(first);
+    expect(verify).toHaveBeenCalledOnce();
+  });
+
+  test('that was verified once expires all the same', async () => {
+    const { as, tokenFor, clock } = await stage();
+    const token = await tokenFor('ci', { ttl: 60 });
+    await as(`Bearer ${token}`);
+    clock.advance(89_000);
+    expect(await as(`Bearer ${token}`)).toMatchObject({ subject: 'ci' });
+    clock.advance(1000);
+    expect(await refusal(() => as(`Bearer ${token}`))).toMatchObject({ code: 'expired_token', status: 401 });
+  });
+
+  test('that was refused is looked at again', async () => {
+    const { as, tokenFor, clock, verify } = await stage();
+    const token = await tokenFor('ci');
+    clock.advance(-86_400_000);
+    await as(`Bearer ${token}`);
+    const bad = `${token.slice(0, -10)}${'A'.repeat(10)}`;
+    for (let i = 0; i < 2; i++) expect((await refusal(() => as(`Bearer ${bad}`))).code).toBe('invalid_token');
+    expect(verify).toHaveBeenCalledTimes(3);
+  });
+
+  test('that differs in one character from a remembered one is not remembered', async () => {
+    const { as, tokenFor } = await stage();
+    const token = await tokenFor('ci');
+    await as(`Bearer ${token}`);
+    for (const at of [0, 10, token.length - 5]) {
+      const other = token.slice(0, at) + (token[at] === 'A' ? 'B' : 'A') + token.slice(at + 1);
+      expect(await refusal(() => as(`Bearer ${other}`))).toMatchObject({ code: 'invalid_token' });
+    }
+  });
+
+  test.each(['garbage', 'a.b.c', 'MZ_0123', '.'])('is what %j is not', async (text) => {
+    const { as } = await stage();
+    expect(await refusal(() => as(`Bearer ${text}`))).toMatchObject({ code: 'invalid_token' });
+  });
+
+  test('that is as long as a header may be is refused soon', async () => {
+    const { as } = await stage();
+    expect(await refusal(() => as(`Bearer ${'x'.repeat(16_000)}`))).toMatchObject({ code: 'invalid_token' });
+    const startedAt = performance.now();
+    await refusal(() => as(`Bearer ${' '.repeat(1_000_000)}\u0000`));
+    expect(performance.now() - startedAt).toBeLessThan(500);
+  });
+});
+
+describe('an API key', () => {
+  test('is known at once, for what it was made for', async () => {
+    const { as, keyOf } = await stage();
+    expect(as(`Bearer ${keyOf()}`)).toStrictEqual({
+      subject: 'ci',
+      tenant: 'acme',
+      role: 'operator',
+      agents: ['a'],
+      via: 'api-key',
+    });
+  });
+
+  test('expires', async () => {
+    const { as, keyOf, clock } = await stage();
+    const key = keyOf({ expiresAt: clock.now() + 1000 });
+    expect(as(`Bearer ${key}`)).toMatchObject({ subject: 'ci' });
+    clock.advance(1000);
+    expect(await refusal(() => as(`Bearer ${key}`))).toMatchObject({ code: 'invalid_api_key', status: 401 });
+  });
+
+  test('that is revoked here stops at once', async () => {
+    const { as, keyOf, apiKeys, clock } = await stage();
+    const key = keyOf();
+    expect(as(`Bearer ${key}`)).toMatchObject({ subject: 'ci' });
+    apiKeys.revoke(key.slice(3, 19), clock.now());
+    expect(await refusal(() => as(`Bearer ${key}`))).toMatchObject({ code: 'invalid_api_key' });
+  });
+
+  test('with another’s secret is refused in the same words as one nobody knows', async () => {
+    const { as, keyOf } = await stage();
+    const key = keyOf();
+    const unknown = newApiKey().key.reveal();
+    const errors = await Promise.all(
+      [key.slice(0, 20) + unknown.slice(20), unknown, 'mz_', `${key}0`, key.toUpperCase().replace('MZ', 'mz')].map(
+        (given) => refusal(() => as(`Bearer ${given}`)),
+      ),
+    );
+    expect(new Set(errors.map(({ code, message }) => `${code} ${message}`)).size).toBe(1);
+    expect(errors[0]).toMatchObject({ code: 'invalid_api_key', status: 401 });
+  });
+
+  test('is not shown by what refuses it', async () => {
+    const { as } = await stage();
+    const key = newApiKey().key.reveal();
+    const error = await refusal(() => as(`Bearer ${key}`));
+    expect(JSON.stringify(error.toPublic(null)) + String(error.stack)).not.toContain(key.slice(20));
+  });
+});
