@@ -82,7 +82,7 @@ export async function startUpstream(behaviours: Readonly<Record<string, Behaviou
   };
 }
 
-export const usage = { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 };
+const usage = { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 };
 
 /** A complete answer as a service sends it. */
 export function completion(content: string, more: { readonly toolCalls?: readonly unknown[] } = {}): object {
