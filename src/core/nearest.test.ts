@@ -20,6 +20,10 @@ test.each(['weather', 'x'.repeat(20), 'gpt-5-mini'])('for "%s" no name is near',
   expect(didYouMean(name, agents)).toBe('');
 });
 
+test('two neighbours that changed places are one slip, not two', () => {
+  expect(nearest('abdc', ['abdcxx', 'abcd'])).toBe('abcd');
+});
+
 test('the first of two equally near names is taken', () => {
   expect(nearest('model-c', ['model-a', 'model-b'])).toBe('model-a');
 });

@@ -11,6 +11,14 @@ test('a secret is known to whoever asks for it by name', () => {
   expect(secret.reveal()).toBe(value);
 });
 
+test('what is printed in its stead says that there is one', () => {
+  expect([String(secret), inspect(secret), JSON.stringify(secret)]).toStrictEqual([
+    '[secret]',
+    '[secret]',
+    '"[secret]"',
+  ]);
+});
+
 const printed: [how: string, print: (it: unknown) => string][] = [
   ['String()', String],
   ['a template', (it) => `it is ${it as string}`],
