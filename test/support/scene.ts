@@ -19,7 +19,7 @@ import { finishes, patient, role, says, ScriptedProvider } from './scripted-prov
 
 export const chat = preparedChat({ model: 'm', messages: [{ role: 'user' }], stream: true });
 
-export const plainNeeds: Needs = {
+const plainNeeds: Needs = {
   vision: false,
   tools: false,
   jsonSchema: false,
