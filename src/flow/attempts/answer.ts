@@ -210,11 +210,12 @@ class Answering {
   #hedgeLease(first: Instance): Lease | null {
     const { needs } = this.#order;
     const { hedges, hedgeCosts, pool } = this.#served;
-    if (!hedges.spend()) return null;
+    if (!hedges.has()) return null;
     const lease = pool.acquire(needs, new Set([...this.#tried, first]));
     if ('exclusions' in lease) return null;
     const cost = estimatedCost(lease.instance, needs.inputTokens, needs.maxOutputTokens ?? assumedOutputTokens);
-    if (cost === null || cost === 0 || hedgeCosts.spend(cost)) return lease;
+    const isPaidFor = cost === null || cost === 0 || hedgeCosts.spend(cost);
+    if (isPaidFor && hedges.spend()) return lease;
     lease.release({ failure: cancelled, latencyMs: null, tokens: null, quota: null });
     return null;
   }

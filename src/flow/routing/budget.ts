@@ -19,9 +19,14 @@ export class Budget {
     this.#left = Math.min(this.#most, this.#left + this.#ratio * size);
   }
 
+  /** Whether there is as much as `cost`. */
+  has(cost = 1): boolean {
+    return this.#left >= cost;
+  }
+
   /** Takes `cost` if there is that much. */
   spend(cost = 1): boolean {
-    if (this.#left < cost) return false;
+    if (!this.has(cost)) return false;
     this.#left -= cost;
     return true;
   }
