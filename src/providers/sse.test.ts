@@ -54,7 +54,7 @@ describe('an event', () => {
 const lineEnd = fc.constantFrom('\n', '\r\n');
 const words = fc.oneof(
   fc.constantFrom('مرحبًا بك', '🙂👩‍👩‍👧', '{"a":"\\u0633"}', ': x', 'data: y', '[DONE]', '', ' ', '\r'),
-  fc.string({ unit: 'binary', maxLength: 10 }),
+  fc.string({ unit: 'grapheme', maxLength: 10 }),
 );
 const line = fc
   .tuple(fc.constantFrom('data: ', 'data:', 'data', ': ', 'event: ', 'id:', 'x'), words, lineEnd)

@@ -200,11 +200,12 @@ describe('a token is refused', () => {
   });
 
   test('that is anything at all', async () => {
-    const anything = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), fc.base64String());
+    const anything = fc.oneof(fc.string(), fc.string({ unit: 'grapheme' }), fc.constantFrom('', part(good)));
     await fc.assert(
       fc.asyncProperty(fc.array(anything, { minLength: 1, maxLength: 5 }), async (parts) => {
         expect((await refusal(parts.join('.'))).code).toBe('invalid_token');
       }),
+      { numRuns: 30 },
     );
   });
 });
