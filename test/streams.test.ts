@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { aiProcess, dialects, openai } from './support/dialects.ts';
 import { ask, post, rowOf } from './support/http.ts';
@@ -23,10 +24,16 @@ const whole = [
   doneEvent,
 ].join('');
 
-/** Sends `pieces` so that each is read by itself, however they come over the connection: as chunks of HTTP. */
-function sendPieces(response: ServerResponse, pieces: readonly Buffer[]): void {
+/**
+ * Sends `pieces` so that each is read by itself, however they come over the connection: as chunks of HTTP. Node makes
+ * one chunk of what is written in one turn.
+ */
+async function sendPieces(response: ServerResponse, pieces: Iterable<Buffer>): Promise<void> {
   response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
-  for (const piece of pieces) if (piece.length > 0) response.write(piece);
+  for (const piece of pieces) {
+    if (piece.length > 0) response.write(piece);
+    await setImmediate();
+  }
   response.end();
 }
 
@@ -118,7 +125,7 @@ beforeAll(async () => {
     whole: ({ body }, response) => {
       const bytes = Buffer.from(whole);
       const at = Number(body['split']);
-      sendPieces(response, [bytes.subarray(0, at), bytes.subarray(at)]);
+      return sendPieces(response, [bytes.subarray(0, at), bytes.subarray(at)]);
     },
     bytewise: (_request, response) =>
       sendPieces(
@@ -195,8 +202,11 @@ describe('a stream with Arabic and emoji', () => {
     return results;
   }
 
+  /** Comments before the first event only keep our own connection alive: the caller may see them or not. */
+  const fromFirstEvent = (text: string) => text.replace(/^(:.*\n\n)+/, '');
+
   test(
-    'is byte-identical on /v1, whichever byte it is split at',
+    'is byte-identical on /v1 from its first event on, whichever byte it is split at',
     async () => {
       const usage = { stream_options: { include_usage: true } };
       const answers = await atEveryBoundary(async (split) => {
@@ -205,7 +215,7 @@ describe('a stream with Arabic and emoji', () => {
           token,
           openai.body('whole', { params: { split, ...usage } }),
         );
-        return text === whole || { split, text };
+        return fromFirstEvent(text) === fromFirstEvent(whole) || { split, text };
       });
       expect(answers.filter((answer) => answer !== true)).toEqual([]);
       expect(answers).toHaveLength(boundaries.length);
@@ -233,7 +243,7 @@ describe('a stream with Arabic and emoji', () => {
 
   test('loses nothing on /v1 but the usage that nobody asked for', async () => {
     const { text } = await post(`${mizan.url}${openai.path}`, token, openai.body('bytewise'));
-    expect(text).toBe(whole.replace(/data: \{"choices":\[\],"usage".*\n\n/, ''));
+    expect(fromFirstEvent(text)).toBe(fromFirstEvent(whole).replace(/data: \{"choices":\[\],"usage".*\n\n/, ''));
   });
 });
 
