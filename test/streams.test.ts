@@ -134,7 +134,7 @@ beforeAll(async () => {
       ),
     crlf: (_request, response) => {
       const bytes = Buffer.from(whole.replaceAll('\n', '\r\n'));
-      sendPieces(
+      return sendPieces(
         response,
         Array.from(bytes, (byte) => Buffer.from([byte])),
       );
