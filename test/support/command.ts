@@ -2,8 +2,16 @@ import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
+import { afterAll } from 'vitest';
 
 const bin = resolve(import.meta.dirname, '../../bin/mizan.js');
+
+const running = new Set<ChildProcess>();
+
+// What a test left behind that failed half-way.
+afterAll(() => {
+  for (const child of running) child.kill('SIGKILL');
+});
 
 /** How a command ended. */
 export interface Ended {
@@ -37,6 +45,7 @@ export function launch(args: readonly string[], options: LaunchOptions = {}): La
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
+  running.add(child);
   const output = { stdout: '', stderr: '' };
   const listeners = new Set<() => void>();
   for (const name of ['stdout', 'stderr'] as const) {
@@ -76,6 +85,7 @@ export async function mizan(args: readonly string[], options: LaunchOptions = {}
 
 async function endOf(child: ChildProcess, output: { stdout: string; stderr: string }): Promise<Ended> {
   const [code] = (await once(child, 'close')) as [number | null];
+  running.delete(child);
   return { code, ...output };
 }
 

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Config } from '../../src/config/schema.ts';
 import { createTokens, startMizan } from '../../src/main.ts';
@@ -34,18 +35,24 @@ export interface RunningProcess extends Running {
 /** A model's `health` with which its instances stay in use, however often they fail. */
 export const everInUse = { consecutiveFailures: 1000, minRequests: 100_000, lockMs: 1, pauseMs: 1 };
 
+const folders = new Set<string>();
+
+async function remove(folder: string): Promise<void> {
+  folders.delete(folder);
+  await rm(folder, { recursive: true, force: true });
+}
+
+// What a test left behind that failed half-way.
+afterAll(() => Promise.all([...folders].map(remove)));
+
 /** @param config As it would stand in `mizan.yaml`. */
 export async function furnish(config: object): Promise<House> {
   const folder = await mkdtemp(join(tmpdir(), 'mizan-test-'));
+  folders.add(folder);
   const configFile = join(folder, 'mizan.yaml');
   // JSON is YAML.
   await writeFile(configFile, JSON.stringify(config, null, 2));
-  return {
-    folder,
-    configFile,
-    dataFolder: join(folder, 'data'),
-    remove: () => rm(folder, { recursive: true, force: true }),
-  };
+  return { folder, configFile, dataFolder: join(folder, 'data'), remove: () => remove(folder) };
 }
 
 /** The configuration on free ports. Nothing of the environment reaches it. */
