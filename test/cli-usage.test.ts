@@ -67,9 +67,12 @@ describe('exit code 2 and one clear line for', () => {
   test.for([
     ['a port that is taken', 'start --port $PORT --metrics-port 0', /^Can't listen on .*:\d+: the port is taken$/],
     ['a metrics port that is taken', 'start --port 0 --metrics-port $PORT', /^Can't listen on .*: the port is taken$/],
+    ['an address of another machine', `${start} --host 192.0.2.1`, /^Can't listen on 192\.0\.2\.1:0: .*EADDRNOTAVAIL/],
     ['a data folder that is a file', `${start} --data occupied`, /occupied.* can't be /],
     ['a data folder with a damaged database', `${start} --data damaged`, /damaged can't be used: .*not a database$/],
+    ['a damaged database, for other commands too', 'requests --data damaged', /can't be used: .*not a database$/],
     ['a secret that is too short', 'token create --data short', /jwt\.secret is shorter than 32 characters\.$/],
+    ['a configuration that is not there', `${start} --config gone.yaml`, /^gone\.yaml: there is no such file$/],
     ['a configuration that is no YAML', `${start} --config not-yaml.yaml`, /^not-yaml\.yaml:\d+:\d+: /],
     [
       'an unknown key',
@@ -90,6 +93,7 @@ describe('exit code 2 and one clear line for', () => {
     ['an unknown option', 'start --prot 1', /unknown option '--prot'/],
     ['an unknown command', 'strat', /unknown command 'strat'/],
     ['an argument too many', 'requests all', /too many arguments/],
+    ['an argument that is missing', 'keys revoke', /missing required argument 'id'/],
     ['a number that is out of range', 'requests --limit 1001', /--limit.*whole number from 1 to 1000/],
     ['a role that is none', 'token create --role king', /--role.*viewer, member, operator, admin/],
     ['a fault that is none', 'simulate --port 0 --fault cutt', /Did you mean "cut"\?/],

@@ -109,11 +109,13 @@ describe('an identity', () => {
     ]);
     expect(created).toMatchObject({ code: 0, stderr: '' });
     const apiKey = created.stdout.trim();
+    const list = await command(['keys', 'list', '--json', ...commonOptions(mizan)]);
     expect((await run({ input: 'x' }, apiKey)).status).toBe(200);
     expect((await run({ agent: 'other', input: 'x' }, apiKey)).status).toBe(403);
     expect((await chat({ model: 'words' }, apiKey)).status).toBe(403);
     const altered = apiKey.slice(0, -1) + (apiKey.endsWith('0') ? '1' : '0');
     expect((await run({ input: 'x' }, altered)).status).toBe(401);
+    expect(list.stdout).not.toContain(apiKey);
     expect((await command(['keys', 'revoke', apiKey, ...commonOptions(mizan)])).code).toBe(0);
     const { status, json } = await run({ input: 'x' }, apiKey);
     expect(status).toBe(401);
