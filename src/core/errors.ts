@@ -37,6 +37,12 @@ export const errorTable = {
     retryable: false,
     meaning: 'A field, query parameter or header is missing or wrong; `param` names it.',
   },
+  query_too_costly: {
+    status: 400,
+    type: 'invalid_request',
+    retryable: false,
+    meaning: 'The question would have to look through too much of the request log; narrow the time that it asks about.',
+  },
   missing_identity: {
     status: 401,
     type: 'authentication',

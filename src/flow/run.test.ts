@@ -126,6 +126,8 @@ describe('what is known of a request when it ends', () => {
         first_token_ms: 32,
         finish_reason: 'stop',
         resumed: 0,
+        session: null,
+        tags: null,
       },
     ]);
     expect(outcome).toMatchObject({ error: null, hasBegun: true, finishReason: 'stop', latencyMs: 32, answer: null });

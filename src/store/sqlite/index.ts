@@ -6,7 +6,7 @@ import type { RequestHistory, RequestLog } from '../../core/request-record.ts';
 import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver, openDatabase } from './connection.ts';
 import { migrate } from './migrate.ts';
-import { SqliteRequestHistory } from './request-history.ts';
+import { KyselyRequestHistory } from '../history.ts';
 import type { RequestLogEvents } from './request-log.ts';
 import { SqliteRequestLog } from './request-log.ts';
 import { StoreWorker } from './store-worker.ts';
@@ -45,7 +45,7 @@ export async function openStore(folder: string, options: { readonly events?: Req
     const requestLog = new SqliteRequestLog(database, { failed() {}, recovered() {}, dropped() {} });
     return {
       requestLog,
-      requestHistory: new SqliteRequestHistory(kyselyOver(database)),
+      requestHistory: new KyselyRequestHistory(kyselyOver(database)),
       apiKeys,
       close: async () => {
         requestLog.close();
@@ -59,7 +59,7 @@ export async function openStore(folder: string, options: { readonly events?: Req
   const timer = checkpointer(requestLog, worker, events);
   return {
     requestLog,
-    requestHistory: new SqliteRequestHistory(worker.kysely()),
+    requestHistory: new KyselyRequestHistory(worker.kysely()),
     apiKeys,
     close: async () => {
       clearInterval(timer);

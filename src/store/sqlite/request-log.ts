@@ -22,8 +22,8 @@ const insert = `
   INSERT INTO requests (
     id, time, tenant, principal, agent, model, instance, provider, stream, status, error_code, attempts, cache,
     input_tokens, output_tokens, cost_usd, usage_source, gateway_ms, upstream_ms, first_token_ms, finish_reason,
-    resumed
-  ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    resumed, session, tags, error_message
+  ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT (tenant, id) DO NOTHING`;
 
 const insertAttempt = `
@@ -152,6 +152,9 @@ export class SqliteRequestLog implements RequestLog {
       r.firstTokenMs,
       r.finishReason,
       r.resumed,
+      r.session,
+      r.tags === null ? null : JSON.stringify(r.tags),
+      r.errorMessage,
     );
     for (const [seq, step] of (r.trail ?? []).entries()) this.#insertStep(r.id, seq, step);
   }

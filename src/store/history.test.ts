@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { requestRecord } from '../../../test/support/records.ts';
-import { newRequestId } from '../../core/ids.ts';
-import type { RequestHistory, RequestRecord } from '../../core/request-record.ts';
-import { everyTenant } from '../../core/request-record.ts';
-import type { Store } from './index.ts';
-import { openStore } from './index.ts';
+import { requestRecord } from '../../test/support/records.ts';
+import { newRequestId } from '../core/ids.ts';
+import type { RequestHistory, RequestRecord } from '../core/request-record.ts';
+import { everyTenant } from '../core/request-record.ts';
+import type { Store } from './sqlite/index.ts';
+import { openStore } from './sqlite/index.ts';
 
 const tenants = ['acme', 'ACME', 'umbrella', "x' OR '1'='1", 'سلام', ''];
 
@@ -20,6 +20,7 @@ const records: RequestRecord[] = Array.from({ length: 60 }, (_, i) =>
     tenant: tenants[i % tenants.length]!,
     agent: i % 4 === 0 ? null : i % 4 === 1 ? 'other' : 'assistant',
     status: i % 5 === 0 ? 502 : 200,
+    errorCode: i % 5 === 0 ? 'upstream_error' : null,
   }),
 );
 const newestFirst = records.toReversed();
