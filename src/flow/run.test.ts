@@ -115,6 +115,7 @@ describe('what is known of a request when it ends', () => {
         stream: 1,
         status: 200,
         error_code: null,
+        error_message: null,
         attempts: 1,
         cache: 'bypass',
         input_tokens: 1_000_000,
