@@ -1,0 +1,212 @@
+import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
+import type { Pool } from 'pg';
+import { inTransaction } from './connection.ts';
+
+/** What is kept for requests, or for this file alone; everything else that the migrations make is replicated. */
+const notReplicated =
+  /^(?:requests|attempts|payloads|rollups|rollups_due|kysely_.*|sqlite_.*|changes|replica|refused)$/;
+
+/** A small table that is the same here and in PostgreSQL. */
+interface Replicated {
+  readonly name: string;
+  readonly columns: readonly string[];
+  readonly key: readonly string[];
+}
+
+type Row = Readonly<Record<string, SQLInputValue>>;
+
+/** A change that was made here and is not in PostgreSQL yet. */
+interface Change {
+  readonly seq: number;
+  readonly table_name: string;
+  /** A JSON array of the key's values. */
+  readonly key: string;
+  /** `*` for a new row, `''` for one that went, else the names of the columns that changed, each with a comma. */
+  readonly columns: string;
+}
+
+/** What this file holds besides the tables of the migrations. */
+export function furnishOutbox(local: DatabaseSync): void {
+  local.exec(`
+    CREATE TABLE IF NOT EXISTS changes (
+      seq INTEGER PRIMARY KEY AUTOINCREMENT, table_name TEXT NOT NULL, key TEXT NOT NULL, columns TEXT NOT NULL
+    );
+    CREATE TABLE IF NOT EXISTS replica (table_name TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS refused (row TEXT NOT NULL, error TEXT NOT NULL, time INTEGER NOT NULL);
+  `);
+}
+
+/** The tables that hold keys, revocations and the like: read in memory's time here, and true in PostgreSQL. */
+function replicatedTables(local: DatabaseSync): Replicated[] {
+  const tables = local.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").all();
+  return tables
+    .map(({ name }) => String(name))
+    .filter((name) => !notReplicated.test(name))
+    .map((name) => {
+      const columns = local.prepare('SELECT name, pk FROM pragma_table_info(?)').all(name);
+      const key = columns.filter(({ pk }) => Number(pk) > 0).toSorted((a, b) => Number(a['pk']) - Number(b['pk']));
+      return { name, columns: columns.map((column) => String(column['name'])), key: key.map((k) => String(k['name'])) };
+    });
+}
+
+/**
+ * Notes what this connection changes in the replicated tables, in the same transaction, so that it reaches PostgreSQL
+ * even if the process ends first. For as long as the connection lives.
+ */
+export function noteChanges(local: DatabaseSync): void {
+  for (const { name, columns, key } of replicatedTables(local)) {
+    const keyOf = (row: string): string => `json_array(${key.map((column) => `${row}."${column}"`).join(', ')})`;
+    const changed = columns
+      .map((column) => `CASE WHEN old."${column}" IS NOT new."${column}" THEN '${column},' ELSE '' END`)
+      .join(' || ');
+    const note = (row: string, what: string): string =>
+      `INSERT INTO changes (table_name, key, columns) VALUES ('${name}', ${keyOf(row)}, ${what})`;
+    local.exec(`
+      CREATE TEMP TRIGGER note_${name}_insert AFTER INSERT ON main."${name}" BEGIN ${note('new', "'*'")}; END;
+      CREATE TEMP TRIGGER note_${name}_delete AFTER DELETE ON main."${name}" BEGIN ${note('old', "''")}; END;
+      CREATE TEMP TRIGGER note_${name}_update AFTER UPDATE ON main."${name}" WHEN (${changed}) <> ''
+        BEGIN ${note('new', changed)}; END;
+    `);
+  }
+}
+
+/** Lets every statement that changes a replicated table count it up, so that a look at one number tells of it. */
+export async function watchTables(pool: Pool, local: DatabaseSync): Promise<void> {
+  await inTransaction(pool, async (client) => {
+    await client.query('SELECT pg_advisory_xact_lock(7226003)');
+    await client.query(`
+      CREATE TABLE IF NOT EXISTS table_versions (table_name text PRIMARY KEY, version bigint NOT NULL);
+      CREATE OR REPLACE FUNCTION mizan_count_up() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN UPDATE table_versions SET version = version + 1 WHERE table_name = TG_TABLE_NAME; RETURN NULL; END $$`);
+    for (const { name } of replicatedTables(local)) {
+      await client.query('INSERT INTO table_versions VALUES ($1, 1) ON CONFLICT DO NOTHING', [name]);
+      await client.query(`
+        CREATE OR REPLACE TRIGGER mizan_count_up AFTER INSERT OR UPDATE OR DELETE ON "${name}"
+        FOR EACH STATEMENT EXECUTE FUNCTION mizan_count_up()`);
+    }
+  });
+}
+
+/** Keeps the replicated tables of the local database and PostgreSQL the same. */
+export class Replica {
+  readonly #local: DatabaseSync;
+  readonly #pool: Pool;
+  readonly #tables: readonly Replicated[];
+
+  constructor(local: DatabaseSync, pool: Pool) {
+    this.#local = local;
+    this.#pool = pool;
+    this.#tables = replicatedTables(local);
+  }
+
+  /** Sends what was changed here, then takes over what was changed elsewhere. */
+  async exchange(): Promise<void> {
+    while (await this.#push()) continue;
+    await this.#pull();
+  }
+
+  /** @returns Whether there may be more. */
+  async #push(): Promise<boolean> {
+    const changes = this.#local.prepare('SELECT * FROM changes ORDER BY seq LIMIT 200').all() as unknown as Change[];
+    const last = changes.at(-1);
+    if (last === undefined) return false;
+    await inTransaction(this.#pool, async (client) => {
+      for (const change of changes) {
+        const statement = this.#statementOf(change);
+        if (statement !== null) await client.query(statement.sql, statement.parameters);
+      }
+    });
+    this.#local.prepare('DELETE FROM changes WHERE seq <= ?').run(last.seq);
+    return changes.length === 200;
+  }
+
+  #statementOf(change: Change): { readonly sql: string; readonly parameters: unknown[] } | null {
+    const table = this.#tables.find(({ name }) => name === change.table_name);
+    if (table === undefined) return null;
+    const key = JSON.parse(change.key) as SQLInputValue[];
+    const { name } = table;
+    if (change.columns === '') {
+      const where = table.key.map((column, i) => `"${column}" = $${i + 1}`).join(' AND ');
+      return { sql: `DELETE FROM "${name}" WHERE ${where}`, parameters: key };
+    }
+    const found = table.key.map((column) => `"${column}" = ?`).join(' AND ');
+    const row = this.#local.prepare(`SELECT * FROM "${name}" WHERE ${found}`).get(...key);
+    // It was changed and went: the note of that comes later.
+    if (row === undefined) return null;
+    if (change.columns === '*') {
+      const columns = table.columns.map((column) => `"${column}"`).join(', ');
+      const places = table.columns.map((_, i) => `$${i + 1}`).join(', ');
+      return {
+        sql: `INSERT INTO "${name}" (${columns}) VALUES (${places}) ON CONFLICT DO NOTHING`,
+        parameters: table.columns.map((column) => bound(row[column])),
+      };
+    }
+    const changed = change.columns.split(',').filter((column) => column !== '');
+    const set = changed.map((column, i) => `"${column}" = $${i + 1}`).join(', ');
+    const where = table.key.map((column, i) => `"${column}" = $${changed.length + i + 1}`).join(' AND ');
+    return {
+      sql: `UPDATE "${name}" SET ${set} WHERE ${where}`,
+      parameters: [...changed.map((column) => bound(row[column])), ...key],
+    };
+  }
+
+  async #pull(): Promise<void> {
+    const { rows: versions } = await this.#pool.query('SELECT table_name, version FROM table_versions');
+    for (const { table_name: name, version } of versions as { table_name: string; version: number }[]) {
+      const known = this.#local.prepare('SELECT version FROM replica WHERE table_name = ?').get(name);
+      const table = this.#tables.find((each) => each.name === name);
+      if (table === undefined || known?.['version'] === version) continue;
+      const { rows } = await this.#pool.query(`SELECT * FROM "${name}"`);
+      this.#takeOver(table, rows as Row[], version);
+    }
+  }
+
+  #takeOver(table: Replicated, rows: readonly Row[], version: number): void {
+    this.#local.exec('BEGIN IMMEDIATE');
+    try {
+      const waiting = this.#local.prepare('SELECT 1 FROM changes WHERE table_name = ? LIMIT 1').get(table.name);
+      // What was changed here meanwhile has to be sent first; the next exchange does both.
+      if (waiting === undefined) {
+        this.#replace(table, rows);
+        this.#local
+          .prepare('INSERT INTO replica VALUES (?, ?) ON CONFLICT (table_name) DO UPDATE SET version = excluded.version')
+          .run(table.name, version);
+      }
+      this.#local.exec('COMMIT');
+    } catch (error) {
+      this.#local.exec('ROLLBACK');
+      throw error;
+    }
+  }
+
+  /** Only rows that differ are written, so that what others remember of the rest stays good. */
+  #replace({ name, columns, key }: Replicated, rows: readonly Row[]): void {
+    const keyOf = (row: Row): string => JSON.stringify(key.map((column) => row[column]));
+    const valuesOf = (row: Row): SQLInputValue[] => columns.map((column) => row[column] ?? null);
+    const here = new Map(
+      this.#local
+        .prepare(`SELECT * FROM "${name}"`)
+        .all()
+        .map((row) => [keyOf(row), shown(valuesOf(row))]),
+    );
+    const quoted = columns.map((column) => `"${column}"`).join(', ');
+    const put = this.#local.prepare(
+      `INSERT OR REPLACE INTO "${name}" (${quoted}) VALUES (${columns.map(() => '?').join(', ')})`,
+    );
+    for (const row of rows) {
+      const values = valuesOf(row);
+      if (here.get(keyOf(row)) !== shown(values)) put.run(...values);
+      here.delete(keyOf(row));
+    }
+    const remove = this.#local.prepare(`DELETE FROM "${name}" WHERE ${key.map((k) => `"${k}" = ?`).join(' AND ')}`);
+    for (const gone of here.keys()) remove.run(...(JSON.parse(gone) as SQLInputValue[]));
+  }
+}
+
+function bound(value: unknown): unknown {
+  return value instanceof Uint8Array ? Buffer.from(value) : value;
+}
+
+function shown(values: readonly SQLInputValue[]): string {
+  return JSON.stringify(values.map((value) => (value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value)));
+}
