@@ -18,8 +18,8 @@ import { strategies } from './flow/routing/strategies/index.ts';
 import { createProvider } from './providers/index.ts';
 import { secretFile } from './security/secret-file.ts';
 import { Tokens } from './security/tokens.ts';
-import type { RequestLogEvents } from './store/sqlite/request-log.ts';
-import { openStore } from './store/sqlite/index.ts';
+import type { StoreEvents } from './store/index.ts';
+import { openStore } from './store/index.ts';
 import type { Log } from './telemetry/log.ts';
 import { createLog } from './telemetry/log.ts';
 import { createMetricsServer } from './telemetry/metrics-server.ts';
@@ -65,13 +65,15 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const random = systemRandom;
   const log = createLog(config.log.level);
   const tokens = createTokens(config, dataFolder);
-  const store = await openStore(dataFolder, { events: requestLogEvents(log) });
-  const metrics = new Metrics(() => store.requestLog.pending);
+  const url = config.database.url?.reveal() ?? null;
+  const store = await openStore({ folder: dataFolder, url, events: storeEvents(log) });
+  const metrics = new Metrics(() => store.state().pending);
   const providers = new Map<string, Provider>();
   for (const [name, settings] of Object.entries(config.providers)) {
     providers.set(name, provide(name, settings, clock));
   }
   const models = modelsOf(config, providers, { clock, random });
+  metrics.watchDatabase(() => store.state().trouble === null);
   metrics.watchInstances(() => instanceStates(models));
 
   let isDraining = false;
@@ -80,6 +82,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     authenticator: new Authenticator(tokens, store.apiKeys, clock),
     apiKeys: store.apiKeys,
     requestHistory: store.requestHistory,
+    storeState: () => store.state(),
     isDraining: () => isDraining,
     limits: { body: config.server.bodyLimit, headersTimeoutMs: config.server.headersTimeoutMs },
   });
@@ -90,10 +93,10 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     await Promise.all([...providers.values()].map((provider) => provider.close()));
     await store.close();
   };
-  let url: string;
+  let apiUrl: string;
   let metricsUrl: string;
   try {
-    url = await listen(server.server, { host, port }, () => server.listen({ host, port, backlog }));
+    apiUrl = await listen(server.server, { host, port }, () => server.listen({ host, port, backlog }));
     metricsUrl = await listen(metricsServer, { host, port: metricsPort }, () => {
       metricsServer.listen({ host, port: metricsPort });
       return once(metricsServer, 'listening');
@@ -105,7 +108,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   }
 
   return {
-    url,
+    url: apiUrl,
     metricsUrl,
     tokens,
     log,
@@ -156,11 +159,13 @@ function* instanceStates(models: Models): Generator<InstanceState> {
   }
 }
 
-function requestLogEvents(log: Log): RequestLogEvents {
+function storeEvents(log: Log): StoreEvents {
   return {
     failed: (err) => log.error({ event: 'request_log_failed', err }),
     recovered: () => log.info({ event: 'request_log_recovered' }),
     dropped: (record) => log.error({ event: 'request_log_row_dropped', requestId: record.id }),
+    away: (reason) => log.error({ event: 'database_away', reason }),
+    back: () => log.info({ event: 'database_back' }),
   };
 }
 

@@ -33,7 +33,7 @@ export async function examine(config: Config, dataFolder: string): Promise<Findi
     await check('config', async () => config.file ?? 'no file, defaults'),
     await check('data folder', async () => usableFolder(dataFolder)),
     await check('disk', async () => freeSpace(dataFolder)),
-    await check('database', () => database(dataFolder)),
+    await check('database', () => database(config, dataFolder)),
     await check('redis', () => redis(config)),
     await check(`port ${port}`, () => freePort(host, port, '/healthz')),
     await check(`port ${metricsPort}`, () => freePort(host, metricsPort, '/metrics')),
@@ -64,13 +64,15 @@ function freeSpace(folder: string): string {
   return shown;
 }
 
-async function database(folder: string): Promise<string> {
-  const { openStore } = await import('../store/sqlite/index.ts');
-  const store = await openStore(folder);
+async function database(config: Config, folder: string): Promise<string> {
+  const { openStore } = await import('../store/index.ts');
+  const url = config.database.url?.reveal() ?? null;
+  const store = await openStore({ folder, url });
   try {
     const [newest] = await store.requestHistory.list(everyTenant, { limit: 1 });
     const last = newest === undefined ? 'no requests yet' : `last request ${new Date(newest.time).toISOString()}`;
-    return `SQLite in ${resolve(folder)}, ${last}`;
+    const place = url === null ? `SQLite in ${resolve(folder)}` : `PostgreSQL at ${new URL(url).host}`;
+    return `${place}, ${last}`;
   } finally {
     await store.close();
   }

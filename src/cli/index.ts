@@ -4,6 +4,7 @@ import { SetupError } from '../core/errors.ts';
 import { registerConfig } from './config.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerKeys } from './keys.ts';
+import { registerMigrate } from './migrate.ts';
 import { registerRehearse } from './rehearse/index.ts';
 import { registerRequests } from './requests.ts';
 import { registerSimulate } from './simulate.ts';
@@ -26,6 +27,7 @@ for (const register of [
   registerKeys,
   registerRequests,
   registerConfig,
+  registerMigrate,
   registerDoctor,
   registerSimulate,
   registerRehearse,

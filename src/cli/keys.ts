@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { ApiKeyRecord, ApiKeys } from '../core/api-key.ts';
 import type { Role } from '../core/principal.ts';
 import type { CommonOptions } from './options.ts';
-import { configOf, duration, name, names, role, withCommonOptions } from './options.ts';
+import { databaseUrl, duration, name, names, role, withCommonOptions } from './options.ts';
 import { print, say, table } from './say.ts';
 
 interface CreateOptions extends CommonOptions {
@@ -78,9 +78,8 @@ export function registerKeys(program: Command): void {
 }
 
 async function withKeys<T>(options: CommonOptions, use: (keys: ApiKeys) => T): Promise<T> {
-  configOf(options);
-  const { openStore } = await import('../store/sqlite/index.ts');
-  const store = await openStore(options.data);
+  const { openStore } = await import('../store/index.ts');
+  const store = await openStore({ folder: options.data, url: databaseUrl(options) });
   try {
     return use(store.apiKeys);
   } finally {

@@ -22,6 +22,11 @@ export function configOf(options: CommonOptions): Config {
   return loadConfig({ file: options.config, env: process.env });
 }
 
+/** Of the configuration's database; `null` for SQLite in the data folder. */
+export function databaseUrl(options: CommonOptions): string | null {
+  return configOf(options).database.url?.reveal() ?? null;
+}
+
 const units: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 
 /** `90s`, `15m`, `1h`, `30d`, or plain seconds; in seconds. */

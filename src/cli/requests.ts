@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { RequestRecord } from '../core/request-record.ts';
 import { everyTenant, publicRequest } from '../core/request-record.ts';
 import type { CommonOptions } from './options.ts';
-import { configOf, name, wholeNumber, withCommonOptions } from './options.ts';
+import { databaseUrl, name, wholeNumber, withCommonOptions } from './options.ts';
 import { print, table } from './say.ts';
 
 interface RequestsOptions extends CommonOptions {
@@ -20,9 +20,8 @@ export function registerRequests(program: Command): void {
     .option('--tenant <name>', 'only those of this tenant; default: of all', name)
     .option('--json', 'print JSON')
     .action(async (options: RequestsOptions) => {
-      configOf(options);
-      const { openStore } = await import('../store/sqlite/index.ts');
-      const store = await openStore(options.data);
+      const { openStore } = await import('../store/index.ts');
+      const store = await openStore({ folder: options.data, url: databaseUrl(options) });
       try {
         const { limit, agent } = options;
         const query = { limit, ...(agent === undefined ? {} : { agent }) };

@@ -46,7 +46,7 @@ const serverSchema = z.strictObject({
 });
 
 const databaseSchema = z.strictObject({
-  url: databaseUrl.prefault('').describe('Empty for SQLite in the data folder; nothing else in this version.'),
+  url: databaseUrl.prefault('').describe('A postgres:// URL; empty for SQLite in the data folder.'),
 });
 
 const redisSchema = z.strictObject({

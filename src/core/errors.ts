@@ -203,6 +203,12 @@ export const errorTable = {
     retryable: true,
     meaning: 'Every instance of the model is at its limits, and the queue before them is full; see `Retry-After`.',
   },
+  database_unavailable: {
+    status: 503,
+    type: 'unavailable',
+    retryable: true,
+    meaning: 'What is asked for is in a database that can’t be reached now. Agents and models go on answering.',
+  },
   shutting_down: {
     status: 503,
     type: 'unavailable',

@@ -8,13 +8,14 @@ export function answering<Question extends object>(
   answer: (question: Question) => unknown,
 ): (question: Question & { readonly id: number }) => void {
   const send = (message: ThreadMessage): void => port.postMessage(message);
-  return async (question) => {
+  const reply = async (question: Question & { readonly id: number }): Promise<void> => {
     try {
       send({ id: question.id, result: await answer(question) });
     } catch (error) {
       send({ id: question.id, error: threadError(error) });
     }
   };
+  return (question) => void reply(question);
 }
 
 function threadError(error: unknown): ThreadError {

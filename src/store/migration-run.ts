@@ -5,7 +5,7 @@ import type { Database } from './schema.ts';
 import { migrations } from './migrations/index.ts';
 
 /** The migrations in their order. */
-export const migrationNames: readonly string[] = Object.keys(migrations).toSorted();
+const migrationNames: readonly string[] = Object.keys(migrations).toSorted();
 
 /** What `mizan migrate` tells. */
 export interface MigrationReport {

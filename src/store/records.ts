@@ -1,4 +1,4 @@
-import type { Insertable, Selectable } from 'kysely';
+import type { Selectable } from 'kysely';
 import type { CacheResult, RequestRecord } from '../core/request-record.ts';
 import type { TrailStep } from '../core/trail.ts';
 import type { AttemptsTable, RequestsTable } from './schema.ts';
@@ -32,37 +32,6 @@ export function recordOf(row: Selectable<RequestsTable>, trail: readonly TrailSt
     session: row.session,
     tags: row.tags === null ? null : (JSON.parse(row.tags) as Record<string, string>),
     trail,
-  };
-}
-
-/** A record as its row; the trail has rows of its own. */
-export function rowOf(record: RequestRecord): Insertable<RequestsTable> {
-  return {
-    id: record.id,
-    time: record.time,
-    tenant: record.tenant,
-    principal: record.principal,
-    agent: record.agent,
-    model: record.model,
-    instance: record.instance,
-    provider: record.provider,
-    stream: record.stream ? 1 : 0,
-    status: record.status,
-    error_code: record.errorCode,
-    attempts: record.attempts,
-    cache: record.cache,
-    input_tokens: record.inputTokens,
-    output_tokens: record.outputTokens,
-    cost_usd: record.costUsd,
-    usage_source: record.usageSource,
-    gateway_ms: record.gatewayMs,
-    upstream_ms: record.upstreamMs,
-    first_token_ms: record.firstTokenMs,
-    finish_reason: record.finishReason,
-    resumed: record.resumed,
-    session: record.session,
-    tags: record.tags === null ? null : JSON.stringify(record.tags),
-    error_message: record.errorMessage,
   };
 }
 

@@ -23,19 +23,22 @@ interface Pending {
   readonly reject: (error: MizanError) => void;
 }
 
+/** Pause before a thread that was lost is started again, in ms. */
+const restartMs = 1000;
+
 /** A second thread, asked by messages. It starts with its first question, and again after a crash. */
 export class Thread<Question extends object> {
   readonly #start: () => Worker;
-  readonly #heard: (event: unknown) => void;
+  readonly #heard: ((event: unknown) => void) | null;
   readonly #pending = new Map<number, Pending>();
   #worker: Worker | null = null;
   #lastId = 0;
   #isClosed = false;
 
-  /** @param heard Is given what the thread tells unasked. */
-  constructor(start: () => Worker, heard: (event: unknown) => void = () => undefined) {
+  /** @param heard Is given what the thread tells unasked; a thread that tells is started again where it was lost. */
+  constructor(start: () => Worker, heard?: (event: unknown) => void) {
     this.#start = start;
-    this.#heard = heard;
+    this.#heard = heard ?? null;
   }
 
   /** @throws MizanError (rejects with it) where the thread could not answer. */
@@ -74,7 +77,7 @@ export class Thread<Question extends object> {
 
   #settle(message: ThreadMessage): void {
     if ('event' in message) {
-      this.#heard(message.event);
+      this.#heard?.(message.event);
       return;
     }
     const pending = this.#pending.get(message.id);
@@ -94,6 +97,11 @@ export class Thread<Question extends object> {
       reject(new MizanError('internal', 'The database reader stopped.', { cause }));
     }
     this.#pending.clear();
+    if (this.#heard !== null && !this.#isClosed) setTimeout(() => this.#wakeAgain(), restartMs).unref();
+  }
+
+  #wakeAgain(): void {
+    if (!this.#isClosed) this.wake();
   }
 }
 

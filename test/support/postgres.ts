@@ -78,8 +78,9 @@ export async function ownPostgres(): Promise<OwnPostgresServer> {
     const settings = ['fsync=off', 'synchronous_commit=off', 'max_connections=40', 'shared_buffers=32MB'];
     child = spawn(
       join(binaries, 'postgres'),
-      ['-D', join(folder, 'data'), '-h', '127.0.0.1', '-p', String(port), '-k', folder]
-        .concat(settings.flatMap((setting) => ['-c', setting])),
+      ['-D', join(folder, 'data'), '-h', '127.0.0.1', '-p', String(port), '-k', folder].concat(
+        settings.flatMap((setting) => ['-c', setting]),
+      ),
       { ...run, stdio: ['ignore', 'ignore', 'pipe'] },
     );
     await readiness(child);

@@ -9,6 +9,8 @@ export interface EdgeContext {
   readonly authenticator: Authenticator;
   readonly apiKeys: ApiKeys;
   readonly requestHistory: RequestHistory;
+  /** How the database is doing. */
+  readonly storeState: () => { readonly trouble: string | null; readonly pending: number };
   /** From the moment this process was asked to end: what runs is finished, nothing new is begun. */
   readonly isDraining: () => boolean;
   readonly limits: {

@@ -3,9 +3,6 @@ import type { PoolClient } from 'pg';
 import { Pool, types } from 'pg';
 import type { Database } from '../schema.ts';
 
-/** PostgreSQL's name for 8-byte integers, which `pg` gives as text: all of ours are counts and ms, far below 2⁵³. */
-const int8 = 20;
-
 export interface PoolOptions {
   /** Connections at most. */
   readonly max: number;
@@ -18,6 +15,7 @@ const connectTimeoutMs = 5000;
 
 /** Connections to the server at `url`. None is made before it is needed; one that breaks is replaced by the next. */
 export function openPool(url: string, options: PoolOptions): Pool {
+  // `pg` gives 8-byte integers as text: all of ours are counts and ms, far below 2⁵³.
   const pool = new Pool({
     connectionString: url,
     max: options.max,
@@ -26,7 +24,9 @@ export function openPool(url: string, options: PoolOptions): Pool {
     keepAlive: true,
     application_name: 'mizan',
     statement_timeout: options.statementTimeoutMs,
-    types: { getTypeParser: (oid, format) => (oid === int8 ? Number : types.getTypeParser(oid, format)) },
+    types: {
+      getTypeParser: (oid, format) => (oid === types.builtins.INT8 ? Number : types.getTypeParser(oid, format)),
+    },
   });
   // An idle connection that breaks is not an event: whoever asks next gets another one, or an error of its own.
   pool.on('error', () => undefined);

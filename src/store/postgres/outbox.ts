@@ -93,10 +93,9 @@ export class Outbox {
     await insertRows(client, 'attempts', attempts);
     await insertPayloads(client, payloads);
     const minutes = [...new Set(requests.map(({ time }) => Math.floor(Number(time) / 60_000)))];
-    await client.query(
-      'INSERT INTO rollups_due SELECT unnest($1::bigint[]) ORDER BY 1 ON CONFLICT DO NOTHING',
-      [minutes],
-    );
+    await client.query('INSERT INTO rollups_due SELECT unnest($1::bigint[]) ORDER BY 1 ON CONFLICT DO NOTHING', [
+      minutes,
+    ]);
     for (const day of days) this.#days.add(day);
     // Partitions may be dropped by whoever clears up, so that what is known of them isn't kept for long.
     if (this.#days.size > 1000) this.#days.clear();

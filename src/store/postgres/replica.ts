@@ -169,7 +169,9 @@ export class Replica {
       if (waiting === undefined) {
         this.#replace(table, rows);
         this.#local
-          .prepare('INSERT INTO replica VALUES (?, ?) ON CONFLICT (table_name) DO UPDATE SET version = excluded.version')
+          .prepare(
+            'INSERT INTO replica VALUES (?, ?) ON CONFLICT (table_name) DO UPDATE SET version = excluded.version',
+          )
           .run(table.name, version);
       }
       this.#local.exec('COMMIT');
@@ -208,5 +210,7 @@ function bound(value: unknown): unknown {
 }
 
 function shown(values: readonly SQLInputValue[]): string {
-  return JSON.stringify(values.map((value) => (value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value)));
+  return JSON.stringify(
+    values.map((value) => (value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value)),
+  );
 }

@@ -1,8 +1,10 @@
 import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
 import type { ApiKeys } from '../../core/api-key.ts';
 import { SetupError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
 import type { RequestHistory, RequestLog } from '../../core/request-record.ts';
+import type { MigrationReport } from '../migration-run.ts';
 import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver, openDatabase } from './connection.ts';
 import { migrate } from './migrate.ts';
@@ -11,12 +13,33 @@ import type { RequestLogEvents } from './request-log.ts';
 import { SqliteRequestLog } from './request-log.ts';
 import { StoreWorker } from './store-worker.ts';
 
+/** How a store is doing. Whatever it is, requests go on being answered. */
+export interface StoreState {
+  readonly engine: 'sqlite' | 'postgres';
+  /** What is wrong, for the operator; `null` where all is well. */
+  readonly trouble: string | null;
+  /** Rows of the request log that are on their way: in memory, or in the local database. */
+  readonly pending: number;
+}
+
 export interface Store {
   readonly requestLog: RequestLog;
   readonly requestHistory: RequestHistory;
   readonly apiKeys: ApiKeys;
+  /** How the database is doing, as far as it is known; asked for at any time. */
+  state(): StoreState;
+  /** Resolves once everything that was written before can be read. @throws MizanError `database_unavailable`. */
+  settled(): Promise<void>;
   /** Commits what waits and closes the database. What can't be committed even now is reported and given up. */
   close(): Promise<void>;
+}
+
+export interface OpenStoreOptions {
+  readonly events?: RequestLogEvents;
+  /** The name of the database's file. */
+  readonly file?: string;
+  /** Is given the connection once the tables are there. */
+  readonly furnish?: (database: DatabaseSync) => void;
 }
 
 /** How often the write-ahead log is looked after, in ms; and from how many committed rows on it is worth it. */
@@ -30,12 +53,14 @@ export const databaseFile = 'mizan.db';
  * on a thread of their own. Without it, everything is direct: for commands that run and end.
  * @throws SetupError where the folder can't be written, or the database isn't one or is too new.
  */
-export async function openStore(folder: string, options: { readonly events?: RequestLogEvents } = {}): Promise<Store> {
-  const { events } = options;
-  const file = join(folder, databaseFile);
+export async function openStore(folder: string, options: OpenStoreOptions = {}): Promise<Store> {
+  const file = join(folder, options.file ?? databaseFile);
   const database = open(folder, file);
+  let troubled: unknown = null;
+  const events = options.events === undefined ? undefined : watched(options.events, (error) => (troubled = error));
   try {
     await migrate(database);
+    options.furnish?.(database);
   } catch (error) {
     database.close();
     throw error;
@@ -47,6 +72,8 @@ export async function openStore(folder: string, options: { readonly events?: Req
       requestLog,
       requestHistory: new KyselyRequestHistory(kyselyOver(database)),
       apiKeys,
+      state: () => ({ engine: 'sqlite', trouble: null, pending: requestLog.pending }),
+      settled: async () => requestLog.flush(),
       close: async () => {
         requestLog.close();
         database.close();
@@ -61,6 +88,8 @@ export async function openStore(folder: string, options: { readonly events?: Req
     requestLog,
     requestHistory: new KyselyRequestHistory(worker.kysely()),
     apiKeys,
+    state: () => ({ engine: 'sqlite', trouble: wordsOf(troubled), pending: requestLog.pending }),
+    settled: async () => requestLog.flush(),
     close: async () => {
       clearInterval(timer);
       database.exec('PRAGMA busy_timeout = 1000');
@@ -69,6 +98,36 @@ export async function openStore(folder: string, options: { readonly events?: Req
       database.close();
     },
   };
+}
+
+/** Brings the tables of the database in `folder` up to date, and does nothing else. @throws SetupError */
+export async function migrateAt(folder: string): Promise<MigrationReport> {
+  const database = open(folder, join(folder, databaseFile));
+  try {
+    return await migrate(database);
+  } finally {
+    database.close();
+  }
+}
+
+/** The same events, with the last failure that has not passed yet. */
+function watched(events: RequestLogEvents, note: (error: unknown) => void): RequestLogEvents {
+  return {
+    dropped: (record) => events.dropped(record),
+    failed(error) {
+      note(error);
+      events.failed(error);
+    },
+    recovered() {
+      note(null);
+      events.recovered();
+    },
+  };
+}
+
+function wordsOf(error: unknown): string | null {
+  if (error === null) return null;
+  return `The database can't be written: ${error instanceof Error ? error.message : 'for a reason without words'}`;
 }
 
 function open(folder: string, file: string): ReturnType<typeof openDatabase> {

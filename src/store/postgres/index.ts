@@ -1,0 +1,173 @@
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { PostgresAdapter, PostgresQueryCompiler } from 'kysely';
+import { MizanError, SetupError } from '../../core/errors.ts';
+import { KyselyRequestHistory } from '../history.ts';
+import type { MigrationReport } from '../migration-run.ts';
+import { openDatabase } from '../sqlite/connection.ts';
+import type { Store } from '../sqlite/index.ts';
+import { openStore as openLocal } from '../sqlite/index.ts';
+import type { RequestLogEvents } from '../sqlite/request-log.ts';
+import { remoteKysely, Thread } from '../thread.ts';
+import { kyselyOver, openPool, placeOf } from './connection.ts';
+import { Courier } from './courier.ts';
+import { migrate } from './migrate.ts';
+import { furnishOutbox, noteChanges } from './replica.ts';
+import type { PostgresQuestion, PostgresState } from './worker-protocol.ts';
+
+/** The local database beside PostgreSQL: rows that are on their way there, and what has to be known without asking. */
+const outboxFile = 'outbox.db';
+
+/** What the store tells, besides what its log does. */
+export interface PostgresEvents extends RequestLogEvents {
+  /** PostgreSQL can't be reached; told once until it can be again. */
+  away(reason: string): void;
+  back(): void;
+}
+
+export interface PostgresStoreOptions {
+  readonly url: string;
+  /** Given by a process that serves: then a thread of its own speaks with PostgreSQL. */
+  readonly events?: PostgresEvents;
+}
+
+/** How long the last rows may take to reach PostgreSQL when a store is closed, in ms; then they wait on disk. */
+const lastDeliveryMs = 3000;
+
+/**
+ * Opens a store whose truth is in PostgreSQL, and which goes on without it: rows are committed to a local database
+ * first and sent from there; keys and the like are read from a local copy that follows within a second.
+ * @throws SetupError where PostgreSQL can't be reached and never was, or is of a newer version; and what opening the
+ * local database throws.
+ */
+export async function openStore(folder: string, options: PostgresStoreOptions): Promise<Store> {
+  const { url, events } = options;
+  const file = join(folder, outboxFile);
+  const local = await openLocal(folder, {
+    file: outboxFile,
+    furnish(database) {
+      furnishOutbox(database);
+      noteChanges(database);
+    },
+    ...(events === undefined ? {} : { events }),
+  });
+  try {
+    return events === undefined ? await direct(local, file, url) : await serving(local, file, { url, events });
+  } catch (error) {
+    await local.close();
+    throw error;
+  }
+}
+
+/** For a command: everything is fetched before, and sent when it ends. */
+async function direct(local: Store, file: string, url: string): Promise<Store> {
+  const pool = openPool(url, { max: 2, statementTimeoutMs: 0 });
+  const database = openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
+  const courier = new Courier(database, pool);
+  const release = async (): Promise<void> => {
+    await pool.end();
+    database.close();
+    await local.close();
+  };
+  try {
+    await courier.exchange();
+  } catch (error) {
+    await pool.end();
+    database.close();
+    throw error instanceof SetupError ? error : new SetupError(`The database at ${placeOf(url)} can't be used`, error);
+  }
+  return {
+    ...local,
+    requestHistory: new KyselyRequestHistory(kyselyOver(pool)),
+    state: () => ({ ...local.state(), engine: 'postgres' }),
+    settled: () => courier.deliver(),
+    async close() {
+      try {
+        await courier.exchange();
+      } catch (error) {
+        throw new SetupError(`What was changed is kept in ${file}, and sent when the database can be reached`, error);
+      } finally {
+        await release();
+      }
+    },
+  };
+}
+
+async function serving(
+  local: Store,
+  file: string,
+  { url, events }: { readonly url: string; readonly events: PostgresEvents },
+): Promise<Store> {
+  await firstContact(file, url, events);
+  let state: PostgresState = { isAway: false, reason: null, waiting: 0, refused: 0 };
+  const thread = new Thread<PostgresQuestion>(
+    () =>
+      new Worker(new URL('./postgres.worker.ts', import.meta.url), {
+        name: 'postgres',
+        workerData: { file, url },
+        resourceLimits: { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 256 },
+      }),
+    (told) => {
+      const next = told as PostgresState;
+      if (next.isAway && !state.isAway) events.away(next.reason ?? '');
+      if (!next.isAway && state.isAway) events.back();
+      state = next;
+    },
+  );
+  thread.wake();
+  const history = remoteKysely({
+    adapter: new PostgresAdapter(),
+    compiler: () => new PostgresQueryCompiler(),
+    read: async (sql, parameters) => (await thread.ask({ kind: 'read', sql, parameters })) as readonly unknown[],
+  });
+  const settled = async (): Promise<void> => {
+    await local.settled();
+    await thread.ask({ kind: 'settle' });
+  };
+  return {
+    ...local,
+    requestHistory: new KyselyRequestHistory(history),
+    state() {
+      const here = local.state();
+      const trouble = state.isAway ? `PostgreSQL can't be used: ${state.reason ?? ''}` : here.trouble;
+      return { engine: 'postgres', trouble, pending: here.pending + state.waiting };
+    },
+    settled,
+    async close() {
+      const late = new Promise<void>((resolve) => setTimeout(resolve, lastDeliveryMs).unref());
+      await Promise.race([settled().catch(() => undefined), late]);
+      await thread.close();
+      await local.close();
+    },
+  };
+}
+
+/** Brings the tables at `url` up to date, and does nothing else. @throws SetupError */
+export async function migrateAt(url: string): Promise<MigrationReport> {
+  const pool = openPool(url, { max: 1, statementTimeoutMs: 0 });
+  try {
+    return await migrate(pool);
+  } catch (error) {
+    throw error instanceof SetupError ? error : new SetupError(`The database at ${placeOf(url)} can't be used`, error);
+  } finally {
+    await pool.end();
+  }
+}
+
+/** Without PostgreSQL a process may start that has had a copy of the keys; one that never had would refuse everybody. */
+async function firstContact(file: string, url: string, events: PostgresEvents): Promise<void> {
+  const pool = openPool(url, { max: 1, statementTimeoutMs: 60_000 });
+  const database = openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
+  try {
+    await migrate(pool);
+    await new Courier(database, pool).exchange();
+  } catch (error) {
+    if (error instanceof SetupError) throw error;
+    const isKnown = database.prepare('SELECT 1 FROM replica LIMIT 1').get() !== undefined;
+    if (!isKnown) throw new SetupError(`The database at ${placeOf(url)} can't be reached`, error);
+    events.failed(new MizanError('database_unavailable', 'PostgreSQL is away at the start.', { cause: error }));
+  } finally {
+    await pool.end();
+    database.close();
+  }
+}
