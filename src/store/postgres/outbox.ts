@@ -85,6 +85,10 @@ export class Outbox {
   }
 
   async #insert(client: PoolClient, { requests, attempts, payloads }: Batch): Promise<void> {
+    // What is removed here has to survive a crash of the server there, also where others chose speed.
+    await client.query(
+      "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'",
+    );
     const ids = [...requests.map(({ id }) => id), ...payloads.map((row) => row['request_id'])];
     const days = new Set(ids.map((id) => dayOfId(String(id))).filter((day) => day !== null));
     const missing = [...days].filter((day) => !this.#days.has(day));
