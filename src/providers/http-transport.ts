@@ -1,9 +1,17 @@
-import type { Dispatcher } from 'undici';
-import { Client, Pool } from 'undici';
-import type { Exchange, Transport, TransportError, TransportHandler, TransportRequest } from './transport.ts';
-
-/** What undici and Node say when a connection ended without an answer. */
-const closedCodes: ReadonlySet<string> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE', 'ECONNABORTED']);
+import type { Socket } from 'node:net';
+import { buildConnector } from 'undici';
+import { Connection } from './http1/connection.ts';
+import type { ConnectionUser } from './http1/connection.ts';
+import { requestHead } from './http1/request-head.ts';
+import { ResponseError } from './http1/response-reader.ts';
+import type {
+  Exchange,
+  Transport,
+  TransportError,
+  TransportHandler,
+  TransportHeaders,
+  TransportRequest,
+} from './transport.ts';
 
 const reasons: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused',
@@ -14,9 +22,7 @@ const reasons: Readonly<Record<string, string>> = {
   EHOSTUNREACH: 'host unreachable',
   ENETUNREACH: 'network unreachable',
   ETIMEDOUT: 'connection timed out',
-  UND_ERR_SOCKET: 'connection closed without a complete answer',
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'answer shorter or longer than announced',
-  UND_ERR_HEADERS_OVERFLOW: 'response headers too large',
+  ERR_INVALID_CHAR: 'a header or path that can not be sent',
 };
 
 /**
@@ -25,171 +31,192 @@ const reasons: Readonly<Record<string, string>> = {
  */
 const maxConnectMs = 60_000;
 
+/** How long a connection is kept that nobody uses, in ms; and how many. Upstreams close theirs after 5 s and more. */
+const maxIdleMs = 4000;
+const maxIdle = 1024;
+
+/** Makes connections: TCP, or TLS for `https:`. */
+export type Connector = buildConnector.connector;
+
 /**
- * HTTP/1.1 over kept-alive connections (undici). No deadline of its own but the connection's: the flow owns time.
+ * HTTP/1.1 over kept-alive connections. No deadline of its own but the connection's: the flow owns time.
  * A request whose kept-alive connection was closed under it, before any byte of an answer, is sent once more on a
  * new connection: that is a stale connection, not a failing upstream. One that a new connection did not answer is not.
  */
 export class HttpTransport implements Transport {
-  readonly #pool: Pool;
-  readonly #fresh: Pool;
+  readonly #origin: URL;
+  readonly #connect: Connector;
+  readonly #open = new Set<Connection>();
+  /** Those that carry nothing; the one that was of use last is the next one. */
+  readonly #idle: Connection[] = [];
+  #sweeper: NodeJS.Timeout | undefined;
+  #isClosed = false;
 
   /** @param origin Scheme, host and port: `https://openrouter.ai`. */
   constructor(origin: string, connectLimitMs: number = maxConnectMs) {
-    const options = {
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      connect: { timeout: connectLimitMs },
-      allowH2: false,
-    } as const;
-    const factory = (url: URL, clientOptions: object): Client => new KeptClient(url, clientOptions);
-    this.#pool = new Pool(origin, { ...options, pipelining: 1, factory });
-    this.#fresh = new Pool(origin, { ...options, pipelining: 0 });
+    this.#origin = new URL(origin);
+    this.#connect = buildConnector({ timeout: connectLimitMs, allowH2: false });
   }
 
   send(request: TransportRequest, handler: TransportHandler): Exchange {
-    const exchange = new HttpExchange(request, handler, this.#fresh);
-    exchange.start(this.#pool);
+    const exchange = new HttpExchange(request, handler, this);
+    exchange.start(this.#take());
     return exchange;
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#pool.destroy(), this.#fresh.destroy()]);
+    this.#isClosed = true;
+    clearInterval(this.#sweeper);
+    for (const connection of this.#open) connection.cut();
   }
-}
 
-/** One connection of the pool at a time. */
-class KeptClient extends Client {
-  #isConnected = false;
-  #hasServed = false;
+  get host(): string {
+    return this.#origin.host;
+  }
 
-  constructor(origin: URL, options: Client.Options) {
-    super(origin, options);
-    this.on('connect', () => {
-      this.#isConnected = true;
-      this.#hasServed = false;
+  /** Makes a connection; it is told of once, and closed by the transport where nobody takes it. */
+  connect(done: (...[error, connection]: [Error, null] | [null, Connection]) => void): void {
+    const { protocol, hostname, port } = this.#origin;
+    if (this.#isClosed) {
+      process.nextTick(() => done(new ResponseError('closed here'), null));
+      return;
+    }
+    this.#connect({ protocol, hostname: hostname.replace(/^\[|\]$/g, ''), host: hostname, port }, (error, socket) => {
+      if (error === null) done(null, this.#opened(socket));
+      else done(error, null);
     });
-    this.on('disconnect', () => {
-      this.#isConnected = false;
-    });
   }
 
-  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    if (handler instanceof HttpExchange) handler.takenBy(this);
-    return super.dispatch(options, handler);
+  #opened(socket: Socket): Connection {
+    const connection = new Connection(socket, { free: this.keep, closed: (gone) => this.#open.delete(gone) });
+    this.#open.add(connection);
+    if (this.#isClosed) connection.cut();
+    return connection;
   }
 
-  /** Whether there is a connection, if only one that is just breaking. */
-  get isConnected(): boolean {
-    return this.#isConnected;
-  }
+  /** Keeps a connection for the next request. */
+  readonly keep = (connection: Connection): void => {
+    if (this.#isClosed || this.#idle.length >= maxIdle) {
+      connection.cut();
+      return;
+    }
+    connection.idleSince = performance.now();
+    this.#idle.push(connection);
+    this.#sweeper ??= setInterval(this.#sweep, maxIdleMs / 4).unref();
+  };
 
-  /** A request begins. Whether the connection has carried one before. */
-  serve(): boolean {
-    const hasServed = this.#hasServed;
-    this.#hasServed = true;
-    return hasServed;
-  }
-}
-
-class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
-  readonly #request: TransportRequest;
-  readonly #handler: TransportHandler;
-  readonly #fresh: Pool;
-  #controller: Dispatcher.DispatchController | null = null;
-  #phase: TransportError['phase'] = 'connect';
-  #connectTimer: NodeJS.Timeout | undefined;
-  #isOver = false;
-  /** `null` on a connection that is made for this request alone. */
-  #client: KeptClient | null = null;
-  #isReused = false;
-
-  constructor(request: TransportRequest, handler: TransportHandler, fresh: Pool) {
-    this.#request = request;
-    this.#handler = handler;
-    this.#fresh = fresh;
-  }
-
-  start(pool: Pool): void {
-    const { path, headers, body } = this.#request;
-    pool.dispatch({ path, method: 'POST', headers, body }, this);
-    if (this.#phase === 'connect' && !this.#isOver) {
-      this.#connectTimer = setTimeout(() => this.#connectTimedOut(), this.#request.connectTimeoutMs);
+  #take(): Connection | null {
+    for (;;) {
+      const connection = this.#idle.pop();
+      if (connection === undefined) return null;
+      if (connection.isOpen) return connection;
     }
   }
 
-  takenBy(client: KeptClient): void {
-    this.#client = client;
+  /** They lie in the order in which they became idle. */
+  readonly #sweep = (): void => {
+    const oldest = performance.now() - maxIdleMs;
+    const young = this.#idle.findIndex(({ idleSince }) => idleSince > oldest);
+    for (const connection of this.#idle.splice(0, young === -1 ? this.#idle.length : young)) connection.cut();
+    if (this.#idle.length > 0) return;
+    clearInterval(this.#sweeper);
+    this.#sweeper = undefined;
+  };
+}
+
+class HttpExchange implements Exchange, ConnectionUser {
+  readonly #request: TransportRequest;
+  readonly #handler: TransportHandler;
+  readonly #transport: HttpTransport;
+  #phase: TransportError['phase'] = 'connect';
+  #connectTimer: NodeJS.Timeout | undefined;
+  #connection: Connection | null = null;
+  #isOver = false;
+
+  constructor(request: TransportRequest, handler: TransportHandler, transport: HttpTransport) {
+    this.#request = request;
+    this.#handler = handler;
+    this.#transport = transport;
+  }
+
+  /** @param connection One that is kept; `null` for a new one. */
+  start(connection: Connection | null): void {
+    if (connection !== null) {
+      this.#sendOn(connection);
+      return;
+    }
+    this.#connectTimer = setTimeout(() => this.#connectTimedOut(), this.#request.connectTimeoutMs);
+    this.#transport.connect((error, made) => {
+      clearTimeout(this.#connectTimer);
+      if (this.#isOver) {
+        if (made !== null) this.#transport.keep(made);
+      } else if (made === null) {
+        if (codeOf(error) === 'UND_ERR_CONNECT_TIMEOUT') this.#connectTimedOut();
+        else this.#fail(error ?? new ResponseError('connection failed'));
+      } else {
+        this.#sendOn(made);
+      }
+    });
   }
 
   abort(): void {
     if (this.#isOver) return;
     this.#finish();
-    this.#controller?.abort(new Error('cancelled'));
+    this.#connection?.destroy();
   }
 
   pause(): void {
-    this.#controller?.pause();
+    this.#connection?.pause();
   }
 
   resume(): void {
-    this.#controller?.resume();
+    this.#connection?.resume();
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    clearTimeout(this.#connectTimer);
-    if (this.#isOver) {
-      controller.abort(new Error('cancelled'));
-      return;
-    }
-    this.#controller = controller;
-    this.#isReused = this.#client?.serve() ?? false;
-    this.#phase = 'head';
-  }
-
-  onResponseStart(
-    _controller: Dispatcher.DispatchController,
-    status: number,
-    headers: Record<string, string | string[] | undefined>,
-  ): void {
-    if (this.#isOver || status < 200) return;
+  onHead(status: number, headers: TransportHeaders): void {
     this.#phase = 'body';
     this.#handler.onHead(status, headers);
   }
 
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (!this.#isOver) this.#handler.onData(chunk);
+  onBody(part: Buffer): void {
+    this.#handler.onData(part);
   }
 
-  onResponseEnd(): void {
-    if (this.#isOver) return;
+  onComplete(): void {
     this.#finish();
     this.#handler.onEnd();
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    if (this.#isOver) return;
-    if (closedCodes.has(codeOf(error)) && this.#isStale()) {
-      clearTimeout(this.#connectTimer);
-      this.#client = null;
+  onBroken(error: Error, hasBegun: boolean): void {
+    const isStale = this.#connection?.isReused === true && !hasBegun && !this.#isOver;
+    this.#connection = null;
+    if (isStale) {
       this.#phase = 'connect';
-      this.#controller = null;
-      this.start(this.#fresh);
+      this.start(null);
+    } else {
+      this.#fail(error);
+    }
+  }
+
+  #sendOn(connection: Connection): void {
+    const { path, headers, body } = this.#request;
+    let head: string;
+    try {
+      head = requestHead({ host: this.#transport.host, path, headers, contentLength: body.length });
+    } catch (error) {
+      this.#transport.keep(connection);
+      this.#fail(error as Error);
       return;
     }
-    if (codeOf(error) === 'UND_ERR_CONNECT_TIMEOUT') {
-      this.#connectTimedOut();
-      return;
-    }
+    this.#connection = connection;
+    this.#phase = 'head';
+    connection.send(head, body, this);
+  }
+
+  #fail(error: Error): void {
     const phase = this.#phase;
     this.#finish();
     this.#handler.onError({ phase, timedOut: false, reason: reasonOf(error), cause: error });
-  }
-
-  /** Whether a connection that broke now was one kept from before, and the request got nowhere on it. */
-  #isStale(): boolean {
-    if (this.#phase === 'connect') return this.#client?.isConnected ?? false;
-    return this.#phase === 'head' && this.#isReused;
   }
 
   #connectTimedOut(): void {
@@ -209,8 +236,8 @@ function codeOf(error: Error): string {
 }
 
 function reasonOf(error: Error): string {
+  if (error instanceof ResponseError) return error.message;
   const code = codeOf(error);
-  if (error.name === 'HTTPParserError') return 'not an HTTP answer';
   if (code.startsWith('ERR_TLS') || code.startsWith('CERT_')) return 'TLS refused';
   return reasons[code] ?? 'connection failed';
 }

@@ -1,6 +1,7 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { RequestRecord } from '../core/request-record.ts';
 import type { TrailStep } from '../core/trail.ts';
+import { CounterFamily, HistogramFamily, SeriesMap } from './series.ts';
 
 /** Seconds. From a cached answer to a long piece of reasoning. */
 const longBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
@@ -22,50 +23,36 @@ export interface InstanceState {
  */
 export class Metrics {
   readonly registry = new Registry();
-  readonly #requests = this.#counter('mizan_requests_total', 'Requests by outcome.', [
-    'agent',
-    'model',
-    'instance',
-    'status',
-  ]);
+  readonly #requests = this.#counter('mizan_requests_total', 'Requests by outcome.');
   readonly #duration = this.#histogram(
     'mizan_request_duration_seconds',
     'From arrival to the end of the answer.',
-    ['agent', 'model'],
     longBuckets,
   );
   readonly #overhead = this.#histogram(
     'mizan_overhead_seconds',
     'Time in Mizan itself: the whole request less its upstreams.',
-    [],
     shortBuckets,
-  );
+  ).series({});
   readonly #upstream = this.#histogram(
     'mizan_upstream_duration_seconds',
     'One attempt, from its start to its end.',
-    ['instance', 'model'],
     longBuckets,
   );
   readonly #firstToken = this.#histogram(
     'mizan_time_to_first_token_seconds',
     'From arrival to the first token of a streamed answer.',
-    ['model'],
     longBuckets,
   );
-  readonly #tokens = this.#counter('mizan_tokens_total', 'Tokens, as upstreams count them.', [
-    'agent',
-    'model',
-    'direction',
-  ]);
-  readonly #cost = this.#counter('mizan_cost_usd_total', 'What answers cost, in US dollars, where it is known.', [
-    'agent',
-    'model',
-  ]);
-  readonly #attempts = this.#counter('mizan_attempts_total', 'Attempts by outcome: ok, or the kind of failure.', [
-    'instance',
-    'model',
-    'outcome',
-  ]);
+  readonly #tokens = this.#counter('mizan_tokens_total', 'Tokens, as upstreams count them.');
+  readonly #cost = this.#counter('mizan_cost_usd_total', 'What answers cost, in US dollars, where it is known.');
+  readonly #attempts = this.#counter('mizan_attempts_total', 'Attempts by outcome: ok, or the kind of failure.');
+  readonly #byModel = new SeriesMap((model) => this.#firstToken.series({ model }));
+  readonly #byAgent = new SeriesMap((agent, model) => this.#seriesOf({ agent, model }));
+  readonly #byInstance = new SeriesMap((instance, model) => ({
+    upstream: this.#upstream.series({ instance, model }),
+    outcomes: new SeriesMap((outcome) => this.#attempts.series({ instance, model, outcome })),
+  }));
   #running = 0;
   #isDatabaseUp = (): boolean => true;
 
@@ -96,20 +83,31 @@ export class Metrics {
   /** @param model The model's label, which may be less than its id. */
   requestEnded(record: RequestRecord, model: string, latencyMs: number): void {
     this.#running--;
-    const agent = record.agent ?? '';
-    this.#requests.inc({ agent, model, instance: record.instance ?? '', status: record.status });
-    this.#duration.observe({ agent, model }, latencyMs / 1000);
+    const series = this.#byAgent.get(record.agent ?? '', model);
+    series.requests.get(record.instance ?? '', String(record.status)).add();
+    series.duration.observe(latencyMs / 1000);
     this.#overhead.observe(record.gatewayMs / 1000);
-    if (record.firstTokenMs !== null) this.#firstToken.observe({ model }, record.firstTokenMs / 1000);
-    if (record.inputTokens !== null) this.#tokens.inc({ agent, model, direction: 'input' }, record.inputTokens);
-    if (record.outputTokens !== null) this.#tokens.inc({ agent, model, direction: 'output' }, record.outputTokens);
-    if (record.costUsd !== null) this.#cost.inc({ agent, model }, record.costUsd);
+    if (record.firstTokenMs !== null) this.#byModel.get(model).observe(record.firstTokenMs / 1000);
+    if (record.inputTokens !== null) series.tokens.get('input').add(record.inputTokens);
+    if (record.outputTokens !== null) series.tokens.get('output').add(record.outputTokens);
+    if (record.costUsd !== null) series.cost.get().add(record.costUsd);
   }
 
   /** @param model The model's label. */
   attemptEnded(model: string, { instance, outcome, durationMs }: TrailStep): void {
-    this.#attempts.inc({ instance, model, outcome });
-    this.#upstream.observe({ instance, model }, durationMs / 1000);
+    const series = this.#byInstance.get(instance, model);
+    series.outcomes.get(outcome).add();
+    series.upstream.observe(durationMs / 1000);
+  }
+
+  #seriesOf(labels: { readonly agent: string; readonly model: string }) {
+    const { agent, model } = labels;
+    return {
+      duration: this.#duration.series(labels),
+      requests: new SeriesMap((instance, status) => this.#requests.series({ agent, model, instance, status })),
+      tokens: new SeriesMap((direction) => this.#tokens.series({ agent, model, direction })),
+      cost: new SeriesMap(() => this.#cost.series(labels)),
+    };
   }
 
   /** @param read How the instances are doing, asked for at every scrape. */
@@ -142,11 +140,11 @@ export class Metrics {
     const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read()) });
   }
 
-  #counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {
-    return new Counter({ name, help, labelNames, registers: [this.registry] });
+  #counter(name: string, help: string): CounterFamily {
+    return new CounterFamily(this.registry, { name, help });
   }
 
-  #histogram<L extends string>(name: string, help: string, labelNames: readonly L[], buckets: number[]): Histogram<L> {
-    return new Histogram({ name, help, labelNames, buckets, registers: [this.registry] });
+  #histogram(name: string, help: string, bounds: readonly number[]): HistogramFamily {
+    return new HistogramFamily(this.registry, { name, help, bounds });
   }
 }

@@ -23,3 +23,16 @@ export class ManualClock implements Clock {
     this.#monotonic += ms;
   }
 }
+
+/** One that goes as the timers do: with fake ones, as they are advanced. It can be moved on its own, too. */
+export class TimersClock extends ManualClock {
+  readonly #begunAt = performance.now();
+
+  override now(): number {
+    return super.now() + performance.now() - this.#begunAt;
+  }
+
+  override monotonic(): number {
+    return super.monotonic() + performance.now() - this.#begunAt;
+  }
+}

@@ -13,7 +13,8 @@ import { priority } from '../../src/flow/routing/strategies/priority.ts';
 import { preparedChat } from './attempts.ts';
 import type { TestCall } from './calls.ts';
 import { servedOf, testCall } from './calls.ts';
-import { ManualClock } from './clock.ts';
+import type { ManualClock } from './clock.ts';
+import { TimersClock } from './clock.ts';
 import type { ScriptedAttempt } from './scripted-provider.ts';
 import { finishes, patient, role, says, ScriptedProvider } from './scripted-provider.ts';
 
@@ -76,7 +77,7 @@ export interface Scene {
 /** A call to a model whose instances are played one by one, in their order. */
 export function scene(plays: readonly Play[], settings: SceneSettings = {}): Scene {
   const { policy = {}, health, queue, others = {}, random = () => 0, continuation = () => 'prefill' } = settings;
-  const clock = new ManualClock();
+  const clock = new TimersClock();
   const world = { clock, random };
   const timeouts = { ...patient, ...settings.timeouts };
   const strategy = { strategyName: 'priority', strategy: priority(), timeouts } as const;

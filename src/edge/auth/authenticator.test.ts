@@ -19,11 +19,13 @@ async function stage() {
   const tokens = new Tokens({ secret: new Secret('s'.repeat(32)), issuer: 'mizan', audience: 'mizan' });
   const verify = vi.spyOn(tokens, 'verify');
   const authenticator = new Authenticator(tokens, store.apiKeys, clock);
+  const connection = {};
   return {
     clock,
     verify,
     apiKeys: store.apiKeys,
-    as: (authorization: string | undefined) => authenticator.authenticate(authorization),
+    /** All on one connection, unless another is named. */
+    as: (authorization: string | undefined, on: object = connection) => authenticator.authenticate(authorization, on),
     tokenFor: (subject: string, over: Partial<Parameters<Tokens['sign']>[0]> = {}) =>
       tokens.sign({ ...grant, subject, ...over }, clock.now()),
     /** A key that is kept, and what it is. */
@@ -96,6 +98,21 @@ describe('a token', () => {
     expect(await as(`Bearer ${mine}`)).toMatchObject({ subject: 'mine' });
   });
 
+  test('is whoever sends it, whatever came before on its connection or another', async () => {
+    const { as, tokenFor } = await stage();
+    const [mine, theirs] = [`Bearer ${await tokenFor('mine')}`, `Bearer ${await tokenFor('theirs')}`];
+    const connections = [{}, {}];
+    for (const header of [mine, mine, theirs, theirs, mine]) {
+      for (const connection of connections) {
+        expect(await as(header, connection)).toMatchObject({ subject: header === mine ? 'mine' : 'theirs' });
+      }
+    }
+    for (const connection of connections) {
+      expect((await refusal(() => as(undefined, connection))).code).toBe('missing_identity');
+      expect((await refusal(() => as(`${mine}A`, connection))).code).toBe('invalid_token');
+    }
+  });
+
   test('that was verified once is known at once from then on', async () => {
     const { as, tokenFor, verify } = await stage();
     const token = await tokenFor('ci');
@@ -109,7 +126,7 @@ describe('a token', () => {
   test('that was verified once expires all the same', async () => {
     const { as, tokenFor, clock } = await stage();
     const token = await tokenFor('ci', { ttl: 60 });
-    await as(`Bearer ${token}`);
+    for (let i = 0; i < 3; i++) await as(`Bearer ${token}`);
     clock.advance(89_000);
     expect(await as(`Bearer ${token}`)).toMatchObject({ subject: 'ci' });
     clock.advance(1000);

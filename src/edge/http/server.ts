@@ -78,7 +78,7 @@ export function createServer(context: EdgeContext): FastifyInstance {
     };
     try {
       if (context.isDraining()) throw draining();
-      const found = context.authenticator.authenticate(request.headers.authorization);
+      const found = context.authenticator.authenticate(request.headers.authorization, request.raw.socket);
       if (found instanceof Promise) found.then(enter, refuse);
       else enter(found);
     } catch (error) {

@@ -118,7 +118,6 @@ test('the time that the first had alone is the upstream’s, not Mizan’s', asy
   const stage = scene([silent, slowly], hedging());
   const result = stage.run();
   await vi.advanceTimersByTimeAsync(0);
-  stage.clock.advance(100);
   await vi.advanceTimersByTimeAsync(100);
   expect((await result).head).toMatchObject({ upstreamMs: 120, gatewayMs: 0 });
   expect(stage.call.sink.heads).toMatchObject([{ upstreamMs: 120, gatewayMs: 0 }]);

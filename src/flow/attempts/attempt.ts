@@ -66,8 +66,12 @@ class Attempt implements AttemptHandler {
   readonly #resolve: (result: AttemptResult) => void;
   readonly #startedAt: number;
   #ongoing: OngoingAttempt | null = null;
-  #phaseTimer: NodeJS.Timeout | undefined;
-  #totalTimer: NodeJS.Timeout | undefined;
+  /** What has to happen next, and until when, on the monotonic clock; the whole call's deadline where nothing has. */
+  #phase: Phase = 'timeout_total';
+  #endsAt = 0;
+  /** One timer for all phases. Set early enough for each that may follow, it is hardly ever set again. */
+  #timer: NodeJS.Timeout | undefined;
+  #wakesAt = Number.POSITIVE_INFINITY;
   #isOver = false;
   #isPaused = false;
   /** Events that came before the first one that says something: another instance may still take over. */
@@ -87,18 +91,15 @@ class Attempt implements AttemptHandler {
   }
 
   start(): void {
-    const { instance, chat, timeouts, signal, deadline } = this.#order;
+    const { instance, chat, timeouts, signal } = this.#order;
     if (signal.aborted) {
       this.#onAbort();
       return;
     }
     signal.addEventListener('abort', this.#onAbort);
-    this.#totalTimer = setTimeout(() => this.#timedOut('timeout_total'), Math.max(0, deadline - this.#startedAt));
     const isTokenFirst = chat.stream && timeouts.firstTokenMs < timeouts.firstByteMs;
-    const [phase, ms] = isTokenFirst
-      ? (['timeout_first_token', timeouts.firstTokenMs] as const)
-      : (['timeout_first_byte', timeouts.firstByteMs] as const);
-    this.#phaseTimer = setTimeout(() => this.#timedOut(phase), ms);
+    if (isTokenFirst) this.#await('timeout_first_token', this.#startedAt + timeouts.firstTokenMs);
+    else this.#await('timeout_first_byte', this.#startedAt + timeouts.firstByteMs);
     this.#ongoing = instance.provider.chat(
       { chat, model: instance.upstreamModel, connectTimeoutMs: timeouts.connectMs },
       this,
@@ -107,24 +108,19 @@ class Attempt implements AttemptHandler {
 
   onHead(quota: Quota | null): void {
     this.#quota = quota;
-    clearTimeout(this.#phaseTimer);
-    const { chat, timeouts, clock } = this.#order;
-    if (!chat.stream) {
-      this.#awaitMore();
-      return;
-    }
-    const left = Math.max(0, timeouts.firstTokenMs - (clock.monotonic() - this.#startedAt));
-    this.#phaseTimer = setTimeout(() => this.#timedOut('timeout_first_token'), left);
+    const { chat, timeouts } = this.#order;
+    if (chat.stream) this.#await('timeout_first_token', this.#startedAt + timeouts.firstTokenMs);
+    else this.#awaitMore();
   }
 
   onBytes(): void {
     // A stream's comments keep the connection alive; they are no sign that the model goes on.
-    if (!this.#order.chat.stream) this.#phaseTimer?.refresh();
+    if (!this.#order.chat.stream && this.#phase === 'timeout_idle') this.#awaitMore();
   }
 
   onEvents(events: ChatEvents): void {
     if (this.#isOver) return;
-    if (this.#firstTokenAt !== null && events.chunks.length > 0) this.#phaseTimer?.refresh();
+    if (this.#firstTokenAt !== null && events.chunks.length > 0 && !this.#isPaused) this.#awaitMore();
     for (const chunk of events.chunks) {
       this.#finishReason = finishReasonOf(chunk) ?? this.#finishReason;
       if (chunk['usage'] !== undefined && chunk['usage'] !== null)
@@ -178,19 +174,44 @@ class Attempt implements AttemptHandler {
 
   #firstToken(): void {
     this.#firstTokenAt = this.#order.clock.monotonic();
-    this.#awaitMore();
+    if (!this.#isPaused) this.#awaitMore();
   }
 
   #awaitMore(): void {
-    clearTimeout(this.#phaseTimer);
-    this.#phaseTimer = setTimeout(() => this.#timedOut('timeout_idle'), this.#order.timeouts.idleMs);
+    this.#await('timeout_idle', this.#order.clock.monotonic() + this.#order.timeouts.idleMs);
   }
+
+  #await(phase: Phase, endsAt: number): void {
+    if (this.#isOver) return;
+    const { deadline, timeouts } = this.#order;
+    const isLast = deadline <= endsAt;
+    this.#phase = isLast ? 'timeout_total' : phase;
+    this.#endsAt = isLast ? deadline : endsAt;
+    if (this.#timer === undefined) {
+      const shortest = Math.min(timeouts.idleMs, timeouts.firstTokenMs);
+      this.#wakeAt(Math.min(this.#endsAt, this.#startedAt + shortest), this.#startedAt);
+    } else if (this.#endsAt < this.#wakesAt) {
+      this.#wakeAt(this.#endsAt, this.#order.clock.monotonic());
+    }
+  }
+
+  #wakeAt(at: number, now: number): void {
+    clearTimeout(this.#timer);
+    this.#wakesAt = at;
+    this.#timer = setTimeout(this.#wake, Math.max(0, at - now));
+  }
+
+  readonly #wake = (): void => {
+    const now = this.#order.clock.monotonic();
+    if (now < this.#endsAt) this.#wakeAt(this.#endsAt, now);
+    else this.#timedOut(this.#phase);
+  };
 
   #deliver(events: ChatEvents): void {
     if (this.#isOver || events.bytes.length === 0 || this.#order.deliver(events, this.#drained) || this.#isPaused)
       return;
     this.#isPaused = true;
-    clearTimeout(this.#phaseTimer);
+    this.#await('timeout_total', this.#order.deadline);
     this.#ongoing?.pause();
   }
 
@@ -214,8 +235,7 @@ class Attempt implements AttemptHandler {
   #finish(failure: Failure | null, answer: ChatAnswer | null): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    clearTimeout(this.#phaseTimer);
-    clearTimeout(this.#totalTimer);
+    clearTimeout(this.#timer);
     this.#order.signal.removeEventListener('abort', this.#onAbort);
     const now = this.#order.clock.monotonic();
     const answeredAt = this.#firstTokenAt ?? (answer === null ? null : now);
