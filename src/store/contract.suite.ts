@@ -240,6 +240,45 @@ export function storeContract(name: string, prepare: () => Promise<Engine>): voi
       expect(found?.name).toBe(key.name);
     });
 
+    test('sums up requests by time and name, as the log has them', async () => {
+      for (const [from, to] of [
+        [start, start + 3 * hour],
+        [start + 10 * hour, start + 50 * hour],
+        [start - 400 * 24 * hour, start + 10 * 24 * hour],
+      ] as const) {
+        const query = { from, to };
+        let overview = await store.overview('acme', query);
+        const mine = records.filter(
+          ({ tenant, time }) => tenant === 'acme' && time >= overview.from && time < overview.to,
+        );
+        for (let i = 0; i < 300 && overview.total.requests !== mine.length; i++) {
+          await wait(20);
+          overview = await store.overview('acme', query);
+        }
+        expect(overview.total).toMatchObject({
+          requests: mine.length,
+          errors: mine.filter(({ errorCode }) => errorCode !== null).length,
+          inputTokens: mine.reduce((sum, { inputTokens }) => sum + (inputTokens ?? 0), 0),
+          outputTokens: mine.reduce((sum, { outputTokens }) => sum + (outputTokens ?? 0), 0),
+        });
+        expect(overview.total.costUsd).toBeCloseTo(
+          mine.reduce((sum, { costUsd }) => sum + (costUsd ?? 0), 0),
+          9,
+        );
+        for (const { name: agent, requests } of overview.agents) {
+          expect(requests).toBe(mine.filter((record) => (record.agent ?? '') === agent).length);
+        }
+        expect(overview.series.reduce((sum, { requests }) => sum + requests, 0)).toBe(mine.length);
+        const latencies = mine.map((r) => r.gatewayMs + r.upstreamMs).toSorted((a, b) => a - b);
+        const median = latencies[Math.ceil(latencies.length / 2) - 1]!;
+        expect(Math.abs(overview.total.latencyMs.p50! / median - 1)).toBeLessThan(0.05);
+      }
+      expect(await store.overview('nobody', { from: start, to: start + hour })).toMatchObject({
+        total: { requests: 0, latencyMs: { p50: null } },
+        series: [],
+      });
+    });
+
     test('has no trouble and nothing pending once all is settled', async () => {
       await store.settled();
       const state = await soon(

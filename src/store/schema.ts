@@ -69,8 +69,7 @@ export interface ApiKeysTable {
 export interface PayloadsTable {
   tenant: string;
   request_id: string;
-  request: Uint8Array | null;
-  answer: Uint8Array | null;
+  sealed: Uint8Array;
   /** As they were before they were cut and compressed. */
   request_bytes: number;
   answer_bytes: number;

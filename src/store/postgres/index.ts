@@ -2,6 +2,11 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { PostgresAdapter, PostgresQueryCompiler } from 'kysely';
 import { MizanError, SetupError } from '../../core/errors.ts';
+import type { Overview } from '../../core/overview.ts';
+import type { Removed } from '../../core/retention.ts';
+import { readOverview } from '../overview.ts';
+import { makeDue } from '../rollups.ts';
+import { removeOld } from './retention.ts';
 import { KyselyRequestHistory } from '../history.ts';
 import type { MigrationReport } from '../migration-run.ts';
 import { openDatabase } from '../sqlite/connection.ts';
@@ -79,6 +84,11 @@ async function direct(local: Store, file: string, url: string): Promise<Store> {
   return {
     ...local,
     requestHistory: new KyselyRequestHistory(kyselyOver(pool)),
+    overview: async (tenant, query) => {
+      while (await makeDue(kyselyOver(pool))) continue;
+      return readOverview(kyselyOver(pool), tenant, query);
+    },
+    removeOld: (retention) => removeOld(pool, retention, Date.now()),
     state: () => ({ ...local.state(), engine: 'postgres' }),
     settled: () => courier.deliver(),
     async close() {
@@ -127,6 +137,8 @@ async function serving(
   return {
     ...local,
     requestHistory: new KyselyRequestHistory(history),
+    overview: async (tenant, query) => (await thread.ask({ kind: 'overview', tenant, query })) as Overview,
+    removeOld: async (retention) => (await thread.ask({ kind: 'remove old', retention })) as Removed,
     state() {
       const here = local.state();
       const trouble = state.isAway ? `PostgreSQL can't be used: ${state.reason ?? ''}` : here.trouble;

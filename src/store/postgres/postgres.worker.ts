@@ -3,8 +3,11 @@ import type { Pool } from 'pg';
 import { MizanError } from '../../core/errors.ts';
 import { answering } from '../answering.ts';
 import { openDatabase } from '../sqlite/connection.ts';
-import { openPool } from './connection.ts';
+import { readOverview } from '../overview.ts';
+import { makeDue } from '../rollups.ts';
+import { kyselyOver, openPool } from './connection.ts';
 import { away, Courier } from './courier.ts';
+import { removeOld } from './retention.ts';
 import type { PostgresQuestion } from './worker-protocol.ts';
 
 /** The thread that speaks with PostgreSQL: sends what waits in the local database, and reads. */
@@ -14,15 +17,31 @@ const courier = new Courier(
   openPool(url, { max: 2, statementTimeoutMs: 60_000 }),
 );
 const readers = openPool(url, { max: 4, statementTimeoutMs: 5000 });
+const keepers = openPool(url, { max: 2, statementTimeoutMs: 600_000 });
+
+/** How often sums are made of what arrived, in ms. */
+const sumsEveryMs = 2000;
 
 async function answer(question: PostgresQuestion): Promise<unknown> {
-  if (question.kind === 'settle') return courier.settled();
-  return read(readers, question.sql, question.parameters);
+  switch (question.kind) {
+    case 'settle':
+      return courier.settled();
+    case 'read':
+      return read(readers, question.sql, question.parameters);
+    case 'overview':
+      return asked(readOverview(kyselyOver(readers), question.tenant, question.query));
+    case 'remove old':
+      return asked(removeOld(keepers, question.retention, Date.now()));
+  }
 }
 
 async function read(pool: Pool, sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]> {
+  return (await asked(pool.query(sql, [...parameters]))).rows as unknown[];
+}
+
+async function asked<T>(asking: Promise<T>): Promise<T> {
   try {
-    return (await pool.query(sql, [...parameters])).rows as unknown[];
+    return await asking;
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     if (code === '57014') {
@@ -35,5 +54,19 @@ async function read(pool: Pool, sql: string, parameters: readonly unknown[]): Pr
   }
 }
 
+/** For ever; while PostgreSQL is away there is nothing to sum up. */
+async function makeSums(): Promise<never> {
+  const db = kyselyOver(keepers);
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, sumsEveryMs));
+    try {
+      while (await makeDue(db)) continue;
+    } catch {
+      // What was due stays due, and whoever is away is told of by the courier.
+    }
+  }
+}
+
 parentPort?.on('message', answering(parentPort, answer));
+void makeSums();
 void courier.run((state) => parentPort?.postMessage({ event: state }));

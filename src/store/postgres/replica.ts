@@ -2,7 +2,7 @@ import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import type { Pool } from 'pg';
 import { inTransaction } from './connection.ts';
 
-/** What is kept for requests, or for this file alone; everything else that the migrations make is replicated. */
+/** What is kept for requests, or for this file alone; everything else that has a key of numbers and texts is replicated. */
 const notReplicated =
   /^(?:requests|attempts|payloads|rollups|rollups_due|kysely_.*|sqlite_.*|changes|replica|refused)$/;
 
@@ -42,10 +42,12 @@ function replicatedTables(local: DatabaseSync): Replicated[] {
   return tables
     .map(({ name }) => String(name))
     .filter((name) => !notReplicated.test(name))
-    .map((name) => {
-      const columns = local.prepare('SELECT name, pk FROM pragma_table_info(?)').all(name);
+    .flatMap((name) => {
+      const columns = local.prepare('SELECT name, type, pk FROM pragma_table_info(?)').all(name);
       const key = columns.filter(({ pk }) => Number(pk) > 0).toSorted((a, b) => Number(a['pk']) - Number(b['pk']));
-      return { name, columns: columns.map((column) => String(column['name'])), key: key.map((k) => String(k['name'])) };
+      if (key.length === 0 || key.some(({ type }) => /^blob$/i.test(String(type)))) return [];
+      const names = (of: typeof columns): string[] => of.map((column) => String(column['name']));
+      return [{ name, columns: names(columns), key: names(key) }];
     });
 }
 

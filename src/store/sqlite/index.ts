@@ -4,6 +4,8 @@ import type { ApiKeys } from '../../core/api-key.ts';
 import { SetupError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
 import type { RequestHistory, RequestLog } from '../../core/request-record.ts';
+import type { Overview, OverviewQuery } from '../../core/overview.ts';
+import type { Removed, Retention } from '../../core/retention.ts';
 import type { MigrationReport } from '../migration-run.ts';
 import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver, openDatabase } from './connection.ts';
@@ -11,6 +13,9 @@ import { migrate } from './migrate.ts';
 import { KyselyRequestHistory } from '../history.ts';
 import type { RequestLogEvents } from './request-log.ts';
 import { SqliteRequestLog } from './request-log.ts';
+import { readOverview } from '../overview.ts';
+import { makeDue, noteSinceLast } from '../rollups.ts';
+import { removeOld } from './retention.ts';
 import { StoreWorker } from './store-worker.ts';
 
 /** How a store is doing. Whatever it is, requests go on being answered. */
@@ -26,6 +31,9 @@ export interface Store {
   readonly requestLog: RequestLog;
   readonly requestHistory: RequestHistory;
   readonly apiKeys: ApiKeys;
+  overview(tenant: string, query: OverviewQuery): Promise<Overview>;
+  /** Removes what is older than it is to be kept; beside answers, not in their way. */
+  removeOld(retention: Retention): Promise<Removed>;
   /** How the database is doing, as far as it is known; asked for at any time. */
   state(): StoreState;
   /** Resolves once everything that was written before can be read. @throws MizanError `database_unavailable`. */
@@ -41,6 +49,9 @@ export interface OpenStoreOptions {
   /** Is given the connection once the tables are there. */
   readonly furnish?: (database: DatabaseSync) => void;
 }
+
+/** How often sums are made of what was committed, in ms. */
+const sumsEveryMs = 2000;
 
 /** How often the write-ahead log is looked after, in ms; and from how many committed rows on it is worth it. */
 const checkpoint = { everyMs: 1000, rows: 200 };
@@ -72,6 +83,11 @@ export async function openStore(folder: string, options: OpenStoreOptions = {}):
       requestLog,
       requestHistory: new KyselyRequestHistory(kyselyOver(database)),
       apiKeys,
+      overview: async (tenant, query) => {
+        await rollUpNow(database);
+        return readOverview(kyselyOver(database), tenant, query);
+      },
+      removeOld: (retention) => removeOld(database, retention, Date.now()),
       state: () => ({ engine: 'sqlite', trouble: null, pending: requestLog.pending }),
       settled: async () => requestLog.flush(),
       close: async () => {
@@ -83,15 +99,17 @@ export async function openStore(folder: string, options: OpenStoreOptions = {}):
   database.exec('PRAGMA busy_timeout = 50; PRAGMA wal_autocheckpoint = 20000;');
   const requestLog = new SqliteRequestLog(database, events);
   const worker = new StoreWorker(file);
-  const timer = checkpointer(requestLog, worker, events);
+  const timers = [checkpointer(requestLog, worker, events), summer(requestLog, worker, events)];
   return {
     requestLog,
     requestHistory: new KyselyRequestHistory(worker.kysely()),
     apiKeys,
+    overview: (tenant, query) => worker.overview(tenant, query),
+    removeOld: (retention) => worker.removeOld(retention),
     state: () => ({ engine: 'sqlite', trouble: wordsOf(troubled), pending: requestLog.pending }),
     settled: async () => requestLog.flush(),
     close: async () => {
-      clearInterval(timer);
+      for (const timer of timers) clearInterval(timer);
       database.exec('PRAGMA busy_timeout = 1000');
       requestLog.close();
       await worker.close();
@@ -146,4 +164,25 @@ function checkpointer(log: SqliteRequestLog, worker: StoreWorker, events: Reques
     done = log.committed;
     worker.checkpoint().catch((error: unknown) => events.failed(error));
   }, checkpoint.everyMs).unref();
+}
+
+function summer(log: SqliteRequestLog, worker: StoreWorker, events: RequestLogEvents): NodeJS.Timeout {
+  let isBusy = false;
+  return setInterval(() => {
+    const minutes = isBusy ? [] : log.takeTouched();
+    if (minutes.length === 0) return;
+    isBusy = true;
+    worker
+      .rollUp(minutes)
+      .catch((error: unknown) => events.failed(error))
+      .finally(() => {
+        isBusy = false;
+      });
+  }, sumsEveryMs).unref();
+}
+
+async function rollUpNow(database: DatabaseSync): Promise<void> {
+  const db = kyselyOver(database);
+  await noteSinceLast(db);
+  while (await makeDue(db)) continue;
 }

@@ -59,6 +59,7 @@ export class SqliteRequestLog implements RequestLog {
   #failingSince: number | null = null;
   #committed = 0;
   #isLast = false;
+  readonly #touched = new Set<number>();
 
   constructor(database: DatabaseSync, events: RequestLogEvents) {
     this.#database = database;
@@ -75,6 +76,13 @@ export class SqliteRequestLog implements RequestLog {
   /** Records committed since the start. */
   get committed(): number {
     return this.#committed;
+  }
+
+  /** The minutes (since the epoch) of arrival of what was committed since the last call. */
+  takeTouched(): number[] {
+    const touched = [...this.#touched];
+    this.#touched.clear();
+    return touched;
   }
 
   append(record: RequestRecord): Promise<void> {
@@ -106,6 +114,7 @@ export class SqliteRequestLog implements RequestLog {
     this.#commit(batch);
     this.#waiting = [];
     this.#committed += batch.length;
+    for (const { record } of batch) this.#touched.add(Math.floor(record.time / 60_000));
     for (const { release } of batch) release?.();
   }
 

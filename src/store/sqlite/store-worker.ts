@@ -1,6 +1,8 @@
 import { Worker } from 'node:worker_threads';
 import type { Kysely } from 'kysely';
 import { SqliteAdapter, SqliteQueryCompiler } from 'kysely';
+import type { Overview, OverviewQuery } from '../../core/overview.ts';
+import type { Removed, Retention } from '../../core/retention.ts';
 import type { Database } from '../schema.ts';
 import { remoteKysely, Thread } from '../thread.ts';
 import type { WorkerQuestion } from './worker-protocol.ts';
@@ -36,6 +38,19 @@ export class StoreWorker {
   /** Moves what the write-ahead log holds into the database, as far as nobody is in the way. */
   async checkpoint(): Promise<void> {
     await this.#thread.ask({ kind: 'checkpoint' });
+  }
+
+  async overview(tenant: string, query: OverviewQuery): Promise<Overview> {
+    return (await this.#thread.ask({ kind: 'overview', tenant, query })) as Overview;
+  }
+
+  /** Makes the sums of these minutes (since the epoch). */
+  async rollUp(minutes: readonly number[]): Promise<void> {
+    await this.#thread.ask({ kind: 'roll up', minutes });
+  }
+
+  async removeOld(retention: Retention): Promise<Removed> {
+    return (await this.#thread.ask({ kind: 'remove old', retention })) as Removed;
   }
 
   /** What is under way is given up; a checkpoint is made again when the database is opened next. */

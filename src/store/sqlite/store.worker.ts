@@ -1,18 +1,45 @@
 import type { SQLInputValue } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
 import { answering } from '../answering.ts';
-import { openDatabase } from './connection.ts';
+import { readOverview } from '../overview.ts';
+import { makeDue, noteDue, noteSinceLast } from '../rollups.ts';
+import { kyselyOver, openDatabase } from './connection.ts';
+import { removeOld } from './retention.ts';
 import type { WorkerQuestion } from './worker-protocol.ts';
 
-/** The thread for what must not hold up answers: reads of any size, and moving the log into the database. */
+/** The thread for what must not hold up answers: reads of any size, sums, clearing up, and checkpoints. */
 const { file } = workerData as { file: string };
 const reader = openDatabase(file, { readOnly: true, busyTimeoutMs: 5000 });
 const checkpointer = openDatabase(file, { readOnly: false, busyTimeoutMs: 0 });
+const writer = openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
+const reading = kyselyOver(reader);
+const writing = kyselyOver(writer);
+
+/** Sums are made by one task at a time, and old rows are removed by one. */
+let sums: Promise<void> = noteSinceLast(writing);
+let removal: Promise<unknown> = Promise.resolve();
 
 function answer(question: WorkerQuestion): unknown {
-  if (question.kind === 'read') return reader.prepare(question.sql).all(...(question.parameters as SQLInputValue[]));
-  checkpointer.exec('PRAGMA wal_checkpoint(PASSIVE)');
-  return null;
+  switch (question.kind) {
+    case 'read':
+      return reader.prepare(question.sql).all(...(question.parameters as SQLInputValue[]));
+    case 'checkpoint':
+      checkpointer.exec('PRAGMA wal_checkpoint(PASSIVE)');
+      return null;
+    case 'overview':
+      return readOverview(reading, question.tenant, question.query);
+    case 'roll up':
+      sums = sums.catch(() => undefined).then(() => rollUp(question.minutes));
+      return sums;
+    case 'remove old':
+      removal = removal.catch(() => undefined).then(() => removeOld(writer, question.retention, Date.now()));
+      return removal;
+  }
+}
+
+async function rollUp(minutes: readonly number[]): Promise<void> {
+  await noteDue(writing, minutes);
+  while (await makeDue(writing)) await new Promise((resolve) => setImmediate(resolve));
 }
 
 parentPort?.on('message', answering(parentPort, answer));

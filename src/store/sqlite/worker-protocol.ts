@@ -1,4 +1,11 @@
+import type { OverviewQuery } from '../../core/overview.ts';
+import type { Retention } from '../../core/retention.ts';
+
 /** What the store's worker is asked. */
 export type WorkerQuestion =
   | { readonly kind: 'read'; readonly sql: string; readonly parameters: readonly unknown[] }
-  | { readonly kind: 'checkpoint' };
+  | { readonly kind: 'checkpoint' }
+  | { readonly kind: 'overview'; readonly tenant: string; readonly query: OverviewQuery }
+  /** Makes the sums of these minutes (since the epoch), and of whatever else is due. */
+  | { readonly kind: 'roll up'; readonly minutes: readonly number[] }
+  | { readonly kind: 'remove old'; readonly retention: Retention };
