@@ -19,6 +19,7 @@ const provider: Provider = {
 const timeouts = { connectMs: 1, firstByteMs: 1, firstTokenMs: 1, idleMs: 1, totalMs: 1 };
 
 const plain: Needs = {
+  kind: 'stream',
   vision: false,
   tools: false,
   jsonSchema: false,

@@ -218,7 +218,7 @@ export class Pool {
         isReleased = true;
         const then = this.#clock.monotonic();
         figures.requestEnded(then, tokens === null || instance.tpm === null ? 0 : tokens - estimate);
-        if (latencyMs !== null) figures.answeredAfter(latencyMs, then);
+        if (latencyMs !== null) figures.answeredAfter(latencyMs, needs.kind, then);
         if (quota !== null) figures.quotaSaid(quota, then);
         const isLast = this.#members.every((other) => other === member || other.health.isOut);
         health.ended(failure, { isProbe, isLast, now: then });
