@@ -22,17 +22,28 @@ export interface Call {
   readonly sink: AnswerSink;
 }
 
-/** Who answers, and what it took so far. */
+/** Who answers, as far as that is known, and what it took so far. */
 export interface AnswerHead {
+  /** `null` also where a model was called directly. */
   readonly agent: string | null;
-  readonly model: string;
-  readonly instance: string;
-  readonly provider: string;
+  readonly model: string | null;
+  /** `null` where it never came to an attempt; so is the provider. */
+  readonly instance: string | null;
+  readonly provider: string | null;
   readonly cache: CacheResult;
   readonly attempts: number;
   /** In ms: Mizan's own share of the time so far, and the upstream's. */
   readonly gatewayMs: number;
   readonly upstreamMs: number;
+}
+
+/** Of a call that did not come to an attempt: all its time was Mizan's. */
+export function headWithoutAttempt(known: {
+  readonly agent: string | null;
+  readonly model: string | null;
+  readonly gatewayMs: number;
+}): AnswerHead {
+  return { ...known, instance: null, provider: null, cache: 'bypass', attempts: 0, upstreamMs: 0 };
 }
 
 /** The caller's end of a streamed answer. */
@@ -45,8 +56,7 @@ export interface AnswerSink {
 
 /** How a call ended. It is in the request log by the time this is known. */
 export interface Outcome {
-  /** `null` where it never came to an instance. */
-  readonly head: AnswerHead | null;
+  readonly head: AnswerHead;
   /** `null` for a complete answer. */
   readonly error: MizanError | null;
   /** The complete answer of a call that did not stream. */
