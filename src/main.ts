@@ -9,6 +9,7 @@ import type { Random } from './core/random.ts';
 import { systemRandom } from './core/random.ts';
 import type { Provider } from './core/upstream.ts';
 import { Authenticator } from './edge/auth/authenticator.ts';
+import { RunningCalls } from './edge/http/running.ts';
 import { createServer } from './edge/http/server.ts';
 import { Agents } from './flow/agents/agents.ts';
 import { Models } from './flow/routing/models.ts';
@@ -75,11 +76,13 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   metrics.watchInstances(() => instanceStates(models));
 
   let isDraining = false;
+  const running = new RunningCalls();
   const server = createServer({
     flow: { agents: agentsOf(config), models, requestLog: store.requestLog, metrics, log, clock, random },
     authenticator: new Authenticator(tokens, store.apiKeys, clock),
     apiKeys: store.apiKeys,
     requestHistory: store.requestHistory,
+    running,
     isDraining: () => isDraining,
     limits: { body: config.server.bodyLimit, headersTimeoutMs: config.server.headersTimeoutMs },
   });
@@ -112,6 +115,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     async close() {
       isDraining = true;
       await until(() => metrics.inFlight === 0, shutdownTimeoutMs);
+      running.cut();
       const closed = server.close();
       const impatient = setTimeout(() => server.server.closeAllConnections(), lastBytesMs);
       await closed;

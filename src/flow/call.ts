@@ -11,7 +11,10 @@ export interface Call {
   readonly receivedAt: number;
   readonly startedAt: number;
   readonly principal: Principal;
-  /** Aborted when the caller goes away. Everything that is done for the call ends with it. */
+  /**
+   * Aborted when the caller goes away; where Mizan itself ends the call, with the error it ends with as its reason.
+   * Everything that is done for the call ends with it.
+   */
   readonly signal: AbortSignal;
   /**
    * Understands the body. Called once.

@@ -54,6 +54,8 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
   } catch (error) {
     story.error = asMizanError(error, call, flow);
   }
+  if (story.error?.code === 'client_closed' && call.signal.reason instanceof MizanError)
+    story.error = call.signal.reason;
   const latencyMs = clock.monotonic() - call.startedAt;
   const record = recordOf(call, story, latencyMs);
   metrics.requestEnded(record, story.served?.pool.model.label ?? '', latencyMs);
