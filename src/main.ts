@@ -17,8 +17,8 @@ import { Pool } from './flow/routing/pool.ts';
 import { Served } from './flow/routing/served.ts';
 import { strategies } from './flow/routing/strategies/index.ts';
 import { createProvider } from './providers/index.ts';
-import { secretFile } from './security/secret-file.ts';
-import { Tokens } from './security/tokens.ts';
+import { createTokens } from './security/create-tokens.ts';
+import type { Tokens } from './security/tokens.ts';
 import type { RequestLogEvents } from './store/sqlite/request-log.ts';
 import { openStore } from './store/sqlite/index.ts';
 import type { Log } from './telemetry/log.ts';
@@ -49,12 +49,6 @@ const backlog = 1024;
 
 /** How long the last bytes of finished answers may take to be sent, in ms. */
 const lastBytesMs = 2000;
-
-/** Signs and verifies with the config's secret, or with the one kept in the data folder. */
-export function createTokens(config: Config, dataFolder: string): Tokens {
-  const { secret, issuer, audience } = config.auth.jwt;
-  return new Tokens({ secret: secret ?? secretFile(dataFolder, 'jwt.secret'), issuer, audience });
-}
 
 /**
  * Builds everything and listens.
