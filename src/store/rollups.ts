@@ -54,7 +54,7 @@ export async function noteAllDue(db: Kysely<Database>, from = 0): Promise<void> 
   for (const tenant of await tenantsOf(db)) {
     const rows = db.selectFrom('requests').where('tenant', '=', tenant);
     // Hour by hour, and past those without requests, so that no step takes long.
-    for (let at: string = firstIdAt(from); ; ) {
+    for (let at: string = firstIdAt(from); ;) {
       const next = await rows.select(['id', 'time']).where('id', '>=', at).orderBy('id').limit(1).executeTakeFirst();
       if (next === undefined) break;
       const endOfHour = firstIdAt(startOf(next.time, grains.hour) + grains.hour * 1000);

@@ -2,6 +2,7 @@ import type { ApiKeys } from '../../core/api-key.ts';
 import type { RequestHistory } from '../../core/request-record.ts';
 import type { Flow } from '../../flow/run.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
+import type { RunningCalls } from './running.ts';
 
 /** What the routes work with; made once, by the composition root. */
 export interface EdgeContext {
@@ -9,6 +10,7 @@ export interface EdgeContext {
   readonly authenticator: Authenticator;
   readonly apiKeys: ApiKeys;
   readonly requestHistory: RequestHistory;
+  readonly running: RunningCalls;
   /** How the database is doing. */
   readonly storeState: () => { readonly trouble: string | null; readonly pending: number };
   /** From the moment this process was asked to end: what runs is finished, nothing new is begun. */

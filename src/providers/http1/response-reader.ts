@@ -30,7 +30,7 @@ type State = 'head' | 'length' | 'until-close' | 'size' | 'chunk' | 'chunk-end' 
 /**
  * Reads one response of a connection (RFC 9112), in whatever pieces it comes. Strict where two readers could take two
  * meanings from the same bytes: line ends are CRLF, a length and a transfer coding exclude each other, and a length
- * is said once. Push on, whatever was thrown away: after an error, or when it is complete, it reads no more.
+ * is said once. When it is complete it reads no more; after an error it must not be used.
  */
 export class ResponseReader {
   readonly #sink: ResponseSink;
@@ -53,6 +53,7 @@ export class ResponseReader {
 
   /** @throws ResponseError */
   push(piece: Buffer): void {
+    if (this.#isDone()) return;
     const bytes = this.#rest === null ? piece : Buffer.concat([this.#rest, piece]);
     this.#rest = null;
     let at = 0;
@@ -62,7 +63,7 @@ export class ResponseReader {
       at = next;
     }
     // Bytes that nobody asked for would be taken for the beginning of the next response.
-    if (this.#state === 'done') this.#sink.onComplete(this.#isReusable && at === bytes.length);
+    if (this.#isDone()) this.#sink.onComplete(this.#isReusable && at === bytes.length);
     else if (at < bytes.length) this.#rest = bytes.subarray(at);
   }
 
@@ -74,6 +75,10 @@ export class ResponseReader {
     if (this.#state !== 'until-close') throw new ResponseError('connection closed without a complete answer');
     this.#state = 'done';
     this.#sink.onComplete(false);
+  }
+
+  #isDone(): boolean {
+    return this.#state === 'done';
   }
 
   /** Takes one step and says how far it came; nowhere, where more has to come first. */
@@ -105,7 +110,7 @@ export class ResponseReader {
       if (!'HTTP/1.'.startsWith(bytes.toString('latin1', at, Math.min(bytes.length, at + 7)))) throw notHttp();
       return at;
     }
-    this.#headBytes += end - at;
+    this.#headBytes += end - at + endOfHead.length;
     this.#onHead(bytes.toString('latin1', at, end).split('\r\n'));
     return end + endOfHead.length;
   }

@@ -9,7 +9,7 @@ import { makeDue } from '../rollups.ts';
 import { removeOld } from './retention.ts';
 import { KyselyRequestHistory } from '../history.ts';
 import type { MigrationReport } from '../migration-run.ts';
-import { openDatabase } from '../sqlite/connection.ts';
+import { openDatabase } from '../sqlite/database.ts';
 import type { Store } from '../sqlite/index.ts';
 import { openStore as openLocal } from '../sqlite/index.ts';
 import type { RequestLogEvents } from '../sqlite/request-log.ts';

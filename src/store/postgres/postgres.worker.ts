@@ -2,7 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { Pool } from 'pg';
 import { MizanError } from '../../core/errors.ts';
 import { answering } from '../answering.ts';
-import { openDatabase } from '../sqlite/connection.ts';
+import { openDatabase } from '../sqlite/database.ts';
 import { readOverview } from '../overview.ts';
 import { makeDue } from '../rollups.ts';
 import { kyselyOver, openPool } from './connection.ts';

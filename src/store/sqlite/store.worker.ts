@@ -3,7 +3,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { answering } from '../answering.ts';
 import { readOverview } from '../overview.ts';
 import { makeDue, noteDue, noteSinceLast } from '../rollups.ts';
-import { kyselyOver, openDatabase } from './connection.ts';
+import { kyselyOver } from './connection.ts';
+import { openDatabase } from './database.ts';
 import { removeOld } from './retention.ts';
 import type { WorkerQuestion } from './worker-protocol.ts';
 
@@ -16,7 +17,7 @@ const reading = kyselyOver(reader);
 const writing = kyselyOver(writer);
 
 /** Sums are made by one task at a time, and old rows are removed by one. */
-let sums: Promise<void> = noteSinceLast(writing);
+let sums: Promise<void> | null = null;
 let removal: Promise<unknown> = Promise.resolve();
 
 function answer(question: WorkerQuestion): unknown {
@@ -29,7 +30,7 @@ function answer(question: WorkerQuestion): unknown {
     case 'overview':
       return readOverview(reading, question.tenant, question.query);
     case 'roll up':
-      sums = sums.catch(() => undefined).then(() => rollUp(question.minutes));
+      sums = (sums?.catch(() => undefined) ?? noteSinceLast(writing)).then(() => rollUp(question.minutes));
       return sums;
     case 'remove old':
       removal = removal.catch(() => undefined).then(() => removeOld(writer, question.retention, Date.now()));

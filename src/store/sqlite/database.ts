@@ -1,0 +1,23 @@
+import { statSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+
+export interface OpenOptions {
+  readonly readOnly: boolean;
+  /** How long a statement waits for another connection's lock, in ms. It blocks its thread meanwhile. */
+  readonly busyTimeoutMs: number;
+}
+
+/**
+ * A connection in write-ahead mode. A commit survives the process being killed at any moment; the last ones before a
+ * power cut may be lost, never torn (`synchronous = NORMAL`).
+ */
+export function openDatabase(file: string, options: OpenOptions): DatabaseSync {
+  const isNew = (statSync(file, { throwIfNoEntry: false })?.size ?? 0) === 0;
+  const database = new DatabaseSync(file, { readOnly: options.readOnly, timeout: options.busyTimeoutMs });
+  if (!options.readOnly) {
+    // Of a file that is new: room that is given up can be given back to the disk, page by page.
+    if (isNew) database.exec('PRAGMA auto_vacuum = INCREMENTAL');
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 67108864;');
+  }
+  return database;
+}
