@@ -19,7 +19,7 @@ import { strategies } from './flow/routing/strategies/index.ts';
 import { createProvider } from './providers/index.ts';
 import { createTokens } from './security/create-tokens.ts';
 import type { Tokens } from './security/tokens.ts';
-import type { StoreEvents } from './store/index.ts';
+import type { Store, StoreEvents } from './store/index.ts';
 import { openStore } from './store/index.ts';
 import type { Log } from './telemetry/log.ts';
 import { createLog } from './telemetry/log.ts';
@@ -43,6 +43,9 @@ interface World {
   readonly clock: Clock;
   readonly random: Random;
 }
+
+/** How often old rows are looked for, in ms. */
+const tidyMs = 3_600_000;
 
 /** Connections that may wait to be accepted. */
 const backlog = 1024;
@@ -68,6 +71,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     providers.set(name, provide(name, settings, clock));
   }
   const models = modelsOf(config, providers, { clock, random });
+  const tidying = keepTidy(store, config, log);
   metrics.watchDatabase(() => store.state().trouble === null);
   metrics.watchInstances(() => instanceStates(models));
 
@@ -78,6 +82,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     authenticator: new Authenticator(tokens, store.apiKeys, clock),
     apiKeys: store.apiKeys,
     requestHistory: store.requestHistory,
+    overviews: store,
     storeState: () => store.state(),
     running,
     isDraining: () => isDraining,
@@ -88,6 +93,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
 
   const release = async (): Promise<void> => {
     await Promise.all([...providers.values()].map((provider) => provider.close()));
+    clearInterval(tidying);
     await store.close();
   };
   let apiUrl: string;
@@ -145,6 +151,16 @@ function modelsOf(config: Config, providers: ReadonlyMap<string, Provider>, worl
     models.set(id, new Served(pool, { maxAttempts, retryRatio, fallbacks, hedge, resume }));
   }
   return new Models(models, providers, world);
+}
+
+/** Removes what is older than it is kept, once an hour. */
+function keepTidy(store: Store, { retention }: Config, log: Log): NodeJS.Timeout {
+  return setInterval(() => {
+    store.removeOld(retention).then(
+      (removed) => log.info({ event: 'old_rows_removed', ...removed }),
+      (err: unknown) => log.error({ event: 'old_rows_not_removed', err }),
+    );
+  }, tidyMs).unref();
 }
 
 /** How all instances are doing, for the metrics. */

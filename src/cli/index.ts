@@ -2,6 +2,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ConfigError } from '../config/load.ts';
 import { SetupError } from '../core/errors.ts';
 import { registerConfig } from './config.ts';
+import { registerDb } from './db.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerKeys } from './keys.ts';
 import { registerMigrate } from './migrate.ts';
@@ -28,6 +29,7 @@ for (const register of [
   registerRequests,
   registerConfig,
   registerMigrate,
+  registerDb,
   registerDoctor,
   registerSimulate,
   registerRehearse,

@@ -1,3 +1,4 @@
+import type { Retention } from '../core/retention.ts';
 import type { Secret } from '../core/secret.ts';
 import type { StrategyName } from '../core/strategy-name.ts';
 import type { Price } from '../core/usage.ts';
@@ -24,6 +25,8 @@ export interface Config {
   readonly agents: Readonly<Record<string, AgentConfig>>;
   /** The agent of a request that names none; `null` only where there are no agents at all. */
   readonly defaultAgent: string | null;
+  /** In days. */
+  readonly retention: Retention;
   readonly cache: CacheConfig;
   readonly schedule: ScheduleConfig;
   /** What is allowed and yet not what somebody may think, one sentence each. */

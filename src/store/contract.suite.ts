@@ -17,8 +17,10 @@ export interface Engine {
 }
 
 const tenants = ['acme', 'ACME', 'umbrella', "x' OR '1'='1", 'سلام', ''];
-const start = Date.UTC(2026, 0, 1);
 const hour = 3_600_000;
+
+/** 300 days ago: too old for the log, and not for the sums. */
+const start = (Math.floor(Date.now() / (24 * hour)) - 300) * 24 * hour;
 
 /** 120 records over five days, oldest first, of all tenants in turn. */
 const records: RequestRecord[] = Array.from({ length: 120 }, (_, i) => {
@@ -277,6 +279,24 @@ export function storeContract(name: string, prepare: () => Promise<Engine>): voi
         total: { requests: 0, latencyMs: { p50: null } },
         series: [],
       });
+    });
+
+    test('removes what is older than it is to be kept, and keeps the sums', async () => {
+      const fresh = requestRecord({ id: newRequestId(Date.now()), time: Date.now() });
+      await store.requestLog.append(fresh);
+      await store.settled();
+      const year = { from: start - 24 * hour, to: start + 10 * 24 * hour };
+      const before = await store.overview('acme', year);
+      expect(before.total.requests).toBeGreaterThan(0);
+      const removed = await store.removeOld({ log: 90, payloads: 14, rollups: 730 });
+      expect(removed.requests).toBeGreaterThan(0);
+      const left = await store.requestHistory.list(everyTenant, { limit: 1000 });
+      expect(left.filter(({ id, tenant }) => tenants.includes(tenant) && id < fresh.id)).toStrictEqual([]);
+      expect(left).toContainEqual(fresh);
+      expect(await store.overview('acme', year)).toStrictEqual(before);
+      expect(await store.removeOld({ log: 90, payloads: 14, rollups: 730 })).toMatchObject({ requests: 0 });
+      expect((await store.removeOld({ log: 90, payloads: 14, rollups: 200 })).rollups).toBeGreaterThan(0);
+      expect((await store.overview('acme', year)).total.requests).toBe(0);
     });
 
     test('has no trouble and nothing pending once all is settled', async () => {

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Role } from '../../core/principal.ts';
 import { listInstances } from '../admin/instances.ts';
+import { getOverview } from '../admin/overview.ts';
 import { getRequest, listRequests } from '../admin/requests.ts';
 import { explainRoute } from '../admin/route.ts';
 import { chatCompletions } from '../openai/chat-completions.ts';
@@ -29,6 +30,7 @@ export const routes: readonly Route[] = [
   { method: 'GET', url: '/v1/models/*', role: 'viewer', handler: getModel },
   { method: 'GET', url: '/api/requests', role: 'viewer', handler: listRequests },
   { method: 'GET', url: '/api/requests/:id', role: 'viewer', handler: getRequest },
+  { method: 'GET', url: '/api/overview', role: 'viewer', handler: getOverview },
   { method: 'GET', url: '/api/instances', role: 'viewer', handler: listInstances },
   { method: 'POST', url: '/api/route/explain', role: 'member', handler: explainRoute },
   { method: 'GET', url: '/healthz', role: null, handler: healthz },

@@ -97,6 +97,7 @@ export async function openStore(folder: string, options: OpenStoreOptions = {}):
       },
     };
   }
+  makeShrinkable(database);
   database.exec('PRAGMA busy_timeout = 50; PRAGMA wal_autocheckpoint = 20000;');
   const requestLog = new SqliteRequestLog(database, events);
   const worker = new StoreWorker(file);
@@ -126,6 +127,16 @@ export async function migrateAt(folder: string): Promise<MigrationReport> {
     return await migrate(database);
   } finally {
     database.close();
+  }
+}
+
+/** Rewrites a file that was made without room for giving back. Where another process is in the way, another time. */
+function makeShrinkable(database: DatabaseSync): void {
+  if (database.prepare('PRAGMA auto_vacuum').get()?.['auto_vacuum'] !== 0) return;
+  try {
+    database.exec('PRAGMA auto_vacuum = INCREMENTAL; VACUUM');
+  } catch {
+    // It works as it is; it only doesn't shrink.
   }
 }
 
