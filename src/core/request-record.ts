@@ -85,6 +85,10 @@ export type TenantScope = string | typeof everyTenant;
 /** What the administration reads. */
 export interface RequestHistory {
   list(scope: TenantScope, query: RequestQuery): Promise<RequestRecord[]>;
+  /** Whose there are. */
+  tenants(): Promise<string[]>;
+  /** How many a tenant has. Looks at all of them. */
+  count(tenant: string): Promise<number>;
   /** One of them, with its attempts where there was more than one. */
   find(scope: TenantScope, id: string): Promise<RequestRecord | undefined>;
 }

@@ -38,13 +38,13 @@ export class KyselyRequestHistory implements RequestHistory {
 
   async list(scope: TenantScope, query: RequestQuery): Promise<RequestRecord[]> {
     if (scope !== everyTenant) return this.#listOf(scope, query);
-    const lists = await Promise.all((await this.#tenants()).map((tenant) => this.#listOf(tenant, query)));
+    const lists = await Promise.all((await this.tenants()).map((tenant) => this.#listOf(tenant, query)));
     const newestFirst = lists.flat().toSorted((a, b) => (a.id < b.id ? 1 : -1));
     return query.after === undefined ? newestFirst.slice(0, query.limit) : newestFirst.slice(-query.limit);
   }
 
   async find(scope: TenantScope, id: string): Promise<RequestRecord | undefined> {
-    const tenants = scope === everyTenant ? await this.#tenants() : [scope];
+    const tenants = scope === everyTenant ? await this.tenants() : [scope];
     if (tenants.length === 0) return undefined;
     const select = this.#database.selectFrom('requests').selectAll().where('tenant', 'in', tenants);
     const row = await select.where('id', '=', id).executeTakeFirst();
@@ -131,8 +131,13 @@ export class KyselyRequestHistory implements RequestHistory {
     return sql<SqlBool>`json_extract(tags, ${`$.${JSON.stringify(name)}`}) = ${value}`;
   }
 
+  async count(tenant: string): Promise<number> {
+    const count = this.#database.selectFrom('requests').select((is) => is.fn.countAll<number>().as('n'));
+    return (await count.where('tenant', '=', tenant).executeTakeFirst())?.n ?? 0;
+  }
+
   /** All that have a row, by leaping from one to the next: as many steps as tenants, not as rows. */
-  async #tenants(): Promise<string[]> {
+  async tenants(): Promise<string[]> {
     const tenants: string[] = [];
     for (;;) {
       let select = this.#database.selectFrom('requests').select('tenant').orderBy('tenant').limit(1);

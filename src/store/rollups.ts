@@ -50,7 +50,7 @@ export async function noteSinceLast(db: Kysely<Database>): Promise<void> {
 }
 
 /** Every minute that has a request which arrived at `from` or later: their sums are made anew. */
-export async function noteAllDue(db: Kysely<Database>, from = 0): Promise<void> {
+async function noteAllDue(db: Kysely<Database>, from = 0): Promise<void> {
   for (const tenant of await tenantsOf(db)) {
     const rows = db.selectFrom('requests').where('tenant', '=', tenant);
     // Hour by hour, and past those without requests, so that no step takes long.
@@ -68,6 +68,12 @@ export async function noteAllDue(db: Kysely<Database>, from = 0): Promise<void> 
       at = end;
     }
   }
+}
+
+/** Makes the sums of all that the log has anew. What the log has no more keeps its sums. */
+export async function rebuildSums(db: Kysely<Database>): Promise<void> {
+  await noteAllDue(db);
+  while (await makeDue(db)) continue;
 }
 
 /**

@@ -5,7 +5,7 @@ import { MizanError, SetupError } from '../../core/errors.ts';
 import type { Overview } from '../../core/overview.ts';
 import type { Removed } from '../../core/retention.ts';
 import { readOverview } from '../overview.ts';
-import { makeDue } from '../rollups.ts';
+import { makeDue, rebuildSums } from '../rollups.ts';
 import { removeOld } from './retention.ts';
 import { KyselyRequestHistory } from '../history.ts';
 import type { MigrationReport } from '../migration-run.ts';
@@ -89,6 +89,7 @@ async function direct(local: Store, file: string, url: string): Promise<Store> {
       return readOverview(kyselyOver(pool), tenant, query);
     },
     removeOld: (retention) => removeOld(pool, retention, Date.now()),
+    rebuildSums: () => rebuildSums(kyselyOver(pool)),
     state: () => ({ ...local.state(), engine: 'postgres' }),
     settled: () => courier.deliver(),
     async close() {

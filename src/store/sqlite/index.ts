@@ -15,7 +15,7 @@ import { KyselyRequestHistory } from '../history.ts';
 import type { RequestLogEvents } from './request-log.ts';
 import { SqliteRequestLog } from './request-log.ts';
 import { readOverview } from '../overview.ts';
-import { makeDue, noteSinceLast } from '../rollups.ts';
+import { makeDue, noteSinceLast, rebuildSums } from '../rollups.ts';
 import { removeOld } from './retention.ts';
 import { StoreWorker } from './store-worker.ts';
 
@@ -35,6 +35,8 @@ export interface Store {
   overview(tenant: string, query: OverviewQuery): Promise<Overview>;
   /** Removes what is older than it is to be kept; beside answers, not in their way. */
   removeOld(retention: Retention): Promise<Removed>;
+  /** Makes all sums anew from the log. For a command: a process that serves keeps them by itself. */
+  rebuildSums(): Promise<void>;
   /** How the database is doing, as far as it is known; asked for at any time. */
   state(): StoreState;
   /** Resolves once everything that was written before can be read. @throws MizanError `database_unavailable`. */
@@ -89,6 +91,7 @@ export async function openStore(folder: string, options: OpenStoreOptions = {}):
         return readOverview(kyselyOver(database), tenant, query);
       },
       removeOld: (retention) => removeOld(database, retention, Date.now()),
+      rebuildSums: () => rebuildSums(kyselyOver(database)),
       state: () => ({ engine: 'sqlite', trouble: null, pending: requestLog.pending }),
       settled: async () => requestLog.flush(),
       close: async () => {
@@ -108,6 +111,7 @@ export async function openStore(folder: string, options: OpenStoreOptions = {}):
     apiKeys,
     overview: (tenant, query) => worker.overview(tenant, query),
     removeOld: (retention) => worker.removeOld(retention),
+    rebuildSums: () => rebuildSums(kyselyOver(database)),
     state: () => ({ engine: 'sqlite', trouble: wordsOf(troubled), pending: requestLog.pending }),
     settled: async () => requestLog.flush(),
     close: async () => {
