@@ -8,7 +8,7 @@ import type { PostgresState } from './worker-protocol.ts';
 
 /** In ms: how often is looked for something to send, how often for what others changed, and how long at most between
  * two tries while PostgreSQL is away. */
-const pace = { lookMs: 100, exchangeMs: 500, longestPauseMs: 2000 };
+const pace = { lookMs: 100, exchangeMs: 500, longestPauseMs: 2000, checkpointMs: 1000 };
 
 interface Waiter {
   readonly resolve: () => void;
@@ -27,6 +27,7 @@ export class Courier {
   #isReady = false;
   #exchangedAt = -Infinity;
   #countAgainAt = 0;
+  #checkpointAt = 0;
   #refused = 0;
   #waiting = 0;
   #waiters: Waiter[] = [];
@@ -79,6 +80,7 @@ export class Courier {
         pauseMs = Math.min(pauseMs * 2, pace.longestPauseMs);
       }
       this.#count();
+      this.#checkpoint();
       const state = { isAway: reason !== null, reason, waiting: this.#waiting, refused: this.#refused };
       if (JSON.stringify(state) !== told) tell(state);
       told = JSON.stringify(state);
@@ -91,6 +93,13 @@ export class Courier {
     await migrate(this.#pool);
     await watchTables(this.#pool, this.#local);
     this.#isReady = true;
+  }
+
+  /** What the hot thread wrote into the write-ahead log is moved into the file here, not there. */
+  #checkpoint(): void {
+    if (performance.now() < this.#checkpointAt) return;
+    this.#local.exec('PRAGMA wal_checkpoint(PASSIVE)');
+    this.#checkpointAt = performance.now() + pace.checkpointMs;
   }
 
   /** Counting looks at every row, so the more there are, the less often it is done. */

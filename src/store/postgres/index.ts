@@ -50,6 +50,7 @@ export async function openStore(folder: string, options: PostgresStoreOptions): 
   const file = join(folder, outboxFile);
   const local = await openLocal(folder, {
     file: outboxFile,
+    isOutbox: true,
     furnish(database) {
       furnishOutbox(database);
       noteChanges(database);

@@ -17,6 +17,8 @@ import { SqliteRequestLog } from './request-log.ts';
 import { readOverview } from '../overview.ts';
 import { makeDue, noteSinceLast, rebuildSums } from '../rollups.ts';
 import { removeOld } from './retention.ts';
+import { Troubles } from './troubles.ts';
+import { Upkeep } from './upkeep.ts';
 import { StoreWorker } from './store-worker.ts';
 
 /** How a store is doing. Whatever it is, requests go on being answered. */
@@ -47,17 +49,13 @@ export interface Store {
 
 export interface OpenStoreOptions {
   readonly events?: RequestLogEvents;
+  /** Whether rows only stay until they are sent somewhere else: then nothing is looked after here. */
+  readonly isOutbox?: boolean;
   /** The name of the database's file. */
   readonly file?: string;
   /** Is given the connection once the tables are there. */
   readonly furnish?: (database: DatabaseSync) => void;
 }
-
-/** How often sums are made of what was committed, in ms. */
-const sumsEveryMs = 2000;
-
-/** How often the write-ahead log is looked after, in ms; and from how many committed rows on it is worth it. */
-const checkpoint = { everyMs: 1000, rows: 200 };
 
 export const databaseFile = 'mizan.db';
 
@@ -70,8 +68,6 @@ export const databaseFile = 'mizan.db';
 export async function openStore(folder: string, options: OpenStoreOptions = {}): Promise<Store> {
   const file = join(folder, options.file ?? databaseFile);
   const database = open(folder, file);
-  let troubled: unknown = null;
-  const events = options.events === undefined ? undefined : watched(options.events, (error) => (troubled = error));
   try {
     await migrate(database);
     options.furnish?.(database);
@@ -80,7 +76,7 @@ export async function openStore(folder: string, options: OpenStoreOptions = {}):
     throw error;
   }
   const apiKeys = new SqliteApiKeys(database);
-  if (events === undefined) {
+  if (options.events === undefined) {
     const requestLog = new SqliteRequestLog(database, { failed() {}, recovered() {}, dropped() {} });
     return {
       requestLog,
@@ -102,9 +98,10 @@ export async function openStore(folder: string, options: OpenStoreOptions = {}):
   }
   makeShrinkable(database);
   database.exec('PRAGMA busy_timeout = 50; PRAGMA wal_autocheckpoint = 20000;');
-  const requestLog = new SqliteRequestLog(database, events);
+  const troubles = new Troubles();
+  const requestLog = new SqliteRequestLog(database, troubles.watching(options.events));
   const worker = new StoreWorker(file);
-  const timers = [checkpointer(requestLog, worker, events), summer(requestLog, worker, events)];
+  const upkeep = options.isOutbox === true ? null : new Upkeep(requestLog, worker, troubles);
   return {
     requestLog,
     requestHistory: new KyselyRequestHistory(worker.kysely()),
@@ -112,10 +109,10 @@ export async function openStore(folder: string, options: OpenStoreOptions = {}):
     overview: (tenant, query) => worker.overview(tenant, query),
     removeOld: (retention) => worker.removeOld(retention),
     rebuildSums: () => rebuildSums(kyselyOver(database)),
-    state: () => ({ engine: 'sqlite', trouble: wordsOf(troubled), pending: requestLog.pending }),
+    state: () => ({ engine: 'sqlite', trouble: troubles.words, pending: requestLog.pending }),
     settled: async () => requestLog.flush(),
     close: async () => {
-      for (const timer of timers) clearInterval(timer);
+      upkeep?.stop();
       database.exec('PRAGMA busy_timeout = 1000');
       requestLog.close();
       await worker.close();
@@ -144,26 +141,6 @@ function makeShrinkable(database: DatabaseSync): void {
   }
 }
 
-/** The same events, with the last failure that has not passed yet. */
-function watched(events: RequestLogEvents, note: (error: unknown) => void): RequestLogEvents {
-  return {
-    dropped: (record) => events.dropped(record),
-    failed(error) {
-      note(error);
-      events.failed(error);
-    },
-    recovered() {
-      note(null);
-      events.recovered();
-    },
-  };
-}
-
-function wordsOf(error: unknown): string | null {
-  if (error === null) return null;
-  return `The database can't be written: ${error instanceof Error ? error.message : 'for a reason without words'}`;
-}
-
 function open(folder: string, file: string): ReturnType<typeof openDatabase> {
   try {
     makeFolder(folder);
@@ -171,30 +148,6 @@ function open(folder: string, file: string): ReturnType<typeof openDatabase> {
   } catch (cause) {
     throw new SetupError(`The data folder ${folder} can't be used`, cause);
   }
-}
-
-function checkpointer(log: SqliteRequestLog, worker: StoreWorker, events: RequestLogEvents): NodeJS.Timeout {
-  let done = 0;
-  return setInterval(() => {
-    if (log.committed - done < checkpoint.rows) return;
-    done = log.committed;
-    worker.checkpoint().catch((error: unknown) => events.failed(error));
-  }, checkpoint.everyMs).unref();
-}
-
-function summer(log: SqliteRequestLog, worker: StoreWorker, events: RequestLogEvents): NodeJS.Timeout {
-  let isBusy = false;
-  return setInterval(() => {
-    const minutes = isBusy ? [] : log.takeTouched();
-    if (minutes.length === 0) return;
-    isBusy = true;
-    worker
-      .rollUp(minutes)
-      .catch((error: unknown) => events.failed(error))
-      .finally(() => {
-        isBusy = false;
-      });
-  }, sumsEveryMs).unref();
 }
 
 async function rollUpNow(database: DatabaseSync): Promise<void> {

@@ -85,6 +85,11 @@ export class SqliteRequestLog implements RequestLog {
     return touched;
   }
 
+  /** Gives minutes back that nothing was done with. */
+  touch(minutes: readonly number[]): void {
+    for (const minute of minutes) this.#touched.add(minute);
+  }
+
   append(record: RequestRecord): Promise<void> {
     return new Promise((resolve) => {
       this.#waiting.push({ record, since: performance.now(), release: resolve });

@@ -27,6 +27,8 @@ function answer(question: WorkerQuestion): unknown {
     case 'checkpoint':
       checkpointer.exec('PRAGMA wal_checkpoint(PASSIVE)');
       return null;
+    case 'find damage':
+      return findDamage();
     case 'overview':
       return readOverview(reading, question.tenant, question.query);
     case 'roll up':
@@ -36,6 +38,12 @@ function answer(question: WorkerQuestion): unknown {
       removal = removal.catch(() => undefined).then(() => removeOld(writer, question.retention, Date.now()));
       return removal;
   }
+}
+
+/** What is wrong with the file, if anything. */
+function findDamage(): string | null {
+  const found = reader.prepare('PRAGMA quick_check(1)').get()?.['quick_check'];
+  return found === 'ok' ? null : String(found);
 }
 
 async function rollUp(minutes: readonly number[]): Promise<void> {

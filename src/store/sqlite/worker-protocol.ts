@@ -5,6 +5,8 @@ import type { Retention } from '../../core/retention.ts';
 export type WorkerQuestion =
   | { readonly kind: 'read'; readonly sql: string; readonly parameters: readonly unknown[] }
   | { readonly kind: 'checkpoint' }
+  /** Reads the whole file. */
+  | { readonly kind: 'find damage' }
   | { readonly kind: 'overview'; readonly tenant: string; readonly query: OverviewQuery }
   /** Makes the sums of these minutes (since the epoch), and of whatever else is due. */
   | { readonly kind: 'roll up'; readonly minutes: readonly number[] }
