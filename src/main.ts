@@ -16,6 +16,8 @@ import { Models } from './flow/routing/models.ts';
 import { Pool } from './flow/routing/pool.ts';
 import { Served } from './flow/routing/served.ts';
 import { strategies } from './flow/routing/strategies/index.ts';
+import { EgressGuard } from './providers/egress/guard.ts';
+import { egressRules } from './providers/egress/rules.ts';
 import { createProvider } from './providers/index.ts';
 import { createTokens } from './security/create-tokens.ts';
 import type { Tokens } from './security/tokens.ts';
@@ -62,9 +64,10 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const tokens = createTokens(config, dataFolder);
   const store = await openStore(dataFolder, { events: requestLogEvents(log) });
   const metrics = new Metrics(() => store.requestLog.pending);
+  const guard = new EgressGuard(egressRules(config.egress.allow));
   const providers = new Map<string, Provider>();
   for (const [name, settings] of Object.entries(config.providers)) {
-    providers.set(name, provide(name, settings, clock));
+    providers.set(name, provide(name, settings, clock, guard));
   }
   const models = modelsOf(config, providers, { clock, random });
   metrics.watchInstances(() => instanceStates(models));

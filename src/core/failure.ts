@@ -33,6 +33,7 @@ export const failureTable = {
   rate_limited: { code: 'upstream_rate_limited', next: 'instance', instance: 'busy' },
   overloaded: { code: 'upstream_error', next: 'again', instance: 'busy' },
   server_error: { code: 'upstream_error', next: 'again', instance: 'failed' },
+  forbidden_address: { code: 'upstream_error', next: 'instance', instance: 'locked' },
   network: { code: 'upstream_error', next: 'again', instance: 'failed' },
   protocol: { code: 'upstream_protocol', next: 'again', instance: 'failed' },
   truncated: { code: 'upstream_truncated', next: 'again', instance: 'failed' },
