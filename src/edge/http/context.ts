@@ -1,6 +1,8 @@
 import type { ApiKeys } from '../../core/api-key.ts';
+import type { AuditHistory } from '../../core/audit.ts';
 import type { RequestHistory } from '../../core/request-record.ts';
 import type { Flow } from '../../flow/run.ts';
+import type { Auditing } from '../admin/auditing.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
 import type { RunningCalls } from './running.ts';
 
@@ -11,6 +13,8 @@ export interface EdgeContext {
   readonly apiKeys: ApiKeys;
   readonly requestHistory: RequestHistory;
   readonly running: RunningCalls;
+  readonly auditing: Auditing;
+  readonly auditHistory: AuditHistory;
   /** From the moment this process was asked to end: what runs is finished, nothing new is begun. */
   readonly isDraining: () => boolean;
   readonly limits: {

@@ -7,7 +7,7 @@ import type { EgressRules, NamedBy } from './rules.ts';
 import { egressRules, plainHost } from './rules.ts';
 
 /** A connection that the guard refused. The message names host and address: it is for the log. */
-export class ForbiddenAddress extends Error {
+class ForbiddenAddress extends Error {
   override readonly name = 'ForbiddenAddress';
   readonly code = 'ERR_FORBIDDEN_ADDRESS';
 }
