@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { createTokens } from '../src/main.ts';
+import { createTokens } from '../src/security/create-tokens.ts';
 import type { Launched } from './support/command.ts';
 import { launch, mizan as command } from './support/command.ts';
 import type { Answer } from './support/http.ts';
