@@ -39,7 +39,7 @@ beforeAll(async () => {
     broken: fails(500, 'Out of memory'),
     refusing: fails(401),
     limiting: fails(429, 'Slow down', { 'retry-after': '30' }),
-    picky: fails(400, 'mock answered with status 400.'),
+    picky: fails(400, 'This was flagged by our moderation'),
     forgetful: fails(400, 'This goes over our maximum context length'),
   });
   const models: Record<string, object> = {
@@ -329,7 +329,7 @@ describe('what is refused by policy', () => {
           instance: 'picky',
           purpose: 'first',
           outcome: 'content_policy',
-          detail: 'This was flagged by our moderation',
+          detail: 'mock answered with status 400.',
         },
         { ...timed, model: 'lenient', instance: 'lenient', purpose: 'retry', outcome: 'ok', detail: null },
       ],
