@@ -143,7 +143,7 @@ test('what the guard refuses is a failure of its own kind, told without the addr
 /** Who may open a connection, or look up a name, besides the guard; and why. */
 const exceptions: Readonly<Record<string, string>> = {
   'src/cli/rehearse/audience.ts': 'to the Mizan that it rehearses, in its own process',
-  'src/cli/rehearse/index.ts': 'the same',
+  'src/cli/rehearse/rehearsal.ts': 'the same',
   'src/providers/http-transport.ts': 'by pools whose every connection the guard makes',
   'src/cli/examination.ts': 'to what the operator configured: Redis, and our own ports',
 };

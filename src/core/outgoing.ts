@@ -24,6 +24,6 @@ export interface OutgoingAnswer {
 
 /**
  * Asks, through the guard of outgoing connections; no redirect is followed, nothing is tried twice.
- * @throws MizanError `upstream_error`, `upstream_timeout` or `upstream_protocol`; its message names the host alone.
+ * @throws MizanError `upstream_error`, `upstream_timeout` or `upstream_protocol`; its message names the host and nothing more of the URL.
  */
 export type Outgoing = (request: OutgoingRequest) => Promise<OutgoingAnswer>;

@@ -45,12 +45,12 @@ describe('what is asked outside', () => {
     }
   });
 
-  test('fails without telling more than the host', async () => {
+  test('fails without telling more than the host and why', async () => {
     const origin = await closedPort();
     const { host } = new URL(origin);
     await expect(ask(`${origin}/secret-path`)).rejects.toMatchObject({
       code: 'upstream_error',
-      message: `${host} could not be reached.`,
+      message: `${host} could not be reached (ECONNREFUSED).`,
     });
   });
 

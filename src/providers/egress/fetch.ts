@@ -57,5 +57,5 @@ function knownError(error: unknown, host: string): MizanError {
   if (code === 'ERR_FORBIDDEN_ADDRESS') {
     return new MizanError('upstream_error', `${host} is at an address that Mizan does not connect to.`, cause);
   }
-  return new MizanError('upstream_error', `${host} could not be reached.`, cause);
+  return new MizanError('upstream_error', `${host} could not be reached${code === '' ? '' : ` (${code})`}.`, cause);
 }
