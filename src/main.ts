@@ -8,6 +8,7 @@ import { SetupError } from './core/errors.ts';
 import type { Random } from './core/random.ts';
 import { systemRandom } from './core/random.ts';
 import type { Provider } from './core/upstream.ts';
+import { Auditing } from './edge/admin/auditing.ts';
 import { Authenticator } from './edge/auth/authenticator.ts';
 import { RunningCalls } from './edge/http/running.ts';
 import { createServer } from './edge/http/server.ts';
@@ -16,11 +17,14 @@ import { Models } from './flow/routing/models.ts';
 import { Pool } from './flow/routing/pool.ts';
 import { Served } from './flow/routing/served.ts';
 import { strategies } from './flow/routing/strategies/index.ts';
+import { EgressGuard } from './providers/egress/guard.ts';
+import { egressRules } from './providers/egress/rules.ts';
 import { createProvider } from './providers/index.ts';
 import { createTokens } from './security/create-tokens.ts';
 import type { Tokens } from './security/tokens.ts';
 import type { Store, StoreEvents } from './store/index.ts';
 import { openStore } from './store/index.ts';
+import type { AuditLogEvents } from './store/sqlite/audit-log.ts';
 import type { Log } from './telemetry/log.ts';
 import { createLog } from './telemetry/log.ts';
 import { createMetricsServer } from './telemetry/metrics-server.ts';
@@ -64,17 +68,20 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const log = createLog(config.log.level);
   const tokens = createTokens(config, dataFolder);
   const url = config.database.url?.reveal() ?? null;
-  const store = await openStore({ folder: dataFolder, url, events: storeEvents(log) });
+  const events = storeEvents(log);
+  const store = await openStore({ folder: dataFolder, url, events, auditEvents: auditLogEvents(log) });
   const metrics = new Metrics(() => store.state().pending);
+  const guard = new EgressGuard(egressRules(config.egress.allow));
   const providers = new Map<string, Provider>();
   for (const [name, settings] of Object.entries(config.providers)) {
-    providers.set(name, provide(name, settings, clock));
+    providers.set(name, provide(name, settings, clock, guard));
   }
   const models = modelsOf(config, providers, { clock, random });
   const tidying = keepTidy(store, config, log);
   metrics.watchDatabase(() => store.state().trouble === null);
   metrics.watchInstances(() => instanceStates(models));
 
+  const auditing = new Auditing(store.audit, clock);
   let isDraining = false;
   const running = new RunningCalls();
   const server = createServer({
@@ -85,6 +92,8 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     overviews: store,
     storeState: () => store.state(),
     running,
+    auditing,
+    auditHistory: store.auditHistory,
     isDraining: () => isDraining,
     limits: { body: config.server.bodyLimit, headersTimeoutMs: config.server.headersTimeoutMs },
   });
@@ -94,6 +103,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const release = async (): Promise<void> => {
     await Promise.all([...providers.values()].map((provider) => provider.close()));
     clearInterval(tidying);
+    auditing.close();
     await store.close();
   };
   let apiUrl: string;
@@ -180,6 +190,14 @@ function storeEvents(log: Log): StoreEvents {
     dropped: (record) => log.error({ event: 'request_log_row_dropped', requestId: record.id }),
     away: (reason) => log.error({ event: 'database_away', reason }),
     back: () => log.info({ event: 'database_back' }),
+  };
+}
+
+function auditLogEvents(log: Log): AuditLogEvents {
+  return {
+    failed: (err) => log.error({ event: 'audit_log_failed', err }),
+    recovered: () => log.info({ event: 'audit_log_recovered' }),
+    dropped: (action) => log.error({ event: 'audit_log_entry_dropped', action }),
   };
 }
 

@@ -1,6 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ConfigError } from '../config/load.ts';
 import { SetupError } from '../core/errors.ts';
+import { registerAudit } from './audit.ts';
 import { registerConfig } from './config.ts';
 import { registerDb } from './db.ts';
 import { registerDoctor } from './doctor.ts';
@@ -27,6 +28,7 @@ for (const register of [
   registerToken,
   registerKeys,
   registerRequests,
+  registerAudit,
   registerConfig,
   registerMigrate,
   registerDb,

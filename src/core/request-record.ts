@@ -16,7 +16,7 @@ export interface RequestRecord {
   /** HTTP status; 499 where the caller left, and the error's own where a stream broke after its 200. */
   readonly status: number;
   readonly errorCode: string | null;
-  /** What the caller was told, at most 500 characters of it. */
+  /** What went wrong in Mizan's own words, at most 500 characters of them. */
   readonly errorMessage: string | null;
   readonly attempts: number;
   readonly cache: CacheResult;

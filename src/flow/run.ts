@@ -110,7 +110,7 @@ function recordOf(call: Call, story: Story, latencyMs: number): RequestRecord {
     stream: request?.stream ?? false,
     status: error?.status ?? 200,
     errorCode: error?.code ?? null,
-    errorMessage: error?.message.slice(0, maxErrorMessage) ?? null,
+    errorMessage: error === null ? null : ownWords(error, answered).slice(0, maxErrorMessage),
     attempts: head?.attempts ?? 0,
     cache: head?.cache ?? 'bypass',
     inputTokens: usage.inputTokens,
@@ -126,6 +126,12 @@ function recordOf(call: Call, story: Story, latencyMs: number): RequestRecord {
     tags: request?.tags ?? null,
     trail: answered === null || answered.trail.length < 2 ? null : answered.trail,
   };
+}
+
+/** An upstream's words may repeat the prompt and are the caller's alone; what is known of attempts is in our own. */
+function ownWords(error: MizanError, answered: Answered | null): string {
+  const failed = answered?.trail.findLast(({ outcome }) => outcome !== 'ok');
+  return failed?.detail ?? error.message;
 }
 
 function asMizanError(error: unknown, call: Call, flow: Flow): MizanError {

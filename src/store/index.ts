@@ -1,3 +1,4 @@
+import type { AuditLogEvents } from './sqlite/audit-log.ts';
 import type { MigrationReport } from './migration-run.ts';
 import type { Store } from './sqlite/index.ts';
 import { migrateAt as migrateSqlite, openStore as openSqlite } from './sqlite/index.ts';
@@ -13,14 +14,14 @@ export interface StoreSettings {
   readonly url: string | null;
   /** Given by a process that serves. Without it, everything is direct: for commands that run and end. */
   readonly events?: PostgresEvents;
+  readonly auditEvents?: AuditLogEvents;
 }
 
 /**
  * Opens the store of a configuration, and brings its tables up to date.
  * @throws SetupError where it can't be used.
  */
-export async function openStore({ folder, url, events }: StoreSettings): Promise<Store> {
-  const serving = events === undefined ? {} : { events };
+export async function openStore({ folder, url, ...serving }: StoreSettings): Promise<Store> {
   if (url === null) return openSqlite(folder, serving);
   const { openStore: openPostgres } = await import('./postgres/index.ts');
   return openPostgres(folder, { url, ...serving });

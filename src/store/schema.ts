@@ -3,6 +3,7 @@ export interface Database {
   requests: RequestsTable;
   attempts: AttemptsTable;
   api_keys: ApiKeysTable;
+  audit: AuditTable;
   payloads: PayloadsTable;
   rollups: RollupsTable;
   rollups_due: RollupsDueTable;
@@ -96,4 +97,25 @@ export interface RollupsTable {
 /** Minutes (since the epoch) whose sums are not those of the log any more. */
 export interface RollupsDueTable {
   minute: number;
+}
+
+/** Appended to, never changed. */
+export interface AuditTable {
+  /** From 1, without gaps. */
+  seq: number;
+  time: number;
+  tenant: string;
+  action: string;
+  outcome: string;
+  /** JSON, or null where nobody proved who they are. */
+  actor: string | null;
+  target: string | null;
+  /** JSON; likewise `after`. */
+  before: string | null;
+  after: string | null;
+  from_address: string | null;
+  request_id: string | null;
+  count: number;
+  /** Over the row and the `mac` before it; 32 bytes. */
+  mac: Uint8Array;
 }

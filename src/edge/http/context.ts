@@ -1,7 +1,9 @@
 import type { ApiKeys } from '../../core/api-key.ts';
 import type { Overviews } from '../../core/overview.ts';
+import type { AuditHistory } from '../../core/audit.ts';
 import type { RequestHistory } from '../../core/request-record.ts';
 import type { Flow } from '../../flow/run.ts';
+import type { Auditing } from '../admin/auditing.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
 import type { RunningCalls } from './running.ts';
 
@@ -15,6 +17,8 @@ export interface EdgeContext {
   readonly overviews: Overviews;
   /** How the database is doing. */
   readonly storeState: () => { readonly trouble: string | null; readonly pending: number };
+  readonly auditing: Auditing;
+  readonly auditHistory: AuditHistory;
   /** From the moment this process was asked to end: what runs is finished, nothing new is begun. */
   readonly isDraining: () => boolean;
   readonly limits: {

@@ -57,7 +57,10 @@ async function open(url: string, isTarget: boolean): Promise<CopyEnd> {
   throw new SetupError('A database is given as postgres://… or as sqlite: with a file or a data folder.');
 }
 
-/** Every table that the migrations make and that has a key; what is due is made anew on the other side. */
+/**
+ * Every table that the migrations make and that has a key. The audit log is a chain of each data folder's own, which is
+ * nobody's to copy.
+ */
 async function shapes(): Promise<TableShape[]> {
   const database = new DatabaseSync(':memory:');
   await migrate(database);
@@ -71,7 +74,7 @@ async function shapes(): Promise<TableShape[]> {
     return { name, columns: columns.map((c) => String(c['name'])), key: key.map((c) => String(c['name'])) };
   });
   database.close();
-  return all.filter(({ name, key }) => key.length > 0 && !name.startsWith('sqlite_'));
+  return all.filter(({ name, key }) => key.length > 0 && name !== 'audit' && !name.startsWith('sqlite_'));
 }
 
 async function copyTable(

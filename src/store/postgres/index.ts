@@ -12,6 +12,7 @@ import type { MigrationReport } from '../migration-run.ts';
 import { openDatabase } from '../sqlite/database.ts';
 import type { Store } from '../sqlite/index.ts';
 import { openStore as openLocal } from '../sqlite/index.ts';
+import type { AuditLogEvents } from '../sqlite/audit-log.ts';
 import type { RequestLogEvents } from '../sqlite/request-log.ts';
 import { remoteKysely, Thread } from '../thread.ts';
 import { kyselyOver, openPool, placeOf } from './connection.ts';
@@ -34,6 +35,7 @@ export interface PostgresStoreOptions {
   readonly url: string;
   /** Given by a process that serves: then a thread of its own speaks with PostgreSQL. */
   readonly events?: PostgresEvents;
+  readonly auditEvents?: AuditLogEvents;
 }
 
 /** How long the last rows may take to reach PostgreSQL when a store is closed, in ms; then they wait on disk. */
@@ -48,7 +50,7 @@ const lastDeliveryMs = 3000;
 export async function openStore(folder: string, options: PostgresStoreOptions): Promise<Store> {
   const { url, events } = options;
   const file = join(folder, outboxFile);
-  const local = await openLocal(folder, {
+  const outbox = await openLocal(folder, {
     file: outboxFile,
     isOutbox: true,
     furnish(database) {
@@ -58,11 +60,34 @@ export async function openStore(folder: string, options: PostgresStoreOptions): 
     ...(events === undefined ? {} : { events }),
   });
   try {
+    const local = withAudit(outbox, await auditLog(folder, options));
     return events === undefined ? await direct(local, file, url) : await serving(local, file, { url, events });
   } catch (error) {
-    await local.close();
+    await outbox.close();
     throw error;
   }
+}
+
+/** The audit log is a chain of each data folder's own, in the database where it is without PostgreSQL, too. */
+async function auditLog(folder: string, { events, auditEvents }: PostgresStoreOptions): Promise<Store> {
+  const silent = { failed() {}, recovered() {}, dropped() {} };
+  return openLocal(folder, {
+    isOutbox: true,
+    ...(events === undefined ? {} : { events: silent }),
+    ...(auditEvents === undefined ? {} : { auditEvents }),
+  });
+}
+
+function withAudit(store: Store, keeper: Store): Store {
+  return {
+    ...store,
+    audit: keeper.audit,
+    auditHistory: keeper.auditHistory,
+    async close() {
+      await keeper.close();
+      await store.close();
+    },
+  };
 }
 
 /** For a command: everything is fetched before, and sent when it ends. */

@@ -4,7 +4,7 @@ import { inTransaction } from './connection.ts';
 
 /** What is kept for requests, or for this file alone; everything else that has a key of numbers and texts is replicated. */
 const notReplicated =
-  /^(?:requests|attempts|payloads|rollups|rollups_due|kysely_.*|sqlite_.*|changes|replica|refused)$/;
+  /^(?:requests|attempts|payloads|rollups|rollups_due|audit|kysely_.*|sqlite_.*|changes|replica|refused|seen_messages)$/;
 
 /** A small table that is the same here and in PostgreSQL. */
 interface Replicated {

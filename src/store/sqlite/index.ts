@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import type { ApiKeys } from '../../core/api-key.ts';
+import type { AuditHistory, AuditLog } from '../../core/audit.ts';
 import { SetupError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
 import type { RequestHistory, RequestLog } from '../../core/request-record.ts';
@@ -10,6 +11,10 @@ import type { MigrationReport } from '../migration-run.ts';
 import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver } from './connection.ts';
 import { openDatabase } from './database.ts';
+import { SqliteAuditHistory } from './audit-history.ts';
+import type { AuditLogEvents } from './audit-log.ts';
+import { directAuditLog, QueuedAuditLog } from './audit-log.ts';
+import { AuditWriter } from './audit-writer.ts';
 import { migrate } from './migrate.ts';
 import { KyselyRequestHistory } from '../history.ts';
 import type { RequestLogEvents } from './request-log.ts';
@@ -34,6 +39,8 @@ export interface Store {
   readonly requestLog: RequestLog;
   readonly requestHistory: RequestHistory;
   readonly apiKeys: ApiKeys;
+  readonly audit: AuditLog;
+  readonly auditHistory: AuditHistory;
   overview(tenant: string, query: OverviewQuery): Promise<Overview>;
   /** Removes what is older than it is to be kept; beside answers, not in their way. */
   removeOld(retention: Retention): Promise<Removed>;
@@ -48,7 +55,12 @@ export interface Store {
 }
 
 export interface OpenStoreOptions {
+  /**
+   * Given by a process that serves: its log commits in groups, and its reads and checkpoints run on a thread of their
+   * own. Without it, everything is direct: for commands that run and end.
+   */
   readonly events?: RequestLogEvents;
+  readonly auditEvents?: AuditLogEvents;
   /** Whether rows only stay until they are sent somewhere else: then nothing is looked after here. */
   readonly isOutbox?: boolean;
   /** The name of the database's file. */
@@ -57,15 +69,16 @@ export interface OpenStoreOptions {
   readonly furnish?: (database: DatabaseSync) => void;
 }
 
+const silent: AuditLogEvents = { failed() {}, recovered() {}, dropped() {} };
+
 export const databaseFile = 'mizan.db';
 
 /**
  * Opens the SQLite database in `folder`, making both where they don't exist yet.
- * @param options.events Given by a process that serves: its log commits in groups, and its reads and checkpoints run
- * on a thread of their own. Without it, everything is direct: for commands that run and end.
  * @throws SetupError where the folder can't be written, or the database isn't one or is too new.
  */
 export async function openStore(folder: string, options: OpenStoreOptions = {}): Promise<Store> {
+  const { auditEvents = silent } = options;
   const file = join(folder, options.file ?? databaseFile);
   const database = open(folder, file);
   try {
@@ -78,9 +91,16 @@ export async function openStore(folder: string, options: OpenStoreOptions = {}):
   const apiKeys = new SqliteApiKeys(database);
   if (options.events === undefined) {
     const requestLog = new SqliteRequestLog(database, { failed() {}, recovered() {}, dropped() {} });
+    const writer = new AuditWriter(folder, databaseFile);
+    const kysely = kyselyOver(database);
     return {
+      audit: directAuditLog(
+        (rows) => writer.append(rows),
+        (error) => auditEvents.failed(error),
+      ),
+      auditHistory: new SqliteAuditHistory(kysely),
       requestLog,
-      requestHistory: new KyselyRequestHistory(kyselyOver(database)),
+      requestHistory: new KyselyRequestHistory(kysely),
       apiKeys,
       overview: async (tenant, query) => {
         await rollUpNow(database);
@@ -92,6 +112,7 @@ export async function openStore(folder: string, options: OpenStoreOptions = {}):
       settled: async () => requestLog.flush(),
       close: async () => {
         requestLog.close();
+        writer.close();
         database.close();
       },
     };
@@ -102,9 +123,13 @@ export async function openStore(folder: string, options: OpenStoreOptions = {}):
   const requestLog = new SqliteRequestLog(database, troubles.watching(options.events));
   const worker = new StoreWorker(file);
   const upkeep = options.isOutbox === true ? null : new Upkeep(requestLog, worker, troubles);
+  const audit = new QueuedAuditLog((rows) => worker.appendAudit(rows), auditEvents);
+  const kysely = worker.kysely();
   return {
     requestLog,
-    requestHistory: new KyselyRequestHistory(worker.kysely()),
+    requestHistory: new KyselyRequestHistory(kysely),
+    audit,
+    auditHistory: new SqliteAuditHistory(kysely),
     apiKeys,
     overview: (tenant, query) => worker.overview(tenant, query),
     removeOld: (retention) => worker.removeOld(retention),
@@ -113,6 +138,7 @@ export async function openStore(folder: string, options: OpenStoreOptions = {}):
     settled: async () => requestLog.flush(),
     close: async () => {
       upkeep?.stop();
+      await audit.close();
       database.exec('PRAGMA busy_timeout = 1000');
       requestLog.close();
       await worker.close();

@@ -5,6 +5,7 @@ import type { Overview, OverviewQuery } from '../../core/overview.ts';
 import type { Removed, Retention } from '../../core/retention.ts';
 import type { Database } from '../schema.ts';
 import { remoteKysely, Thread } from '../thread.ts';
+import type { AuditRow } from './audit-chain.ts';
 import type { WorkerQuestion } from './worker-protocol.ts';
 
 /** A second thread with connections of its own: reads of any size, and checkpoints. */
@@ -33,6 +34,11 @@ export class StoreWorker {
 
   async read(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]> {
     return (await this.#thread.ask({ kind: 'read', sql, parameters })) as readonly unknown[];
+  }
+
+  /** Appends to the audit log: all of them or none. */
+  async appendAudit(rows: readonly AuditRow[]): Promise<void> {
+    await this.#thread.ask({ kind: 'audit', rows });
   }
 
   /** Moves what the write-ahead log holds into the database, as far as nobody is in the way. */

@@ -1,20 +1,26 @@
 import type { SQLInputValue } from 'node:sqlite';
+import { basename, dirname } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { answering } from '../answering.ts';
 import { readOverview } from '../overview.ts';
 import { makeDue, noteDue, noteSinceLast } from '../rollups.ts';
 import { kyselyOver } from './connection.ts';
 import { openDatabase } from './database.ts';
+import { AuditWriter } from './audit-writer.ts';
 import { removeOld } from './retention.ts';
 import type { WorkerQuestion } from './worker-protocol.ts';
 
-/** The thread for what must not hold up answers: reads of any size, sums, clearing up, and checkpoints. */
+/**
+ * The thread for what must not hold up answers: reads of any size, sums, clearing up, checkpoints, and what has to be on
+ * the disk.
+ */
 const { file } = workerData as { file: string };
 const reader = openDatabase(file, { readOnly: true, busyTimeoutMs: 5000 });
 const checkpointer = openDatabase(file, { readOnly: false, busyTimeoutMs: 0 });
 const writer = openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
 const reading = kyselyOver(reader);
 const writing = kyselyOver(writer);
+const audit = new AuditWriter(dirname(file), basename(file));
 
 /** Sums are made by one task at a time, and old rows are removed by one. */
 let sums: Promise<void> | null = null;
@@ -26,6 +32,9 @@ function answer(question: WorkerQuestion): unknown {
       return reader.prepare(question.sql).all(...(question.parameters as SQLInputValue[]));
     case 'checkpoint':
       checkpointer.exec('PRAGMA wal_checkpoint(PASSIVE)');
+      return null;
+    case 'audit':
+      audit.append(question.rows);
       return null;
     case 'find damage':
       return findDamage();

@@ -1,10 +1,12 @@
 import type { OverviewQuery } from '../../core/overview.ts';
 import type { Retention } from '../../core/retention.ts';
+import type { AuditRow } from './audit-chain.ts';
 
 /** What the store's worker is asked. */
 export type WorkerQuestion =
   | { readonly kind: 'read'; readonly sql: string; readonly parameters: readonly unknown[] }
   | { readonly kind: 'checkpoint' }
+  | { readonly kind: 'audit'; readonly rows: readonly AuditRow[] }
   /** Reads the whole file. */
   | { readonly kind: 'find damage' }
   | { readonly kind: 'overview'; readonly tenant: string; readonly query: OverviewQuery }
