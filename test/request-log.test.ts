@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Answer } from './support/http.ts';
 import { ask, errorOf, post, rows } from './support/http.ts';
 import type { Running } from './support/mizan.ts';
@@ -163,6 +163,28 @@ describe('GET /api/requests', () => {
     expect(await count('from=2020-01-01T00:00:00Z&agent=')).toBe(await count('from=1577836800000'));
     for (const wrong of ['from=yesterday', 'tag=team', 'min_cost_usd=-1', 'after=x', 'error=%00']) {
       expect((await ask(`${mizan.url}/api/requests?${wrong}`, { token })).status).toBe(400);
+    }
+  });
+
+  test('is summed up by time and name, for its tenant', async () => {
+    const all = await rows(mizan.url, token, 'limit=1000');
+    const overview = async (query = '') => ask(`${mizan.url}/api/overview${query}`, { token });
+    await vi.waitFor(async () => expect((await overview()).json).toMatchObject({ total: { requests: all.length } }), {
+      timeout: 10_000,
+      interval: 100,
+    });
+    const { json } = await overview('?agent=free');
+    expect(json).toMatchObject({
+      step_seconds: 3600,
+      total: { requests: all.filter(({ agent }) => agent === 'free').length, latency_ms: {} },
+      agents: expect.any(Array),
+    });
+    const stranger = await mizan.token({ tenant: 'elsewhere' });
+    expect((await ask(`${mizan.url}/api/overview`, { token: stranger })).json).toMatchObject({
+      total: { requests: 0 },
+    });
+    for (const wrong of ['from=yesterday', 'x=1', 'from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z']) {
+      expect((await overview(`?${wrong}`)).status).toBe(400);
     }
   });
 

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { MizanError } from '../../core/errors.ts';
 import type { NamedSums, Overview, Sums } from '../../core/overview.ts';
 import type { EdgeContext } from '../http/context.ts';
+import { readQuery } from './query.ts';
 
 const dayMs = 86_400_000;
 
@@ -24,16 +25,17 @@ const query = z.strictObject({
   instance: name.optional(),
 });
 
+const expectations: Readonly<Record<string, string>> = {
+  from: 'must be a time such as 2026-01-31T12:00:00Z, or milliseconds since 1970',
+  to: 'must be a time such as 2026-01-31T12:00:00Z, or milliseconds since 1970',
+  agent: 'must be the name of an agent',
+  model: 'must be the name of a model',
+  instance: 'must be the name of an instance',
+};
+
 /** `GET /api/overview?from=&to=&agent=&model=&instance=`: the principal's tenant's requests, summed up. */
 export async function getOverview(context: EdgeContext, request: FastifyRequest): Promise<unknown> {
-  const given = Object.entries(request.query as Record<string, unknown>).filter(([, value]) => value !== '');
-  const parsed = query.safeParse(Object.fromEntries(given));
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    const param = issue?.code === 'unrecognized_keys' ? (issue.keys[0] ?? '') : String(issue?.path[0] ?? '');
-    throw new MizanError('invalid_request', `${param.slice(0, 100)} is not as expected.`, { param });
-  }
-  const { from, to = context.flow.clock.now(), ...names } = parsed.data;
+  const { from, to = context.flow.clock.now(), ...names } = readQuery(query, expectations, request);
   const asked = { from: from ?? to - dayMs, to, ...names };
   if (asked.from >= asked.to) throw new MizanError('invalid_request', 'from must be before to.', { param: 'from' });
   return publicOverview(await context.overviews.overview(request.principal.tenant, asked));

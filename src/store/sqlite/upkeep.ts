@@ -38,8 +38,11 @@ export class Upkeep {
 
   #checkpoint(): void {
     if (this.#log.committed - this.#checkpointed < checkpoint.rows) return;
-    this.#checkpointed = this.#log.committed;
-    this.#track('checkpoint', "The write-ahead log can't be moved into the database", this.#worker.checkpoint());
+    const upTo = this.#log.committed;
+    const moving = this.#worker.checkpoint().then(() => {
+      this.#checkpointed = upTo;
+    });
+    this.#track('checkpoint', "The write-ahead log can't be moved into the database", moving);
   }
 
   #sum(): void {
