@@ -16,8 +16,14 @@ import { Pool } from './flow/routing/pool.ts';
 import { Served } from './flow/routing/served.ts';
 import { strategies } from './flow/routing/strategies/index.ts';
 import { createProvider } from './providers/index.ts';
+import { checkReach } from './security/reach.ts';
+import { Issuer } from './security/issuer.ts';
+import type { IssuerEvents } from './security/issuer-keys.ts';
+import { IssuerKeys } from './security/issuer-keys.ts';
+import { fetchJwks } from './security/jwks-fetch.ts';
 import { secretFile } from './security/secret-file.ts';
 import { Tokens } from './security/tokens.ts';
+import { Verifier } from './security/verifier.ts';
 import type { RequestLogEvents } from './store/sqlite/request-log.ts';
 import { openStore } from './store/sqlite/index.ts';
 import type { Log } from './telemetry/log.ts';
@@ -66,6 +72,12 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const log = createLog(config.log.level);
   const tokens = createTokens(config, dataFolder);
   const store = await openStore(dataFolder, { events: requestLogEvents(log) });
+  try {
+    checkReach(config.server.host, { ...config.auth, apiKeys: store.apiKeys, now: clock.now() });
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
   const metrics = new Metrics(() => store.requestLog.pending);
   const providers = new Map<string, Provider>();
   for (const [name, settings] of Object.entries(config.providers)) {
@@ -77,8 +89,14 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   let isDraining = false;
   const server = createServer({
     flow: { agents: agentsOf(config), models, requestLog: store.requestLog, metrics, log, clock, random },
-    authenticator: new Authenticator(tokens, store.apiKeys, clock),
+    authenticator: new Authenticator(
+      new Verifier(tokens, issuersOf(config, clock, log)),
+      store.apiKeys,
+      store.revocations,
+      clock,
+    ),
     apiKeys: store.apiKeys,
+    revocations: store.revocations,
     requestHistory: store.requestHistory,
     isDraining: () => isDraining,
     limits: { body: config.server.bodyLimit, headersTimeoutMs: config.server.headersTimeoutMs },
@@ -122,6 +140,19 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
       await release();
     },
   };
+}
+
+/** Their keys are fetched at once, behind the start, so that few first tokens have to wait. */
+function issuersOf(config: Config, clock: Clock, log: Log): Issuer[] {
+  const events: IssuerEvents = {
+    failed: (issuer, err) => log.error({ event: 'issuer_unreachable', issuer, err }),
+    recovered: (issuer) => log.info({ event: 'issuer_recovered', issuer }),
+  };
+  return config.auth.issuers.map((settings) => {
+    const keys = new IssuerKeys(settings, { fetch: fetchJwks, clock, events });
+    keys.refresh();
+    return new Issuer(settings, keys);
+  });
 }
 
 function agentsOf(config: Config): Agents {

@@ -72,7 +72,7 @@ describe('an identity', () => {
       { ...config.auth.jwt, issuer: 'another' },
       { ...config.auth.jwt, audience: 'another' },
     ]) {
-      const tokens = createTokens({ ...config, auth: { jwt } }, mizan.dataFolder);
+      const tokens = createTokens({ ...config, auth: { jwt, issuers: [] } }, mizan.dataFolder);
       const foreign = await tokens.sign(
         { subject: 'x', tenant: 'default', role: 'admin', agents: null, ttl: 60 },
         Date.now(),

@@ -1,3 +1,4 @@
+import type { IssuerSettings } from '../core/issuer.ts';
 import type { Secret } from '../core/secret.ts';
 import type { StrategyName } from '../core/strategy-name.ts';
 import type { Price } from '../core/usage.ts';
@@ -18,7 +19,7 @@ export interface Config {
   readonly database: { readonly url: Secret<string> | null };
   /** `null`: memory. */
   readonly redis: { readonly url: Secret<string> | null };
-  readonly auth: { readonly jwt: JwtConfig };
+  readonly auth: { readonly jwt: JwtConfig; readonly issuers: readonly IssuerSettings[] };
   readonly providers: Readonly<Record<string, ProviderConfig>>;
   readonly models: Readonly<Record<string, ModelConfig>>;
   readonly agents: Readonly<Record<string, AgentConfig>>;
@@ -51,6 +52,8 @@ export interface JwtConfig {
   readonly secret: Secret<string> | null;
   readonly issuer: string;
   readonly audience: string;
+  /** Where Mizan may listen while a secret that it made itself is the only identity. */
+  readonly generated: 'loopback' | 'anywhere';
 }
 
 export type ProviderConfig = UpstreamProviderConfig | SimulatorProviderConfig;

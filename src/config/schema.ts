@@ -3,20 +3,9 @@ import { catalogue } from '../providers/catalogue.ts';
 import type { CatalogueKind } from '../providers/catalogue.ts';
 import { simulatorOptionsSchema } from '../providers/simulator/options.ts';
 import { cronProblem } from './cron.ts';
-import {
-  apiKey,
-  baseUrl,
-  databaseUrl,
-  integer,
-  timeZone,
-  milliseconds,
-  name,
-  redisUrl,
-  secret,
-  size,
-  text,
-} from './fields.ts';
+import { apiKey, baseUrl, databaseUrl, integer, timeZone, milliseconds, name, redisUrl, size, text } from './fields.ts';
 
+import { authSchema } from './auth-schema.ts';
 import { modelSchema, priceSchema } from './model-schema.ts';
 
 export type * from './config.ts';
@@ -52,16 +41,6 @@ const databaseSchema = z.strictObject({
 const redisSchema = z.strictObject({
   url: redisUrl.prefault('').describe('A redis:// or rediss:// URL; empty for memory. Unused in this version.'),
 });
-
-const jwtSchema = z.strictObject({
-  secret: secret(32)
-    .prefault('')
-    .describe('Signs and checks tokens (HS256); at least 32 bytes. Made and kept in the data folder if empty.'),
-  issuer: text().default('mizan').describe('The "iss" of tokens.'),
-  audience: text().default('mizan').describe('The "aud" of tokens.'),
-});
-
-const authSchema = z.strictObject({ jwt: jwtSchema.prefault({}).describe('JSON Web Tokens.') });
 
 /** Headers that say how a message is sent: undici's to write, and wrong from anyone else. */
 const framing = /^(?:connection|content-length|expect|keep-alive|te|trailer|transfer-encoding|upgrade)$/i;

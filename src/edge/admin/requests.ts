@@ -7,6 +7,8 @@ import { publicRequest } from '../../core/request-record.ts';
 import type { EdgeContext } from '../http/context.ts';
 
 const query = z.strictObject({
+  /** Read where the request was let in. */
+  tenant: z.unknown(),
   limit: z.coerce.number().int().min(1).max(1000).default(10),
   agent: z.string().min(1).max(100).optional(),
   status: z.coerce.number().int().min(100).max(599).optional(),
@@ -23,11 +25,12 @@ const expectations: Readonly<Record<string, string>> = {
   before: 'must be the id of a request, req_…',
 };
 
-/** `GET /api/requests?limit=10&agent=&status=&before=ID`: the principal's tenant's, newest first. */
+/** `GET /api/requests?limit=10&agent=&status=&before=ID`: the tenant's, newest first. */
 export async function listRequests(context: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const parsed = query.safeParse(withoutEmpty(request.query as Record<string, unknown>));
   if (!parsed.success) throw refusal(parsed.error.issues[0]);
-  const records = await context.requestHistory.list(request.principal.tenant, parsed.data as RequestQuery);
+  const { tenant: _tenant, ...wanted } = parsed.data;
+  const records = await context.requestHistory.list(request.tenantScope, wanted as RequestQuery);
   const last = records.at(-1);
   const isFull = records.length === parsed.data.limit;
   return { requests: records.map(publicRequest), next_before: isFull && last !== undefined ? last.id : null };
@@ -36,7 +39,7 @@ export async function listRequests(context: EdgeContext, request: FastifyRequest
 /** `GET /api/requests/ID`: one, with its attempts where there was more than one. */
 export async function getRequest(context: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const { id } = request.params as { id: string };
-  const record = await context.requestHistory.find(request.principal.tenant, id);
+  const record = await context.requestHistory.find(request.tenantScope, id);
   if (record === undefined) throw new MizanError('not_found', `There is no request "${id.slice(0, 40)}".`);
   return publicRequest(record);
 }

@@ -1,5 +1,6 @@
 import type { ApiKeys } from '../../core/api-key.ts';
 import type { RequestHistory } from '../../core/request-record.ts';
+import type { Revocations } from '../../core/revocation.ts';
 import type { Flow } from '../../flow/run.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
 
@@ -8,6 +9,7 @@ export interface EdgeContext {
   readonly flow: Flow;
   readonly authenticator: Authenticator;
   readonly apiKeys: ApiKeys;
+  readonly revocations: Revocations;
   readonly requestHistory: RequestHistory;
   /** From the moment this process was asked to end: what runs is finished, nothing new is begun. */
   readonly isDraining: () => boolean;

@@ -1,26 +1,35 @@
 import { join } from 'node:path';
 import type { ApiKeys } from '../../core/api-key.ts';
+import type { Clock } from '../../core/clock.ts';
+import { systemClock } from '../../core/clock.ts';
 import { SetupError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
 import type { RequestHistory, RequestLog } from '../../core/request-record.ts';
+import type { Revocations } from '../../core/revocation.ts';
 import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver, openDatabase } from './connection.ts';
+import { IdentityEpoch } from './identity-epoch.ts';
 import { migrate } from './migrate.ts';
 import { SqliteRequestHistory } from './request-history.ts';
 import type { RequestLogEvents } from './request-log.ts';
 import { SqliteRequestLog } from './request-log.ts';
+import { SqliteRevocations } from './revocations.ts';
 import { StoreWorker } from './store-worker.ts';
 
 export interface Store {
   readonly requestLog: RequestLog;
   readonly requestHistory: RequestHistory;
   readonly apiKeys: ApiKeys;
+  readonly revocations: Revocations;
   /** Commits what waits and closes the database. What can't be committed even now is reported and given up. */
   close(): Promise<void>;
 }
 
 /** How often the write-ahead log is looked after, in ms; and from how many committed rows on it is worth it. */
 const checkpoint = { everyMs: 1000, rows: 200 };
+
+/** How often the uses of API keys are written, in ms. */
+const usesEveryMs = 60_000;
 
 export const databaseFile = 'mizan.db';
 
@@ -30,8 +39,11 @@ export const databaseFile = 'mizan.db';
  * on a thread of their own. Without it, everything is direct: for commands that run and end.
  * @throws SetupError where the folder can't be written, or the database isn't one or is too new.
  */
-export async function openStore(folder: string, options: { readonly events?: RequestLogEvents } = {}): Promise<Store> {
-  const { events } = options;
+export async function openStore(
+  folder: string,
+  options: { readonly events?: RequestLogEvents; readonly clock?: Clock } = {},
+): Promise<Store> {
+  const { events, clock = systemClock } = options;
   const file = join(folder, databaseFile);
   const database = open(folder, file);
   try {
@@ -40,15 +52,19 @@ export async function openStore(folder: string, options: { readonly events?: Req
     database.close();
     throw error;
   }
-  const apiKeys = new SqliteApiKeys(database);
+  const epoch = new IdentityEpoch(database, clock);
+  const apiKeys = new SqliteApiKeys(database, epoch);
+  const revocations = new SqliteRevocations(database, epoch);
   if (events === undefined) {
     const requestLog = new SqliteRequestLog(database, { failed() {}, recovered() {}, dropped() {} });
     return {
       requestLog,
       requestHistory: new SqliteRequestHistory(kyselyOver(database)),
       apiKeys,
+      revocations,
       close: async () => {
         requestLog.close();
+        writeUses(apiKeys, events);
         database.close();
       },
     };
@@ -57,14 +73,18 @@ export async function openStore(folder: string, options: { readonly events?: Req
   const requestLog = new SqliteRequestLog(database, events);
   const worker = new StoreWorker(file);
   const timer = checkpointer(requestLog, worker, events);
+  const useTimer = setInterval(() => writeUses(apiKeys, events), usesEveryMs).unref();
   return {
     requestLog,
     requestHistory: new SqliteRequestHistory(worker.kysely()),
     apiKeys,
+    revocations,
     close: async () => {
       clearInterval(timer);
+      clearInterval(useTimer);
       database.exec('PRAGMA busy_timeout = 1000');
       requestLog.close();
+      writeUses(apiKeys, events);
       await worker.close();
       database.close();
     },
@@ -77,6 +97,15 @@ function open(folder: string, file: string): ReturnType<typeof openDatabase> {
     return openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
   } catch (cause) {
     throw new SetupError(`The data folder ${folder} can't be used`, cause);
+  }
+}
+
+/** When a key was used is not worth failing for. */
+function writeUses(apiKeys: SqliteApiKeys, events: RequestLogEvents | undefined): void {
+  try {
+    apiKeys.writeUses();
+  } catch (error) {
+    events?.failed(error);
   }
 }
 
