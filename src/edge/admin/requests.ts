@@ -8,7 +8,7 @@ import type { EdgeContext } from '../http/context.ts';
 
 const query = z.strictObject({
   /** Read where the request was let in. */
-  tenant: z.unknown(),
+  tenant: z.unknown().optional(),
   limit: z.coerce.number().int().min(1).max(1000).default(10),
   agent: z.string().min(1).max(100).optional(),
   status: z.coerce.number().int().min(100).max(599).optional(),
