@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import type { ApiKeyRecord, ApiKeys, KeyLimits } from '../core/api-key.ts';
-import { budgetPeriods, publicKey } from '../core/api-key.ts';
+import { budgetPeriods, publicKey, usualOverlap } from '../core/api-key.ts';
 import { parseDuration } from '../core/duration.ts';
 import type { Role } from '../core/principal.ts';
 import { everyTenant } from '../core/request-record.ts';
@@ -23,9 +23,6 @@ interface CreateOptions extends CommonOptions {
   readonly budget?: KeyLimits['budget'];
   readonly json?: boolean;
 }
-
-/** How long the old secret of a rotated key is good, in seconds. */
-const usualOverlap = 86_400;
 
 const limit = wholeNumber(1, 1_000_000_000);
 

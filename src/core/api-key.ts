@@ -52,6 +52,9 @@ export interface ApiKeys {
   lastUsed(): ReadonlyMap<string, number>;
 }
 
+/** How long the old secret of a rotated key is good where nothing else is said, in seconds. */
+export const usualOverlap = 86_400;
+
 /** What becomes of a key at `now`. */
 export function keyState(key: ApiKeyRecord, now: number): 'active' | 'revoked' | 'expired' {
   if (key.revokedAt !== null) return 'revoked';

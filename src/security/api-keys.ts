@@ -33,8 +33,8 @@ export function apiKeyMatches(key: string, record: ApiKeyRecord | undefined, now
   return isCurrent || (isPrevious && (record?.previous?.until ?? 0) > now);
 }
 
-function isHash(given: Buffer, hash: string | undefined): boolean {
-  const known = Buffer.from(hash ?? '', 'hex');
+function isHash(given: Buffer, kept: string | undefined): boolean {
+  const known = Buffer.from(kept ?? '', 'hex');
   const isComparable = known.length === given.length;
   return timingSafeEqual(given, isComparable ? known : Buffer.alloc(given.length)) && isComparable;
 }

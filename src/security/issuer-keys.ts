@@ -1,4 +1,4 @@
-import type { CryptoKey, JSONWebKeySet, JWTVerifyGetKey } from 'jose';
+import type { CryptoKey, JWTVerifyGetKey } from 'jose';
 import { createLocalJWKSet, errors } from 'jose';
 import { z } from 'zod';
 import type { Clock } from '../core/clock.ts';
@@ -96,7 +96,7 @@ export class IssuerKeys {
       const signal = AbortSignal.timeout(keyTimes.deadline);
       const uri = this.#issuer.jwksUri ?? (await this.#discover(signal));
       const found = keySet.parse(await this.#fetch(uri, { signal, maxBytes }));
-      this.#keys = createLocalJWKSet(found as JSONWebKeySet);
+      this.#keys = createLocalJWKSet(found);
       this.#fetchedAt = this.#clock.monotonic();
       if (this.#failure !== null) this.#events.recovered(issuer);
       this.#failure = null;

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { CryptoKey, JWK, JWTHeaderParameters } from 'jose';
+import type { CryptoKey, JWK } from 'jose';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { onTestFinished } from 'vitest';
 
@@ -38,12 +38,6 @@ export interface TestIssuer {
 
 /** Ends with the test that starts it, unless the test ends it before. */
 export async function startIssuer(...keys: readonly IssuerKey[]): Promise<TestIssuer> {
-  const issuer = await openIssuer(...keys);
-  onTestFinished(() => issuer.close());
-  return issuer;
-}
-
-export async function openIssuer(...keys: readonly IssuerKey[]): Promise<TestIssuer> {
   const server = createServer((request, response) => {
     issuer.asked.push(request.url ?? '');
     if (issuer.status === null) {
@@ -57,6 +51,7 @@ export async function openIssuer(...keys: readonly IssuerKey[]): Promise<TestIss
     response.writeHead(issuer.status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
   });
   server.listen(0, '127.0.0.1');
+  onTestFinished(() => issuer.close());
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const issuer: TestIssuer = {
@@ -68,13 +63,13 @@ export async function openIssuer(...keys: readonly IssuerKey[]): Promise<TestIss
     asked: [],
     sign: (key, claims = {}, header = {}) =>
       new SignJWT({ iss: url, aud: 'mizan', sub: 'someone', exp: 4_000_000_000, ...claims })
-        .setProtectedHeader({ alg: key.alg, kid: key.kid, typ: 'JWT', ...header } as JWTHeaderParameters)
+        .setProtectedHeader({ alg: key.alg, kid: key.kid, typ: 'JWT', ...header })
         .sign(key.privateKey),
     async close() {
+      if (!server.listening) return;
+      server.close();
       server.closeAllConnections();
-      await new Promise((resolve) => {
-        server.close(resolve);
-      });
+      await once(server, 'close');
     },
   };
   return issuer;

@@ -13,6 +13,11 @@ export const seconds = z.union([z.int().min(0), z.string()]).transform((given, c
   return z.NEVER;
 });
 
+/** A field that may be left out or `null`, which mean the same. */
+export function orNull<S extends z.ZodType>(schema: S) {
+  return schema.nullish().transform((value) => value ?? null);
+}
+
 /**
  * The body of an administrative request. Where there is none, it counts as `{}`.
  * @param expectations Of every field, what it must be: `must be …`.

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { ApiKeyRecord } from '../../core/api-key.ts';
-import { budgetPeriods, noLimits, publicKey } from '../../core/api-key.ts';
+import type { ApiKeyRecord, KeyLimits } from '../../core/api-key.ts';
+import { budgetPeriods, noLimits, publicKey, usualOverlap } from '../../core/api-key.ts';
 import { MizanError } from '../../core/errors.ts';
 import { didYouMean } from '../../core/nearest.ts';
 import type { Principal } from '../../core/principal.ts';
@@ -11,31 +11,28 @@ import { newApiKey } from '../../security/api-keys.ts';
 import { grantRefusal } from '../../security/grants.ts';
 import { tenantFor } from '../auth/authorise.ts';
 import type { EdgeContext } from '../http/context.ts';
-import { readBody, seconds } from './body.ts';
-
-/** How long the old secret of a rotated key is good where nothing is said, in seconds. */
-export const usualOverlap = 86_400;
+import { orNull, readBody, seconds } from './body.ts';
 
 const name = z.string().regex(/^[^\p{C}]{1,100}$/u);
-const names = z.array(name).max(1000).nullish();
-const count = z.int().min(1).nullish();
+const names = orNull(z.array(name).max(1000));
+const count = orNull(z.int().min(1));
 
 const newKey = z.strictObject({
   name,
-  tenant: name.nullish(),
-  any_tenant: z.boolean().nullish(),
-  role: z.enum(roles).nullish(),
+  tenant: orNull(name),
+  any_tenant: orNull(z.boolean()),
+  role: orNull(z.enum(roles)),
   agents: names,
   models: names,
-  ttl: seconds.refine((ttl) => ttl > 0).nullish(),
-  limits: z
-    .strictObject({
+  ttl: orNull(seconds.refine((ttl) => ttl > 0)),
+  limits: orNull(
+    z.strictObject({
       rpm: count,
       tpm: count,
       max_in_flight: count,
-      budget: z.strictObject({ usd: z.number().positive(), per: z.enum(budgetPeriods) }).nullish(),
-    })
-    .nullish(),
+      budget: orNull(z.strictObject({ usd: z.number().positive(), per: z.enum(budgetPeriods) })),
+    }),
+  ),
 });
 
 const expectations = {
@@ -61,12 +58,11 @@ export async function listKeys(context: EdgeContext, request: FastifyRequest): P
 export async function createKey(context: EdgeContext, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   const { principal } = request;
   const given = readBody(newKey, request, expectations);
-  const scope = given.tenant == null ? request.tenantScope : tenantFor(principal, given.tenant);
+  const scope = given.tenant === null ? request.tenantScope : tenantFor(principal, given.tenant);
   if (scope === everyTenant) {
     throw new MizanError('invalid_request', 'A key belongs to one tenant.', { param: 'tenant' });
   }
-  checkAgents(context, given.agents ?? null);
-  const { rpm = null, tpm = null, max_in_flight: maxInFlight = null, budget = null } = given.limits ?? {};
+  checkAgents(context, given.agents);
   const now = context.flow.clock.now();
   const { id, key, hash } = newApiKey();
   const record: ApiKeyRecord = {
@@ -76,11 +72,11 @@ export async function createKey(context: EdgeContext, request: FastifyRequest, r
     tenant: scope,
     scope: given.any_tenant === true ? 'any' : 'own',
     role: given.role ?? 'member',
-    agents: given.agents ?? null,
-    models: given.models ?? null,
-    limits: given.limits == null ? noLimits : { rpm, tpm, maxInFlight, budget },
+    agents: given.agents,
+    models: given.models,
+    limits: limitsOf(given.limits),
     createdAt: now,
-    expiresAt: given.ttl == null ? null : now + given.ttl * 1000,
+    expiresAt: given.ttl === null ? null : now + given.ttl * 1000,
     revokedAt: null,
     rotatedAt: null,
     previous: null,
@@ -91,7 +87,7 @@ export async function createKey(context: EdgeContext, request: FastifyRequest, r
   return { key: key.reveal(), ...publicKey(record, undefined, now) };
 }
 
-const rotation = z.strictObject({ overlap: seconds.nullish() });
+const rotation = z.strictObject({ overlap: orNull(seconds) });
 
 /** `POST /api/keys/ID/rotate`: gives a key another secret; the old one stays good for `overlap`. */
 export async function rotateKey(context: EdgeContext, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
@@ -131,6 +127,12 @@ function keyOf(context: EdgeContext, request: FastifyRequest): ApiKeyRecord {
 
 function noSuchKey(id: string): MizanError {
   return new MizanError('not_found', `There is no key "${id.slice(0, 40)}" that is not revoked.`);
+}
+
+function limitsOf(given: z.output<typeof newKey>['limits']): KeyLimits {
+  if (given === null) return noLimits;
+  const { rpm, tpm, max_in_flight: maxInFlight, budget } = given;
+  return { rpm, tpm, maxInFlight, budget };
 }
 
 function checkGrant(principal: Principal, record: ApiKeyRecord): void {

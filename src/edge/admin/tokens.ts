@@ -6,10 +6,10 @@ import type { Revocation } from '../../core/revocation.ts';
 import { publicRevocation } from '../../core/revocation.ts';
 import { tenantFor } from '../auth/authorise.ts';
 import type { EdgeContext } from '../http/context.ts';
-import { readBody } from './body.ts';
+import { orNull, readBody } from './body.ts';
 
-const text = z.string().min(1).max(200).nullish();
-const revocation = z.strictObject({ jti: text, sub: text, token: z.string().min(1).nullish(), tenant: text });
+const text = orNull(z.string().min(1).max(200));
+const revocation = z.strictObject({ jti: text, sub: text, token: orNull(z.string().min(1)), tenant: text });
 
 const expectations = {
   jti: 'must be the jti of a token',
@@ -27,15 +27,15 @@ export async function listRevocations(context: EdgeContext, request: FastifyRequ
 /** `POST /api/tokens/revoke`: takes back one token by its `jti` or itself, or all that a subject has until now. */
 export async function revokeTokens(context: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const { jti, sub, token, tenant: named } = readBody(revocation, request, expectations);
-  if ([jti, sub, token].filter((given) => given != null).length !== 1) {
+  if ([jti, sub, token].filter((given) => given !== null).length !== 1) {
     throw new MizanError('invalid_request', 'Give one of jti, sub and token.', { param: 'jti' });
   }
-  const scope = named == null ? request.tenantScope : tenantFor(request.principal, named);
+  const scope = named === null ? request.tenantScope : tenantFor(request.principal, named);
   const tenant = scope === everyTenant ? null : scope;
   const revokedAt = context.flow.clock.now();
   const made: Revocation =
-    token == null
-      ? { kind: jti == null ? 'sub' : 'jti', value: jti ?? sub ?? '', tenant, revokedAt, expiresAt: null }
+    token === null
+      ? { kind: jti === null ? 'sub' : 'jti', value: jti ?? sub ?? '', tenant, revokedAt, expiresAt: null }
       : { kind: 'jti', ...(await read(context, token, tenant)), tenant, revokedAt };
   context.revocations.add(made);
   return publicRevocation(made);

@@ -283,7 +283,7 @@ describe('an API key', () => {
     const key = keyOf();
     await refusal(() => as(`Bearer ${key.slice(0, 20)}${'0'.repeat(48)}`));
     expect(apiKeys.lastUsed()).toStrictEqual(new Map());
-    as(`Bearer ${key}`);
+    await as(`Bearer ${key}`);
     expect(apiKeys.lastUsed()).toStrictEqual(new Map([[key.slice(3, 19), clock.now()]]));
   });
 
