@@ -1,4 +1,4 @@
-import { createHmac, KeyObject, sign } from 'node:crypto';
+import { createHmac, generateKeyPairSync, KeyObject, sign } from 'node:crypto';
 import { exportSPKI } from 'jose';
 import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { ManualClock } from '../../test/support/clock.ts';
@@ -330,6 +330,21 @@ describe("an issuer's keys", () => {
     issuer.status = 200;
     clock.advance(keyTimes.cooldown);
     await verify(token);
+  });
+
+  test('off their curve, or too short, prove nothing', async () => {
+    const curved = byAlgorithm.get('ES256')!;
+    const offCurve = { ...curved.jwk, y: curved.jwk.x! };
+    const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 });
+    const short = { ...publicKey.export({ format: 'jwk' }), kid: 'short', alg: 'RS256', use: 'sig' };
+    const issuer = await startIssuer({ ...curved, jwk: offCurve }, { ...rsa, kid: 'short', jwk: short });
+    const { refusal } = verifierOf(issuer, { algorithms: ['ES256', 'RS256'] });
+    expect((await refusal(await issuer.sign(curved))).code).toBe('invalid_token');
+    const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const claims = { iss: issuer.url, aud: 'mizan', sub: 'x', exp: 4_000_000_000 };
+    const signed = `${part({ alg: 'RS256', kid: 'short' })}.${part(claims)}`;
+    const token = `${signed}.${sign('sha256', Buffer.from(signed), privateKey).toString('base64url')}`;
+    expect((await refusal(token)).code).toBe('invalid_token');
   });
 
   test('that are no key set, too long, or somewhere else by a redirect, are none', async () => {

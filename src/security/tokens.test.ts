@@ -224,6 +224,16 @@ describe('a token is refused', () => {
     }
   });
 
+  test('whose claims are not UTF-8', async () => {
+    const claims = Buffer.from(JSON.stringify({ ...good, sub: 'caf#' }).replace('#', '\u00e9'), 'latin1');
+    const signed = `${part({ alg: 'HS256' })}.${claims.toString('base64url')}`;
+    expect(await refusal(`${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`)).toMatchObject(
+      {
+        code: 'invalid_token',
+      },
+    );
+  });
+
   test('that was changed at any place, to anything', async () => {
     const given = await tokens.sign(grant, now);
     const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.';
