@@ -1,4 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Role } from '../src/core/principal.ts';
@@ -9,6 +11,8 @@ import type { Answer } from './support/http.ts';
 import { ask, errorOf, post, sendRaw } from './support/http.ts';
 import type { Running } from './support/mizan.ts';
 import { runMizan } from './support/mizan.ts';
+
+const root = join(import.meta.dirname, '..');
 
 interface Registered {
   readonly method: string;
@@ -115,6 +119,18 @@ test('a route without a row keeps Mizan from starting', async () => {
   const started = runMizan({ providers: { sim: { kind: 'simulator' } } });
   await expect(started).rejects.toThrow('GET /planted has no row in the table of routes');
   unsubscribe('fastify.initialization', plant);
+});
+
+test('no route could run a command, evaluate code or fetch a URL', () => {
+  const sources = globSync('src/{edge,flow}/**/*.ts', { cwd: root }).filter(
+    (path) => !/\.(?:test|suite)\.ts$/.test(path),
+  );
+  expect(sources.length).toBeGreaterThan(30);
+  const means = /child_process|worker_threads|node:vm|node:https?'|undici|\beval\(|new Function|\bfetch\(|import\(/;
+  const found = sources.filter((path) =>
+    means.test(readFileSync(join(root, path), 'utf8').replaceAll(/^import type .*$/gm, '')),
+  );
+  expect(found).toEqual([]);
 });
 
 describe('what is said around a request', () => {

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Ended } from './support/command.ts';
 import { launch, mizan as command } from './support/command.ts';
 import { ask, post, rows } from './support/http.ts';
+import { issuerKey, startIssuer } from './support/issuer.ts';
 import type { RunningProcess } from './support/mizan.ts';
 import { commonOptions, furnish, startProcess } from './support/mizan.ts';
 import { closedPort } from './support/model-service.ts';
@@ -259,7 +260,10 @@ describe('mizan doctor', () => {
     service.listen(0, '127.0.0.1');
     await once(service, 'listening');
     const baseUrl = `http://127.0.0.1:${(service.address() as AddressInfo).port}/v1`;
+    const issuer = await startIssuer(await issuerKey('ES256', 'one'));
+    const nobody = `http://127.0.0.1:${await closedPort()}`;
     const house = await furnish({
+      auth: { issuers: [issuer.url, nobody].map((url) => ({ issuer: url, audience: 'mizan' })) },
       server: { port: await closedPort(), metricsPort: await closedPort() },
       providers: {
         there: { kind: 'openai-compatible', baseUrl, apiKey },
@@ -285,7 +289,9 @@ describe('mizan doctor', () => {
     expect(findings.filter(({ isFine }) => !isFine).map(({ detail }) => detail)).toEqual([
       expect.stringContaining('401'),
       expect.stringContaining('ECONNREFUSED'),
+      expect.stringContaining('ECONNREFUSED'),
     ]);
+    expect(findings).toContainEqual({ check: `issuer ${issuer.url}`, isFine: true, detail: '1 key' });
     service.close();
     await house.remove();
   });
@@ -356,6 +362,18 @@ describe('mizan start', () => {
       ) ?? [];
     const { status, json } = await post(url, bearer, JSON.parse(body));
     expect([status, json]).toEqual([200, expect.objectContaining({ agent: 'assistant' })]);
+  });
+
+  test('listens for others with nothing but its own secret, where the image says so', async () => {
+    const house = await furnish({});
+    const dockerfile = await readFile(join(import.meta.dirname, '../Dockerfile'), 'utf8');
+    const [, name = '', value = ''] = /^ENV .*\b(MIZAN_GENERATED_SECRET)=(\w+)$/m.exec(dockerfile) ?? [];
+    const options = ['--host', '0.0.0.0', '--port', '0', '--metrics-port', '0', '--data', house.dataFolder];
+    const started = launch(['start', ...options], { cwd: house.folder, env: { [name]: value } });
+    await started.said(/listens on http:\/\/0\.0\.0\.0:/);
+    started.signal('SIGTERM');
+    expect(await started.ended).toMatchObject({ code: 0 });
+    await house.remove();
   });
 
   test('starts from nothing at all: no file, no key, no data', async () => {

@@ -6,7 +6,10 @@ import { resolve } from 'node:path';
 import { request } from 'undici';
 import type { Config, ProviderConfig } from '../config/config.ts';
 import { makeFolder } from '../core/folder.ts';
+import type { IssuerSettings } from '../core/issuer.ts';
 import { everyTenant } from '../core/request-record.ts';
+import { fetchKeySet } from '../security/issuer-keys.ts';
+import { fetchJwks } from '../security/jwks-fetch.ts';
 
 /** What one check came to. */
 export interface Finding {
@@ -38,6 +41,7 @@ export async function examine(config: Config, dataFolder: string): Promise<Findi
     await check(`port ${port}`, () => freePort(host, port, '/healthz')),
     await check(`port ${metricsPort}`, () => freePort(host, metricsPort, '/metrics')),
     ...(await Promise.all(providers.map(([name, provider]) => check(`provider ${name}`, () => answers(provider))))),
+    ...(await Promise.all(config.auth.issuers.map((issuer) => check(`issuer ${issuer.issuer}`, () => keysOf(issuer))))),
     await check('clock', () => clock(providers.map(([, provider]) => provider))),
   ];
 }
@@ -134,6 +138,12 @@ async function models(provider: Exclude<ProviderConfig, { kind: 'simulator' }>) 
   const answer = await request(`${provider.baseUrl}/models`, { headers: { ...provider.headers, ...headers }, signal });
   await answer.body.dump();
   return answer;
+}
+
+async function keysOf(issuer: IssuerSettings): Promise<string> {
+  const { keys } = await fetchKeySet(issuer, fetchJwks);
+  if (keys.length === 0) throw new Error('it shows no keys');
+  return `${keys.length} ${keys.length === 1 ? 'key' : 'keys'}`;
 }
 
 /** Against the `Date` of the first provider that can be reached. */

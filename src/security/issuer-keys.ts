@@ -1,4 +1,4 @@
-import type { CryptoKey, JWTVerifyGetKey } from 'jose';
+import type { CryptoKey, JSONWebKeySet, JWTVerifyGetKey } from 'jose';
 import { createLocalJWKSet, errors } from 'jose';
 import { z } from 'zod';
 import type { Clock } from '../core/clock.ts';
@@ -93,10 +93,7 @@ export class IssuerKeys {
   async #load(): Promise<void> {
     const { issuer } = this.#issuer;
     try {
-      const signal = AbortSignal.timeout(keyTimes.deadline);
-      const uri = this.#issuer.jwksUri ?? (await this.#discover(signal));
-      const found = keySet.parse(await this.#fetch(uri, { signal, maxBytes }));
-      this.#keys = createLocalJWKSet(found);
+      this.#keys = createLocalJWKSet(await fetchKeySet(this.#issuer, this.#fetch));
       this.#fetchedAt = this.#clock.monotonic();
       if (this.#failure !== null) this.#events.recovered(issuer);
       this.#failure = null;
@@ -106,20 +103,31 @@ export class IssuerKeys {
     }
   }
 
-  /** OpenID Connect Discovery 1.0, section 4. */
-  async #discover(signal: AbortSignal): Promise<string> {
-    const { issuer } = this.#issuer;
-    const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
-    const found = discovery.parse(await this.#fetch(url, { signal, maxBytes }));
-    if (found.issuer !== issuer) throw new Error(`${url} is about another issuer`);
-    if (!isTrustworthyUrl(found.jwks_uri)) throw new Error(`${url} names keys that are not behind https`);
-    return found.jwks_uri;
-  }
-
   #unavailable(): MizanError {
     return new MizanError('issuer_unavailable', "The keys of the token's issuer can't be had just now.", {
       retryAfterMs: keyTimes.cooldown,
       cause: this.#failure?.cause,
     });
   }
+}
+
+/**
+ * An issuer's key set, from where the configuration says, or else discovery.
+ * @throws anything where it isn't had within the deadline, or isn't one.
+ */
+export async function fetchKeySet(
+  { issuer, jwksUri }: Pick<IssuerSettings, 'issuer' | 'jwksUri'>,
+  fetch: JwksFetch,
+): Promise<JSONWebKeySet> {
+  const limits = { signal: AbortSignal.timeout(keyTimes.deadline), maxBytes };
+  return keySet.parse(await fetch(jwksUri ?? (await discover(issuer, fetch, limits)), limits));
+}
+
+/** OpenID Connect Discovery 1.0, section 4. */
+async function discover(issuer: string, fetch: JwksFetch, limits: Parameters<JwksFetch>[1]): Promise<string> {
+  const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
+  const found = discovery.parse(await fetch(url, limits));
+  if (found.issuer !== issuer) throw new Error(`${url} is about another issuer`);
+  if (!isTrustworthyUrl(found.jwks_uri)) throw new Error(`${url} names keys that are not behind https`);
+  return found.jwks_uri;
 }
