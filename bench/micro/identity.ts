@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { noLimits } from '../../src/core/api-key.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { Secret } from '../../src/core/secret.ts';
 import { Authenticator } from '../../src/edge/auth/authenticator.ts';
@@ -9,6 +8,7 @@ import { authorise } from '../../src/edge/auth/authorise.ts';
 import { newApiKey } from '../../src/security/api-keys.ts';
 import { Tokens } from '../../src/security/tokens.ts';
 import { openStore } from '../../src/store/sqlite/index.ts';
+import { apiKeyRecord } from '../../test/support/api-key.ts';
 import type { Micro } from './harness.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mizan-micro-'));
@@ -23,22 +23,7 @@ const token = `Bearer ${await tokens.sign(grant, Date.now())}`;
 const principal = await authenticator.authenticate(token, {});
 
 const { id, hash, key } = newApiKey();
-store.apiKeys.insert({
-  id,
-  hash,
-  name: 'bench',
-  tenant: 'acme',
-  scope: 'own',
-  role: 'member',
-  agents: null,
-  models: null,
-  limits: noLimits,
-  createdAt: 0,
-  expiresAt: null,
-  revokedAt: null,
-  rotatedAt: null,
-  previous: null,
-});
+store.apiKeys.insert(apiKeyRecord({ id, hash }));
 const apiKey = `Bearer ${key.reveal()}`;
 
 const connection = {};

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import type { ApiKeyRecord, ApiKeys, KeyLimits } from '../core/api-key.ts';
+import type { ApiKeyRecord, KeyLimits } from '../core/api-key.ts';
 import { budgetPeriods, publicKey, usualOverlap } from '../core/api-key.ts';
 import { parseDuration } from '../core/duration.ts';
 import type { Role } from '../core/principal.ts';
@@ -8,6 +8,7 @@ import { everyTenant } from '../core/request-record.ts';
 import type { CommonOptions } from './options.ts';
 import { configOf, duration, name, names, role, tenant, wholeNumber, withCommonOptions } from './options.ts';
 import { print, say, table } from './say.ts';
+import { withStore } from './with-store.ts';
 
 interface CreateOptions extends CommonOptions {
   readonly name: string;
@@ -54,7 +55,7 @@ export function registerKeys(program: Command): void {
     keys.command('revoke').description('end a key at once').argument('<id>', 'its id, or the key'),
   ).action(async (given: string, options: CommonOptions) => {
     const id = await idOf(given);
-    const isDone = await withKeys(options, (store) => store.revoke(id, Date.now()));
+    const isDone = await withStore(options, ({ apiKeys }) => apiKeys.revoke(id, Date.now()));
     say(isDone ? `The key ${id} is revoked.` : notThere(id));
     if (!isDone) process.exitCode = 1;
   });
@@ -91,15 +92,15 @@ async function create(options: CreateOptions): Promise<void> {
     rotatedAt: null,
     previous: null,
   };
-  await withKeys(options, (store) => store.insert(record));
+  await withStore(options, ({ apiKeys }) => apiKeys.insert(record));
   printKey(key.reveal(), record, options.json === true);
 }
 
 async function list(options: CommonOptions & { readonly tenant?: string; readonly json?: boolean }): Promise<void> {
   const now = Date.now();
-  const records = await withKeys(options, (store) => {
-    const lastUsed = store.lastUsed();
-    return store.list(options.tenant ?? everyTenant).map((key) => publicKey(key, lastUsed.get(key.id), now));
+  const records = await withStore(options, ({ apiKeys }) => {
+    const lastUsed = apiKeys.lastUsed();
+    return apiKeys.list(options.tenant ?? everyTenant).map((key) => publicKey(key, lastUsed.get(key.id), now));
   });
   if (options.json === true) {
     print(JSON.stringify(records, null, 2));
@@ -131,7 +132,7 @@ async function rotate(given: string, options: RotateOptions): Promise<void> {
   const { id, key, hash } = newApiKey(await idOf(given));
   const at = Date.now();
   const previousUntil = at + options.overlap * 1000;
-  const record = await withKeys(options, (store) => store.rotate(id, { hash, at, previousUntil }));
+  const record = await withStore(options, ({ apiKeys }) => apiKeys.rotate(id, { hash, at, previousUntil }));
   if (record === undefined) {
     say(notThere(id));
     process.exitCode = 1;
@@ -166,15 +167,4 @@ function overlap(text: string): number {
   const found = parseDuration(text);
   if (found !== undefined) return found;
   throw new InvalidArgumentError('Expected a time such as 0, 1h or 7d.');
-}
-
-async function withKeys<T>(options: CommonOptions, use: (keys: ApiKeys) => T): Promise<T> {
-  configOf(options);
-  const { openStore } = await import('../store/sqlite/index.ts');
-  const store = await openStore(options.data);
-  try {
-    return use(store.apiKeys);
-  } finally {
-    await store.close();
-  }
 }

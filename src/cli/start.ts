@@ -32,8 +32,9 @@ async function start(options: StartOptions): Promise<void> {
   const config = loadConfig({ file: options.config, env: process.env, cliOverrides: { host, port, metricsPort } });
   const { startMizan } = await import('../main.ts');
   const mizan = await startMizan(config, options.data);
-  await welcome(mizan, config);
+  // First of all: whoever is told that it listens may end it at once.
   endOnSignal(mizan);
+  await welcome(mizan, config);
 }
 
 async function welcome(mizan: Mizan, config: Config): Promise<void> {

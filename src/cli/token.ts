@@ -2,11 +2,12 @@ import type { Command } from 'commander';
 import type { Role } from '../core/principal.ts';
 import { SetupError } from '../core/errors.ts';
 import { everyTenant } from '../core/request-record.ts';
-import type { Revocation, Revocations } from '../core/revocation.ts';
+import type { Revocation } from '../core/revocation.ts';
 import { publicRevocation } from '../core/revocation.ts';
 import type { CommonOptions } from './options.ts';
 import { configOf, duration, name, names, role, tenant, withCommonOptions } from './options.ts';
 import { print, say, table } from './say.ts';
+import { withStore } from './with-store.ts';
 
 interface TokenOptions extends CommonOptions {
   readonly sub: string;
@@ -47,7 +48,7 @@ export function registerToken(program: Command): void {
   withCommonOptions(token.command('revocations').description('what was taken back, newest first'))
     .option('--json', 'print JSON')
     .action(async (options: CommonOptions & { readonly json?: boolean }) => {
-      const all = await withRevocations(options, (store) => store.list(everyTenant, Date.now()));
+      const all = await withStore(options, ({ revocations }) => revocations.list(everyTenant, Date.now()));
       if (options.json === true) {
         print(JSON.stringify(all.map(publicRevocation), null, 2));
         return;
@@ -83,7 +84,7 @@ async function revoke(options: RevokeOptions): Promise<void> {
     jti === undefined && sub === undefined
       ? { ...(await fromStdin()), tenant: of, revokedAt }
       : { kind: jti === undefined ? 'sub' : 'jti', value: jti ?? sub ?? '', tenant: of, revokedAt, expiresAt: null };
-  await withRevocations(options, (store) => store.add(made));
+  await withStore(options, ({ revocations }) => revocations.add(made));
   const whose = of === null ? 'every tenant' : `the tenant ${of}`;
   say(
     made.kind === 'jti'
@@ -107,15 +108,4 @@ async function fromStdin(): Promise<Pick<Revocation, 'kind' | 'value' | 'expires
   if (typeof jti !== 'string' || jti === '') throw new SetupError('The token has no jti; give --sub.');
   // A minute more than clocks may differ.
   return { kind: 'jti', value: jti, expiresAt: typeof exp === 'number' ? Math.ceil(exp + 60) * 1000 : null };
-}
-
-async function withRevocations<T>(options: CommonOptions, use: (revocations: Revocations) => T): Promise<T> {
-  configOf(options);
-  const { openStore } = await import('../store/sqlite/index.ts');
-  const store = await openStore(options.data);
-  try {
-    return use(store.revocations);
-  } finally {
-    await store.close();
-  }
 }
