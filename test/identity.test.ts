@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { createTokens } from '../src/main.ts';
+import { createTokens } from '../src/security/create-tokens.ts';
 import { mizan as command } from './support/command.ts';
 import { ask, errorOf, post } from './support/http.ts';
 import { issuerKey, startIssuer } from './support/issuer.ts';
@@ -73,7 +73,7 @@ describe('an identity', () => {
       { ...config.auth.jwt, issuer: 'another' },
       { ...config.auth.jwt, audience: 'another' },
     ]) {
-      const tokens = createTokens({ ...config, auth: { jwt, issuers: [] } }, mizan.dataFolder);
+      const tokens = createTokens({ auth: { jwt } }, mizan.dataFolder);
       const foreign = await tokens.sign(
         { subject: 'x', tenant: 'default', role: 'admin', agents: null, ttl: 60 },
         Date.now(),

@@ -1,13 +1,11 @@
 import { once } from 'node:events';
-import { accessSync, constants, statfsSync } from 'node:fs';
+import { accessSync, constants, statfsSync, statSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { request } from 'undici';
 import type { Config, ProviderConfig } from '../config/config.ts';
-import { makeFolder } from '../core/folder.ts';
 import type { IssuerSettings } from '../core/issuer.ts';
-import { everyTenant } from '../core/request-record.ts';
 import { fetchKeySet } from '../security/issuer-keys.ts';
 import { fetchJwks } from '../security/jwks-fetch.ts';
 
@@ -55,13 +53,21 @@ async function check(name: string, look: () => Promise<string>): Promise<Finding
 }
 
 function usableFolder(folder: string): string {
-  makeFolder(folder);
-  accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
-  return resolve(folder);
+  const existing = existingFolder(folder);
+  if (!statSync(existing).isDirectory()) throw new Error(`${existing} is not a folder`);
+  accessSync(existing, constants.R_OK | constants.W_OK | constants.X_OK);
+  return existing === resolve(folder) ? existing : `${resolve(folder)} is made at the first start`;
+}
+
+/** The folder itself, or what there is above it. */
+function existingFolder(folder: string): string {
+  let path = resolve(folder);
+  while (statSync(path, { throwIfNoEntry: false }) === undefined && path !== dirname(path)) path = dirname(path);
+  return path;
 }
 
 function freeSpace(folder: string): string {
-  const { bavail, bsize } = statfsSync(folder);
+  const { bavail, bsize } = statfsSync(existingFolder(folder));
   const free = bavail * bsize;
   const shown = `${(free / 2 ** 30).toFixed(1)} GiB free`;
   if (free < leastFree) throw new Error(`${shown}, less than 0.25 GiB`);
@@ -69,15 +75,14 @@ function freeSpace(folder: string): string {
 }
 
 async function database(folder: string): Promise<string> {
-  const { openStore } = await import('../store/sqlite/index.ts');
-  const store = await openStore(folder);
-  try {
-    const [newest] = await store.requestHistory.list(everyTenant, { limit: 1 });
-    const last = newest === undefined ? 'no requests yet' : `last request ${new Date(newest.time).toISOString()}`;
-    return `SQLite in ${resolve(folder)}, ${last}`;
-  } finally {
-    await store.close();
-  }
+  const { inspectDatabase } = await import('../store/sqlite/inspect.ts');
+  const found = inspectDatabase(folder);
+  const where = `SQLite in ${resolve(folder)}`;
+  if (found === null) return `${where} is made at the first start`;
+  if (found.version === 'newer') throw new Error(`${where} belongs to a newer version of Mizan`);
+  if (found.version === 'older') return `${where}, is brought up to date at the next start`;
+  const last = found.newestAt === null ? 'no requests yet' : `last request ${new Date(found.newestAt).toISOString()}`;
+  return `${where}, ${last}`;
 }
 
 async function redis(config: Config): Promise<string> {

@@ -32,7 +32,7 @@ async function start(options: StartOptions): Promise<void> {
   const config = loadConfig({ file: options.config, env: process.env, cliOverrides: { host, port, metricsPort } });
   const { startMizan } = await import('../main.ts');
   const mizan = await startMizan(config, options.data);
-  // First of all: whoever is told that it listens may end it at once.
+  // Before it is said that Mizan listens: whoever waits for that may send the signal at once.
   endOnSignal(mizan);
   await welcome(mizan, config);
 }

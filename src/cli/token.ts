@@ -65,7 +65,7 @@ export function registerToken(program: Command): void {
 }
 
 async function create(options: TokenOptions): Promise<void> {
-  const { createTokens } = await import('../main.ts');
+  const { createTokens } = await import('../security/create-tokens.ts');
   const config = configOf(options);
   for (const agent of options.agents ?? []) {
     if (!(agent in config.agents)) say(`Note: there is no agent "${agent}" in the configuration.`);

@@ -29,7 +29,7 @@ export async function answerCall(
 ): Promise<void> {
   reply.hijack();
   const { raw } = reply;
-  const abort = new AbortController();
+  const abort = context.running.begin();
   raw.once('close', () => {
     if (!raw.writableFinished) abort.abort();
   });
@@ -43,6 +43,7 @@ export async function answerCall(
     sink: dialect.sink(reply),
   };
   const outcome = await run(call, context.flow);
+  context.running.ended(abort);
   if (raw.destroyed) return;
   if (outcome.hasBegun) {
     raw.end(dialect.ending(outcome, call.id));

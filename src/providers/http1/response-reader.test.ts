@@ -208,41 +208,42 @@ test.each([
 });
 
 /** Responses as upstreams write them, in all their ways. */
-const responses = fc
-  .record({
-    interim: fc.nat(2),
-    status: fc.constantFrom(200, 204, 304, 400, 429, 503),
-    headers: fc.array(fc.tuple(fc.constantFrom('x-a', 'X-B', 'Retry-After'), fc.stringMatching(/^[ -~]{0,20}$/)), {
-      maxLength: 4,
-    }),
-    body: fc.string({ unit: 'grapheme', maxLength: 60 }),
-    framing: fc.constantFrom('length', 'chunked', 'close'),
-    cuts: fc.array(fc.nat(40), { maxLength: 5 }),
-  })
-  .map(({ interim, status, headers, body, framing, cuts }) => {
-    const bytes = status === 204 || status === 304 ? Buffer.alloc(0) : Buffer.from(body);
-    const chunks: Buffer[] = [];
-    let from = 0;
-    for (const cut of [...cuts, bytes.length]) {
-      const piece = bytes.subarray(from, Math.min(bytes.length, from + cut + 1));
-      if (piece.length > 0) chunks.push(Buffer.from(`${piece.length.toString(16)}\r\n`), piece, Buffer.from('\r\n'));
-      from += piece.length;
-    }
-    const how =
-      status === 204 || status === 304
-        ? ''
-        : { length: `content-length: ${bytes.length}\r\n`, chunked: 'transfer-encoding: chunked\r\n', close: '' }[
-            framing
-          ];
-    const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
-    const head = `${whole('HTTP/1.1 102 Processing').repeat(interim)}HTTP/1.1 ${status} Words\r\n${how}${lines}\r\n`;
-    const sent = how.startsWith('transfer') ? [...chunks, Buffer.from('0\r\n\r\n')] : [bytes];
-    return Buffer.concat([Buffer.from(head), ...sent]);
-  });
+const responsesAfter = (interims: number): fc.Arbitrary<Buffer> =>
+  fc
+    .record({
+      interim: fc.nat(interims),
+      status: fc.constantFrom(200, 204, 304, 400, 429, 503),
+      headers: fc.array(fc.tuple(fc.constantFrom('x-a', 'X-B', 'Retry-After'), fc.stringMatching(/^[ -~]{0,20}$/)), {
+        maxLength: 4,
+      }),
+      body: fc.string({ unit: 'grapheme', maxLength: 60 }),
+      framing: fc.constantFrom('length', 'chunked', 'close'),
+      cuts: fc.array(fc.nat(40), { maxLength: 5 }),
+    })
+    .map(({ interim, status, headers, body, framing, cuts }) => {
+      const bytes = status === 204 || status === 304 ? Buffer.alloc(0) : Buffer.from(body);
+      const chunks: Buffer[] = [];
+      let from = 0;
+      for (const cut of [...cuts, bytes.length]) {
+        const piece = bytes.subarray(from, Math.min(bytes.length, from + cut + 1));
+        if (piece.length > 0) chunks.push(Buffer.from(`${piece.length.toString(16)}\r\n`), piece, Buffer.from('\r\n'));
+        from += piece.length;
+      }
+      const how =
+        status === 204 || status === 304
+          ? ''
+          : { length: `content-length: ${bytes.length}\r\n`, chunked: 'transfer-encoding: chunked\r\n', close: '' }[
+              framing
+            ];
+      const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+      const head = `${whole('HTTP/1.1 102 Processing').repeat(interim)}HTTP/1.1 ${status} Words\r\n${how}${lines}\r\n`;
+      const sent = how.startsWith('transfer') ? [...chunks, Buffer.from('0\r\n\r\n')] : [bytes];
+      return Buffer.concat([Buffer.from(head), ...sent]);
+    });
 
 test('a response reads the same however it is cut to pieces', () => {
   fc.assert(
-    fc.property(responses, fc.array(fc.nat(), { maxLength: 8 }), (bytes, places) => {
+    fc.property(responsesAfter(2), fc.array(fc.nat(), { maxLength: 8 }), (bytes, places) => {
       const cuts = [0, ...places.map((place) => place % (bytes.length + 1)).toSorted((a, b) => a - b), bytes.length];
       const pieces = cuts.slice(1).map((end, i) => bytes.subarray(cuts[i], end));
       const each = Array.from(bytes, (byte) => Buffer.from([byte]));
@@ -281,7 +282,7 @@ describe('beside undici’s parser', () => {
   test('a response reads the same', async () => {
     const ask = await peer();
     await fc.assert(
-      fc.asyncProperty(responses, async (bytes) => {
+      fc.asyncProperty(responsesAfter(2), async (bytes) => {
         const { status, body } = read([bytes], true);
         expect({ status, body }).toStrictEqual(await ask(bytes));
       }),
@@ -296,15 +297,16 @@ describe('beside undici’s parser', () => {
       maxLength: 3,
     });
     await fc.assert(
-      fc.asyncProperty(responses, damages, async (whole, changes) => {
-        const bytes = Buffer.from(whole);
+      // Without interim responses: undici refuses a 100 that it didn't ask for, which RFC 9110 wants passed over.
+      fc.asyncProperty(responsesAfter(0), damages, async (undamaged, changes) => {
+        const bytes = Buffer.from(undamaged);
         for (const [place, by] of changes) bytes[place % bytes.length] = by.charCodeAt(0);
         const { end, status, body } = read([bytes], true);
-        if (end !== 'reusable' && end !== 'complete') return;
+        fc.pre(end === 'reusable' || end === 'complete');
         const theirs = await ask(bytes);
         // What follows a complete response is nobody's, and undici takes it for an error of the one before.
-        if (theirs !== null) expect({ status, body }).toStrictEqual(theirs);
-        else expect(end).toBe('complete');
+        const isCutShort = theirs === null && end === 'complete';
+        expect(isCutShort ? null : { status, body }).toStrictEqual(theirs);
       }),
       { numRuns: 150 },
     );
