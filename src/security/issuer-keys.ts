@@ -119,14 +119,17 @@ export async function fetchKeySet(
   { issuer, jwksUri }: Pick<IssuerSettings, 'issuer' | 'jwksUri'>,
   fetch: JwksFetch,
 ): Promise<JSONWebKeySet> {
-  const limits = { signal: AbortSignal.timeout(keyTimes.deadline), maxBytes };
-  return keySet.parse(await fetch(jwksUri ?? (await discover(issuer, fetch, limits)), limits));
+  const begun = performance.now();
+  const keys = jwksUri ?? (await discover(issuer, fetch));
+  const isNamed = jwksUri !== null || new URL(keys).origin === new URL(issuer).origin;
+  const deadlineMs = Math.max(1, Math.ceil(keyTimes.deadline - (performance.now() - begun)));
+  return keySet.parse(await fetch({ url: keys, namedBy: isNamed ? 'config' : 'caller', maxBytes, deadlineMs }));
 }
 
 /** OpenID Connect Discovery 1.0, section 4. */
-async function discover(issuer: string, fetch: JwksFetch, limits: Parameters<JwksFetch>[1]): Promise<string> {
+async function discover(issuer: string, fetch: JwksFetch): Promise<string> {
   const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
-  const found = discovery.parse(await fetch(url, limits));
+  const found = discovery.parse(await fetch({ url, namedBy: 'config', maxBytes, deadlineMs: keyTimes.deadline }));
   if (found.issuer !== issuer) throw new Error(`${url} is about another issuer`);
   if (!isTrustworthyUrl(found.jwks_uri)) throw new Error(`${url} names keys that are not behind https`);
   return found.jwks_uri;

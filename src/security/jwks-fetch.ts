@@ -1,16 +1,24 @@
 import { request } from 'undici';
 
+/** One JSON document of an issuer's. */
+export interface JwksRequest {
+  readonly url: string;
+  /** Whose word the URL stands on: the configuration's, or a document's that lies elsewhere. */
+  readonly namedBy: 'config' | 'caller';
+  readonly maxBytes: number;
+  /** From now to its last byte, in ms. */
+  readonly deadlineMs: number;
+}
+
 /**
- * Fetches one JSON document of an issuer's. Follows no redirects.
+ * Fetches it. Follows no redirects.
  * @throws anything where it isn't had: no answer in time, another status than 200, too long, no JSON.
  */
-export type JwksFetch = (
-  url: string,
-  limits: { readonly signal: AbortSignal; readonly maxBytes: number },
-) => Promise<unknown>;
+export type JwksFetch = (request: JwksRequest) => Promise<unknown>;
 
 /** Over undici. Where outgoing connections are guarded, the guard takes its place. */
-export const fetchJwks: JwksFetch = async (url, { signal, maxBytes }) => {
+export const fetchJwks: JwksFetch = async ({ url, maxBytes, deadlineMs }) => {
+  const signal = AbortSignal.timeout(deadlineMs);
   const { statusCode, body } = await request(url, { signal, headers: { accept: 'application/json' } });
   const pieces: Buffer[] = [];
   let length = 0;

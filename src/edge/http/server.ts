@@ -85,13 +85,13 @@ export function createServer(context: EdgeContext): FastifyInstance {
     }
     const refuse = (error: unknown): void => sendError(error, request, reply);
     const enter = (principal: Principal): void => {
+      request.principal = principal;
       try {
         request.tenantScope = authorise({ role, tenant }, principal, request.query);
       } catch (error) {
         refuse(error);
         return;
       }
-      request.principal = principal;
       done();
     };
     try {
