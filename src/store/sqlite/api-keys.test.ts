@@ -1,9 +1,14 @@
+import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { temporaryFolder } from '../../../test/support/folder.ts';
 import { apiKeyRecord } from '../../../test/support/api-key.ts';
+import { systemClock } from '../../core/clock.ts';
 import { everyTenant } from '../../core/request-record.ts';
+import { SqliteApiKeys } from './api-keys.ts';
+import { openDatabase } from './database.ts';
+import { IdentityEpoch } from './identity-epoch.ts';
 import type { Store } from './index.ts';
-import { openStore } from './index.ts';
+import { databaseFile, openStore } from './index.ts';
 
 async function open(folder = temporaryFolder()): Promise<Store> {
   const store = await openStore(folder);
@@ -118,5 +123,18 @@ describe('API keys', () => {
     expect(apiKeys.lastUsed()).toStrictEqual(new Map([[key.id, 9]]));
     apiKeys.used(key.id, 7);
     expect(apiKeys.lastUsed()).toStrictEqual(new Map([[key.id, 9]]));
+  });
+
+  test('have their uses written in batches, each once', async () => {
+    const folder = temporaryFolder();
+    const { apiKeys: elsewhere } = await open(folder);
+    const database = openDatabase(join(folder, databaseFile), { readOnly: false, busyTimeoutMs: 1000 });
+    onTestFinished(() => database.close());
+    const apiKeys = new SqliteApiKeys(database, new IdentityEpoch(database, systemClock));
+    for (const [i, id] of ['a', 'b', 'c', 'd', 'e'].entries()) apiKeys.used(id, i);
+    expect([apiKeys.writeUses(2), elsewhere.lastUsed().size]).toStrictEqual([true, 2]);
+    expect([apiKeys.writeUses(2), elsewhere.lastUsed().size]).toStrictEqual([true, 4]);
+    expect([apiKeys.writeUses(2), elsewhere.lastUsed().get('e')]).toStrictEqual([false, 4]);
+    expect(apiKeys.writeUses(2)).toBe(false);
   });
 });

@@ -93,13 +93,19 @@ export class SqliteApiKeys implements ApiKeys {
     return uses;
   }
 
-  /** Writes the uses that were noted since the last time. Those that can't be written now are kept for the next. */
-  writeUses(): void {
-    if (this.#uses.size === 0) return;
+  /**
+   * Writes uses that were noted, at most so many, so that the event loop isn't held up. Those that can't be written now
+   * are kept for the next time.
+   * @returns Whether there are more.
+   */
+  writeUses(limit = Number.POSITIVE_INFINITY): boolean {
+    const batch = [...this.#uses.entries().take(limit)];
+    if (batch.length === 0) return false;
     inTransaction(this.#database, () => {
-      for (const [id, at] of this.#uses) this.#writeUse.run(id, at);
+      for (const [id, at] of batch) this.#writeUse.run(id, at);
     });
-    this.#uses.clear();
+    for (const [id] of batch) this.#uses.delete(id);
+    return this.#uses.size > 0;
   }
 
   /** Changes a key that is not revoked, as it stands in the database now. */

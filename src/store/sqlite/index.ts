@@ -32,6 +32,9 @@ const checkpoint = { everyMs: 1000, rows: 200 };
 /** How often the uses of API keys are written, in ms. */
 const usesEveryMs = 60_000;
 
+/** How many of them in one turn of the event loop. */
+const usesAtOnce = 500;
+
 export const databaseFile = 'mizan.db';
 
 /**
@@ -74,7 +77,10 @@ export async function openStore(
   const requestLog = new SqliteRequestLog(database, events);
   const worker = new StoreWorker(file);
   const timer = checkpointer(requestLog, worker, events);
-  const useTimer = setInterval(() => writeUses(apiKeys, events), usesEveryMs).unref();
+  const writeSome = (): void => {
+    if (writeUses(apiKeys, events, usesAtOnce)) setImmediate(writeSome);
+  };
+  const useTimer = setInterval(writeSome, usesEveryMs).unref();
   return {
     requestLog,
     requestHistory: new SqliteRequestHistory(worker.kysely()),
@@ -102,11 +108,12 @@ function open(folder: string, file: string): ReturnType<typeof openDatabase> {
 }
 
 /** When a key was used is not worth failing for. */
-function writeUses(apiKeys: SqliteApiKeys, events: RequestLogEvents | undefined): void {
+function writeUses(apiKeys: SqliteApiKeys, events: RequestLogEvents | undefined, limit?: number): boolean {
   try {
-    apiKeys.writeUses();
+    return apiKeys.writeUses(limit);
   } catch (error) {
     events?.failed(error);
+    return false;
   }
 }
 
