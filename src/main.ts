@@ -8,6 +8,7 @@ import { SetupError } from './core/errors.ts';
 import type { Random } from './core/random.ts';
 import { systemRandom } from './core/random.ts';
 import type { Provider } from './core/upstream.ts';
+import { Auditing } from './edge/admin/auditing.ts';
 import { Authenticator } from './edge/auth/authenticator.ts';
 import { RunningCalls } from './edge/http/running.ts';
 import { createServer } from './edge/http/server.ts';
@@ -16,15 +17,19 @@ import { Models } from './flow/routing/models.ts';
 import { Pool } from './flow/routing/pool.ts';
 import { Served } from './flow/routing/served.ts';
 import { strategies } from './flow/routing/strategies/index.ts';
+import { guardedFetch } from './providers/egress/fetch.ts';
+import { EgressGuard } from './providers/egress/guard.ts';
+import { egressRules } from './providers/egress/rules.ts';
 import { createProvider } from './providers/index.ts';
 import { createTokens } from './security/create-tokens.ts';
 import { checkReach } from './security/reach.ts';
 import { Issuer } from './security/issuer.ts';
 import type { IssuerEvents } from './security/issuer-keys.ts';
 import { IssuerKeys } from './security/issuer-keys.ts';
-import { fetchJwks } from './security/jwks-fetch.ts';
+import { jwksOver } from './security/jwks-fetch.ts';
 import type { Tokens } from './security/tokens.ts';
 import { Verifier } from './security/verifier.ts';
+import type { AuditLogEvents } from './store/sqlite/audit-log.ts';
 import type { RequestLogEvents } from './store/sqlite/request-log.ts';
 import { openStore } from './store/sqlite/index.ts';
 import type { Log } from './telemetry/log.ts';
@@ -66,7 +71,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const random = systemRandom;
   const log = createLog(config.log.level);
   const tokens = createTokens(config, dataFolder);
-  const store = await openStore(dataFolder, { events: requestLogEvents(log) });
+  const store = await openStore(dataFolder, { events: requestLogEvents(log), auditEvents: auditLogEvents(log) });
   try {
     checkReach(config.server.host, { ...config.auth, apiKeys: store.apiKeys, now: clock.now() });
   } catch (error) {
@@ -74,19 +79,21 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     throw error;
   }
   const metrics = new Metrics(() => store.requestLog.pending);
+  const guard = new EgressGuard(egressRules(config.egress.allow));
   const providers = new Map<string, Provider>();
   for (const [name, settings] of Object.entries(config.providers)) {
-    providers.set(name, provide(name, settings, clock));
+    providers.set(name, provide(name, settings, clock, guard));
   }
   const models = modelsOf(config, providers, { clock, random });
   metrics.watchInstances(() => instanceStates(models));
 
+  const auditing = new Auditing(store.audit, clock);
   let isDraining = false;
   const running = new RunningCalls();
   const server = createServer({
     flow: { agents: agentsOf(config), models, requestLog: store.requestLog, metrics, log, clock, random },
     authenticator: new Authenticator(
-      new Verifier(tokens, issuersOf(config, clock, log)),
+      new Verifier(tokens, issuersOf(config, { clock, log, guard })),
       store.apiKeys,
       store.revocations,
       clock,
@@ -95,6 +102,8 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     revocations: store.revocations,
     requestHistory: store.requestHistory,
     running,
+    auditing,
+    auditHistory: store.auditHistory,
     isDraining: () => isDraining,
     limits: { body: config.server.bodyLimit, headersTimeoutMs: config.server.headersTimeoutMs },
   });
@@ -103,6 +112,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
 
   const release = async (): Promise<void> => {
     await Promise.all([...providers.values()].map((provider) => provider.close()));
+    auditing.close();
     await store.close();
   };
   let url: string;
@@ -141,13 +151,17 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
 }
 
 /** Their keys are fetched at once, behind the start, so that few first tokens have to wait. */
-function issuersOf(config: Config, clock: Clock, log: Log): Issuer[] {
+function issuersOf(
+  config: Config,
+  { clock, log, guard }: { readonly clock: Clock; readonly log: Log; readonly guard: EgressGuard },
+): Issuer[] {
+  const fetch = jwksOver(guardedFetch(guard));
   const events: IssuerEvents = {
     failed: (issuer, err) => log.error({ event: 'issuer_unreachable', issuer, err }),
     recovered: (issuer) => log.info({ event: 'issuer_recovered', issuer }),
   };
   return config.auth.issuers.map((settings) => {
-    const keys = new IssuerKeys(settings, { fetch: fetchJwks, clock, events });
+    const keys = new IssuerKeys(settings, { fetch, clock, events });
     keys.refresh();
     return new Issuer(settings, keys);
   });
@@ -190,6 +204,14 @@ function requestLogEvents(log: Log): RequestLogEvents {
     failed: (err) => log.error({ event: 'request_log_failed', err }),
     recovered: () => log.info({ event: 'request_log_recovered' }),
     dropped: (record) => log.error({ event: 'request_log_row_dropped', requestId: record.id }),
+  };
+}
+
+function auditLogEvents(log: Log): AuditLogEvents {
+  return {
+    failed: (err) => log.error({ event: 'audit_log_failed', err }),
+    recovered: () => log.info({ event: 'audit_log_recovered' }),
+    dropped: (action) => log.error({ event: 'audit_log_entry_dropped', action }),
   };
 }
 

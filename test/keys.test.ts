@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Answer } from './support/http.ts';
 import { ask, errorOf, post } from './support/http.ts';
 import type { Running } from './support/mizan.ts';
@@ -206,6 +206,27 @@ describe('a key that is rotated', () => {
       expect(refused(answer)).toEqual([404, 'not_found', null]);
     }
   });
+});
+
+test('what is done to keys and tokens is in the audit log, without anything that makes them', async () => {
+  const by = await mizan.token({ subject: 'auditor', tenant: 'audited', role: 'admin' });
+  const key = await made({}, by);
+  const next = (await rotate(key.id, {}, by)).json as Key;
+  await revoke(key.id, by);
+  await post(`${mizan.url}/api/tokens/revoke`, by, { sub: 'leaver' });
+  // Entries are committed behind the answers.
+  const text = await vi.waitFor(async () => {
+    const answer = await ask(`${mizan.url}/api/audit`, { token: by });
+    const { entries } = answer.json as { readonly entries: readonly { readonly action: string; target: string }[] };
+    expect(entries.map(({ action, target }) => `${action} ${target}`)).toEqual([
+      'token.revoke sub:leaver',
+      `key.revoke key:${key.id}`,
+      `key.rotate key:${key.id}`,
+      `key.create key:${key.id}`,
+    ]);
+    return answer.text;
+  });
+  for (const secret of [key.key, next.key]) expect(text).not.toContain(secret.slice(20));
 });
 
 describe('tokens that are taken back over HTTP', () => {

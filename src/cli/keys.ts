@@ -3,10 +3,12 @@ import { InvalidArgumentError } from 'commander';
 import type { ApiKeyRecord, KeyLimits } from '../core/api-key.ts';
 import { budgetPeriods, publicKey, usualOverlap } from '../core/api-key.ts';
 import { parseDuration } from '../core/duration.ts';
+import { byOperator } from '../core/audit.ts';
 import type { Role } from '../core/principal.ts';
 import { everyTenant } from '../core/request-record.ts';
 import type { CommonOptions } from './options.ts';
 import { configOf, duration, name, names, role, tenant, wholeNumber, withCommonOptions } from './options.ts';
+import type { Store } from '../store/sqlite/index.ts';
 import { print, say, table } from './say.ts';
 import { withStore } from './with-store.ts';
 
@@ -55,7 +57,13 @@ export function registerKeys(program: Command): void {
     keys.command('revoke').description('end a key at once').argument('<id>', 'its id, or the key'),
   ).action(async (given: string, options: CommonOptions) => {
     const id = await idOf(given);
-    const isDone = await withStore(options, ({ apiKeys }) => apiKeys.revoke(id, Date.now()));
+    const isDone = await withKeys(options, (store) => {
+      const before = store.apiKeys.find(id);
+      const isRevoked = store.apiKeys.revoke(id, Date.now());
+      if (before === undefined || !isRevoked) return isRevoked;
+      audit(store, 'key.revoke', { before, after: store.apiKeys.find(id) });
+      return true;
+    });
     say(isDone ? `The key ${id} is revoked.` : notThere(id));
     if (!isDone) process.exitCode = 1;
   });
@@ -92,13 +100,34 @@ async function create(options: CreateOptions): Promise<void> {
     rotatedAt: null,
     previous: null,
   };
-  await withStore(options, ({ apiKeys }) => apiKeys.insert(record));
+  await withKeys(options, (store) => {
+    store.apiKeys.insert(record);
+    audit(store, 'key.create', { after: record });
+  });
   printKey(key.reveal(), record, options.json === true);
+}
+
+async function withKeys<T>(options: CommonOptions, use: (store: Store) => T): Promise<T> {
+  configOf(options);
+  return withStore(options.data, use);
+}
+
+/** Leaves in the audit log what became of a key. */
+function audit(
+  store: Store,
+  action: string,
+  { before, after }: { readonly before?: ApiKeyRecord; readonly after: ApiKeyRecord | undefined },
+): void {
+  const shown = (key: ApiKeyRecord | undefined) => (key === undefined ? null : publicKey(key, undefined, Date.now()));
+  const key = after ?? before;
+  if (key === undefined) return;
+  const states = { before: shown(before), after: shown(after) };
+  store.audit.record(byOperator({ action, tenant: key.tenant, target: `key:${key.id}`, ...states }));
 }
 
 async function list(options: CommonOptions & { readonly tenant?: string; readonly json?: boolean }): Promise<void> {
   const now = Date.now();
-  const records = await withStore(options, ({ apiKeys }) => {
+  const records = await withKeys(options, ({ apiKeys }) => {
     const lastUsed = apiKeys.lastUsed();
     return apiKeys.list(options.tenant ?? everyTenant).map((key) => publicKey(key, lastUsed.get(key.id), now));
   });
@@ -132,7 +161,12 @@ async function rotate(given: string, options: RotateOptions): Promise<void> {
   const { id, key, hash } = newApiKey(await idOf(given));
   const at = Date.now();
   const previousUntil = at + options.overlap * 1000;
-  const record = await withStore(options, ({ apiKeys }) => apiKeys.rotate(id, { hash, at, previousUntil }));
+  const record = await withKeys(options, (store) => {
+    const before = store.apiKeys.find(id);
+    const after = store.apiKeys.rotate(id, { hash, at, previousUntil });
+    if (before !== undefined && after !== undefined) audit(store, 'key.rotate', { before, after });
+    return after;
+  });
   if (record === undefined) {
     say(notThere(id));
     process.exitCode = 1;

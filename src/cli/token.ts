@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { Role } from '../core/principal.ts';
+import { byOperator } from '../core/audit.ts';
 import { SetupError } from '../core/errors.ts';
 import { everyTenant } from '../core/request-record.ts';
 import type { Revocation } from '../core/revocation.ts';
@@ -48,7 +49,8 @@ export function registerToken(program: Command): void {
   withCommonOptions(token.command('revocations').description('what was taken back, newest first'))
     .option('--json', 'print JSON')
     .action(async (options: CommonOptions & { readonly json?: boolean }) => {
-      const all = await withStore(options, ({ revocations }) => revocations.list(everyTenant, Date.now()));
+      configOf(options);
+      const all = await withStore(options.data, ({ revocations }) => revocations.list(everyTenant, Date.now()));
       if (options.json === true) {
         print(JSON.stringify(all.map(publicRevocation), null, 2));
         return;
@@ -84,7 +86,12 @@ async function revoke(options: RevokeOptions): Promise<void> {
     jti === undefined && sub === undefined
       ? { ...(await fromStdin()), tenant: of, revokedAt }
       : { kind: jti === undefined ? 'sub' : 'jti', value: jti ?? sub ?? '', tenant: of, revokedAt, expiresAt: null };
-  await withStore(options, ({ revocations }) => revocations.add(made));
+  configOf(options);
+  await withStore(options.data, ({ revocations, audit }) => {
+    revocations.add(made);
+    const whom = { tenant: of ?? 'system', target: `${made.kind}:${made.value}` };
+    audit.record(byOperator({ action: 'token.revoke', ...whom, after: publicRevocation(made) }));
+  });
   const whose = of === null ? 'every tenant' : `the tenant ${of}`;
   say(
     made.kind === 'jti'

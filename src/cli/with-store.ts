@@ -1,14 +1,14 @@
 import type { Store } from '../store/sqlite/index.ts';
-import type { CommonOptions } from './options.ts';
-import { configOf } from './options.ts';
+import { say } from './say.ts';
 
-/** Opens the store for one thing to be done, and closes it again. A wrong configuration is said before. */
-export async function withStore<T>(options: CommonOptions, use: (store: Store) => T): Promise<T> {
-  configOf(options);
+/** Opens the store for as long as `use` takes. What can't be written to the audit log is said. */
+export async function withStore<T>(folder: string, use: (store: Store) => T | Promise<T>): Promise<T> {
   const { openStore } = await import('../store/sqlite/index.ts');
-  const store = await openStore(options.data);
+  const failed = (error: unknown): void =>
+    say(`The audit log could not be written: ${error instanceof Error ? error.message : String(error)}`);
+  const store = await openStore(folder, { auditEvents: { failed, recovered() {}, dropped() {} } });
   try {
-    return use(store);
+    return await use(store);
   } finally {
     await store.close();
   }

@@ -20,6 +20,7 @@ export interface Config {
   /** `null`: memory. */
   readonly redis: { readonly url: Secret<string> | null };
   readonly auth: { readonly jwt: JwtConfig; readonly issuers: readonly IssuerSettings[] };
+  readonly egress: EgressConfig;
   readonly providers: Readonly<Record<string, ProviderConfig>>;
   readonly models: Readonly<Record<string, ModelConfig>>;
   readonly agents: Readonly<Record<string, AgentConfig>>;
@@ -54,6 +55,11 @@ export interface JwtConfig {
   readonly audience: string;
   /** Where Mizan may listen while a secret that it made itself is the only identity. */
   readonly generated: 'loopback' | 'anywhere';
+}
+
+export interface EgressConfig {
+  /** Addresses, ranges and hosts that may be connected to though they are not public. */
+  readonly allow: readonly string[];
 }
 
 export type ProviderConfig = UpstreamProviderConfig | SimulatorProviderConfig;

@@ -65,6 +65,7 @@ export function resolveConfig(
     database: read.database,
     redis: read.redis,
     auth: { jwt: read.auth.jwt, issuers: read.auth.issuers.map(issuerOf) },
+    egress: read.egress,
     providers: record(read.providers, providerOf),
     models: record(read.models, modelOf),
     agents: record(read.agents, agentOf),

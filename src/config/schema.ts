@@ -3,7 +3,19 @@ import { catalogue } from '../providers/catalogue.ts';
 import type { CatalogueKind } from '../providers/catalogue.ts';
 import { simulatorOptionsSchema } from '../providers/simulator/options.ts';
 import { cronProblem } from './cron.ts';
-import { apiKey, baseUrl, databaseUrl, integer, timeZone, milliseconds, name, redisUrl, size, text } from './fields.ts';
+import {
+  apiKey,
+  baseUrl,
+  databaseUrl,
+  egressEntry,
+  integer,
+  timeZone,
+  milliseconds,
+  name,
+  redisUrl,
+  size,
+  text,
+} from './fields.ts';
 
 import { authSchema } from './auth-schema.ts';
 import { modelSchema, priceSchema } from './model-schema.ts';
@@ -40,6 +52,13 @@ const databaseSchema = z.strictObject({
 
 const redisSchema = z.strictObject({
   url: redisUrl.prefault('').describe('A redis:// or rediss:// URL; empty for memory. Unused in this version.'),
+});
+
+const egressSchema = z.strictObject({
+  allow: z
+    .array(egressEntry)
+    .default([])
+    .describe('Addresses, ranges, hosts or *.domains that may be connected to though they are not public.'),
 });
 
 /** Headers that say how a message is sent: undici's to write, and wrong from anyone else. */
@@ -119,6 +138,7 @@ export const fileSchema = z.strictObject({
   database: databaseSchema.prefault({}).describe('Where records are kept.'),
   redis: redisSchema.prefault({}).describe('Shared memory of several processes. Unused in this version.'),
   auth: authSchema.prefault({}).describe('Who may ask.'),
+  egress: egressSchema.prefault({}).describe('Where connections may lead.'),
   providers: z.record(name, providerSchema).default({}).describe('Services that answer, by names of your choice.'),
   models: z.record(name, modelSchema).default({}).describe('Models, each balanced over its instances.'),
   agents: z.record(name, agentSchema).default({}).describe('Agents: a model, a system prompt and parameters.'),

@@ -8,15 +8,19 @@ import { issuerKey, startIssuer } from '../../test/support/issuer.ts';
 import { MizanError } from '../core/errors.ts';
 import type { IssuerSettings } from '../core/issuer.ts';
 import { Secret } from '../core/secret.ts';
+import { guardedFetch } from '../providers/egress/fetch.ts';
+import { EgressGuard } from '../providers/egress/guard.ts';
+import { egressRules } from '../providers/egress/rules.ts';
 import { IssuerKeys, keyTimes } from './issuer-keys.ts';
 import { grantOf, Issuer } from './issuer.ts';
-import { fetchJwks } from './jwks-fetch.ts';
+import { jwksOver } from './jwks-fetch.ts';
 import { Tokens } from './tokens.ts';
 import { Verifier } from './verifier.ts';
 
 const leewaySeconds = 30;
 const noClaims = { tenant: null, role: null, agents: null, models: null };
 const secret = 's'.repeat(32);
+const fetch = jwksOver(guardedFetch(new EgressGuard(egressRules([]))));
 
 let rsa: IssuerKey;
 let other: IssuerKey;
@@ -49,7 +53,7 @@ function verifierOf(issuer: TestIssuer, over: Partial<IssuerSettings> = {}) {
   const clock = new ManualClock();
   const events = { failed: vi.fn<(issuer: string) => void>(), recovered: vi.fn<(issuer: string) => void>() };
   const settings = settingsOf(issuer, over);
-  const keys = new IssuerKeys(settings, { fetch: fetchJwks, clock, events });
+  const keys = new IssuerKeys(settings, { fetch, clock, events });
   const own = new Tokens({ secret: new Secret(secret), issuer: 'mizan', audience: 'mizan' });
   const verifier = new Verifier(own, [new Issuer(settings, keys)]);
   const verify = (token: string, now = clock.now()) => verifier.verify(token, now);

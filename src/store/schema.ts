@@ -6,6 +6,7 @@ export interface Database {
   api_key_uses: ApiKeyUsesTable;
   token_revocations: TokenRevocationsTable;
   identity_revision: { revision: number };
+  audit: AuditTable;
 }
 
 export interface RequestsTable {
@@ -83,4 +84,25 @@ export interface TokenRevocationsTable {
   tenant: string;
   revoked_at: number;
   expires_at: number | null;
+}
+
+/** Appended to, never changed. */
+export interface AuditTable {
+  /** From 1, without gaps. */
+  seq: number;
+  time: number;
+  tenant: string;
+  action: string;
+  outcome: string;
+  /** JSON, or null where nobody proved who they are. */
+  actor: string | null;
+  target: string | null;
+  /** JSON; likewise `after`. */
+  before: string | null;
+  after: string | null;
+  from_address: string | null;
+  request_id: string | null;
+  count: number;
+  /** Over the row and the `mac` before it; 32 bytes. */
+  mac: Uint8Array;
 }

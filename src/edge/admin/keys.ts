@@ -83,6 +83,7 @@ export async function createKey(context: EdgeContext, request: FastifyRequest, r
   };
   checkGrant(principal, record);
   context.apiKeys.insert(record);
+  request.audit = { action: 'key.create', ...audited(record), after: publicKey(record, undefined, now) };
   void reply.code(201).header('cache-control', 'no-store');
   return { key: key.reveal(), ...publicKey(record, undefined, now) };
 }
@@ -101,6 +102,8 @@ export async function rotateKey(context: EdgeContext, request: FastifyRequest, r
   const previousUntil = now + (overlap ?? usualOverlap) * 1000;
   const rotated = context.apiKeys.rotate(record.id, { hash, at: now, previousUntil });
   if (rotated === undefined) throw noSuchKey(record.id);
+  const states = { before: publicKey(record, undefined, now), after: publicKey(rotated, undefined, now) };
+  request.audit = { action: 'key.rotate', ...audited(record), ...states };
   void reply.header('cache-control', 'no-store');
   return { key: key.reveal(), ...publicKey(rotated, context.apiKeys.lastUsed().get(record.id), now) };
 }
@@ -113,7 +116,14 @@ export async function revokeKey(context: EdgeContext, request: FastifyRequest): 
   }
   const now = context.flow.clock.now();
   if (!context.apiKeys.revoke(record.id, now)) throw noSuchKey(record.id);
-  return publicKey({ ...record, revokedAt: now }, context.apiKeys.lastUsed().get(record.id), now);
+  const revoked = publicKey({ ...record, revokedAt: now }, context.apiKeys.lastUsed().get(record.id), now);
+  const before = publicKey(record, undefined, now);
+  request.audit = { action: 'key.revoke', ...audited(record), before, after: revoked };
+  return revoked;
+}
+
+function audited({ tenant, id }: ApiKeyRecord): { readonly tenant: string; readonly target: string } {
+  return { tenant, target: `key:${id}` };
 }
 
 /** The key of the path, where it is the tenant's and not revoked. */

@@ -38,7 +38,10 @@ export async function revokeTokens(context: EdgeContext, request: FastifyRequest
       ? { kind: jti === null ? 'sub' : 'jti', value: jti ?? sub ?? '', tenant, revokedAt, expiresAt: null }
       : { kind: 'jti', ...(await read(context, token, tenant)), tenant, revokedAt };
   context.revocations.add(made);
-  return publicRevocation(made);
+  const shown = publicRevocation(made);
+  const target = `${made.kind}:${made.value}`;
+  request.audit = { action: 'token.revoke', tenant: tenant ?? 'system', target, after: shown };
+  return shown;
 }
 
 /** @throws MizanError `invalid_request` where it isn't a good token of the tenant's, or can't be named. */

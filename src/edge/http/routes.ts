@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { listAudit } from '../admin/audit.ts';
 import { listInstances } from '../admin/instances.ts';
 import { createKey, listKeys, revokeKey, rotateKey } from '../admin/keys.ts';
 import { getRequest, listRequests } from '../admin/requests.ts';
@@ -18,6 +19,8 @@ type Handler = (context: EdgeContext, request: FastifyRequest, reply: FastifyRep
 export interface Route extends Access {
   readonly method: 'GET' | 'POST' | 'DELETE';
   readonly url: string;
+  /** A POST of `/api` that changes nothing, and so is no administrative action. */
+  readonly isReading?: boolean;
   readonly handler: Handler;
 }
 
@@ -30,13 +33,14 @@ export const routes: readonly Route[] = [
   { method: 'GET', url: '/api/requests', role: 'viewer', tenant: 'any', handler: listRequests },
   { method: 'GET', url: '/api/requests/:id', role: 'viewer', tenant: 'any', handler: getRequest },
   { method: 'GET', url: '/api/instances', role: 'viewer', tenant: 'none', handler: listInstances },
-  { method: 'POST', url: '/api/route/explain', role: 'member', tenant: 'own', handler: explainRoute },
+  { method: 'POST', url: '/api/route/explain', role: 'member', tenant: 'own', isReading: true, handler: explainRoute },
   { method: 'GET', url: '/api/keys', role: 'admin', tenant: 'any', handler: listKeys },
   { method: 'POST', url: '/api/keys', role: 'admin', tenant: 'any', handler: createKey },
   { method: 'POST', url: '/api/keys/:id/rotate', role: 'admin', tenant: 'any', handler: rotateKey },
   { method: 'DELETE', url: '/api/keys/:id', role: 'admin', tenant: 'any', handler: revokeKey },
   { method: 'GET', url: '/api/tokens/revocations', role: 'admin', tenant: 'any', handler: listRevocations },
   { method: 'POST', url: '/api/tokens/revoke', role: 'admin', tenant: 'any', handler: revokeTokens },
+  { method: 'GET', url: '/api/audit', role: 'admin', tenant: 'any', handler: listAudit },
   { method: 'GET', url: '/healthz', role: null, tenant: 'none', handler: healthz },
   { method: 'GET', url: '/readyz', role: null, tenant: 'none', handler: readyz },
 ];

@@ -8,6 +8,7 @@ import type { TenantScope } from '../../core/request-record.ts';
 import type { Access } from '../auth/authorise.ts';
 import { authorise } from '../auth/authorise.ts';
 import { headWithoutAttempt } from '../../flow/call.ts';
+import type { AuditDetail } from '../admin/auditing.ts';
 import type { EdgeContext } from './context.ts';
 import { answerBrokenHttp, errorAnswer, knownError } from './errors.ts';
 import { answerHeaders } from './respond.ts';
@@ -23,6 +24,8 @@ declare module 'fastify' {
     principal: Principal;
     /** Whose data the request is about; set with the principal. */
     tenantScope: TenantScope;
+    /** What a handler adds to its request's entry in the audit log. */
+    audit: AuditDetail | null;
   }
   interface FastifyContextConfig {
     role?: Role | null;
@@ -62,6 +65,7 @@ export function createServer(context: EdgeContext): FastifyInstance {
   // Typed as always there: no handler of a route with a role runs before it is set.
   server.decorateRequest('principal', null as unknown as Principal);
   server.decorateRequest('tenantScope', '');
+  server.decorateRequest('audit', null);
 
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
@@ -113,11 +117,13 @@ export function createServer(context: EdgeContext): FastifyInstance {
     done();
   });
 
-  for (const { method, url, role, tenant, handler } of routes) {
+  for (const route of routes) {
+    const { method, url, role, tenant, handler } = route;
     server.route({
       method,
       url,
       config: { role, tenant },
+      ...context.auditing.hooksFor(route),
       handler: (request, reply) => handler(context, request, reply),
     });
   }
@@ -137,6 +143,7 @@ export function createServer(context: EdgeContext): FastifyInstance {
     const known = knownError(error);
     if (known === undefined) log.error({ event: 'request_crashed', requestId: request.id, err: error });
     const shown = known ?? new MizanError('internal', 'Something went wrong inside Mizan; its log has the cause.');
+    if (shown.status === 401 || shown.status === 403) context.auditing.denied(request, shown);
     const { headers, body } = errorAnswer(shown, request.id);
     if (!request.raw.complete) takeTheRest(request, reply);
     void reply

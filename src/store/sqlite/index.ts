@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { ApiKeys } from '../../core/api-key.ts';
+import type { AuditHistory, AuditLog } from '../../core/audit.ts';
 import type { Clock } from '../../core/clock.ts';
 import { systemClock } from '../../core/clock.ts';
 import { SetupError } from '../../core/errors.ts';
@@ -9,6 +10,10 @@ import type { Revocations } from '../../core/revocation.ts';
 import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver } from './connection.ts';
 import { openDatabase } from './database.ts';
+import { SqliteAuditHistory } from './audit-history.ts';
+import type { AuditLogEvents } from './audit-log.ts';
+import { directAuditLog, QueuedAuditLog } from './audit-log.ts';
+import { AuditWriter } from './audit-writer.ts';
 import { IdentityEpoch } from './identity-epoch.ts';
 import { migrate } from './migrate.ts';
 import { SqliteRequestHistory } from './request-history.ts';
@@ -22,9 +27,24 @@ export interface Store {
   readonly requestHistory: RequestHistory;
   readonly apiKeys: ApiKeys;
   readonly revocations: Revocations;
+  readonly audit: AuditLog;
+  readonly auditHistory: AuditHistory;
   /** Commits what waits and closes the database. What can't be committed even now is reported and given up. */
   close(): Promise<void>;
 }
+
+export interface StoreOptions {
+  /**
+   * Given by a process that serves: its log commits in groups, and its reads and checkpoints run on a thread of their
+   * own. Without it, everything is direct: for commands that run and end.
+   */
+  readonly events?: RequestLogEvents;
+  readonly auditEvents?: AuditLogEvents;
+  /** The system's where it is left out. */
+  readonly clock?: Clock;
+}
+
+const silent: AuditLogEvents = { failed() {}, recovered() {}, dropped() {} };
 
 /** How often the write-ahead log is looked after, in ms; and from how many committed rows on it is worth it. */
 const checkpoint = { everyMs: 1000, rows: 200 };
@@ -39,15 +59,10 @@ export const databaseFile = 'mizan.db';
 
 /**
  * Opens the SQLite database in `folder`, making both where they don't exist yet.
- * @param options.events Given by a process that serves: its log commits in groups, and its reads and checkpoints run
- * on a thread of their own. Without it, everything is direct: for commands that run and end.
  * @throws SetupError where the folder can't be written, or the database isn't one or is too new.
  */
-export async function openStore(
-  folder: string,
-  options: { readonly events?: RequestLogEvents; readonly clock?: Clock } = {},
-): Promise<Store> {
-  const { events, clock = systemClock } = options;
+export async function openStore(folder: string, options: StoreOptions = {}): Promise<Store> {
+  const { events, auditEvents = silent, clock = systemClock } = options;
   const file = join(folder, databaseFile);
   const database = open(folder, file);
   try {
@@ -61,14 +76,22 @@ export async function openStore(
   const revocations = new SqliteRevocations(database, epoch);
   if (events === undefined) {
     const requestLog = new SqliteRequestLog(database, { failed() {}, recovered() {}, dropped() {} });
+    const writer = new AuditWriter(folder, databaseFile);
+    const kysely = kyselyOver(database);
     return {
+      audit: directAuditLog(
+        (rows) => writer.append(rows),
+        (error) => auditEvents.failed(error),
+      ),
+      auditHistory: new SqliteAuditHistory(kysely),
       requestLog,
-      requestHistory: new SqliteRequestHistory(kyselyOver(database)),
+      requestHistory: new SqliteRequestHistory(kysely),
       apiKeys,
       revocations,
       close: async () => {
         requestLog.close();
         writeUses(apiKeys, events);
+        writer.close();
         database.close();
       },
     };
@@ -81,14 +104,19 @@ export async function openStore(
     if (writeUses(apiKeys, events, usesAtOnce)) setImmediate(writeSome);
   };
   const useTimer = setInterval(writeSome, usesEveryMs).unref();
+  const audit = new QueuedAuditLog((rows) => worker.appendAudit(rows), auditEvents);
+  const kysely = worker.kysely();
   return {
     requestLog,
-    requestHistory: new SqliteRequestHistory(worker.kysely()),
+    requestHistory: new SqliteRequestHistory(kysely),
     apiKeys,
     revocations,
+    audit,
+    auditHistory: new SqliteAuditHistory(kysely),
     close: async () => {
       clearInterval(timer);
       clearInterval(useTimer);
+      await audit.close();
       database.exec('PRAGMA busy_timeout = 1000');
       requestLog.close();
       writeUses(apiKeys, events);
