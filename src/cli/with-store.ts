@@ -1,5 +1,12 @@
 import type { Store, StoreSettings } from '../store/index.ts';
+import type { CommonOptions } from './options.ts';
+import { databaseUrl } from './options.ts';
 import { say } from './say.ts';
+
+/** Where the store of a command is. */
+export function placeOf(options: CommonOptions): StoreSettings {
+  return { folder: options.data, url: databaseUrl(options) };
+}
 
 /** Opens the store for as long as `use` takes. What can't be written to the audit log is said. */
 export async function withStore<T>(at: StoreSettings, use: (store: Store) => T | Promise<T>): Promise<T> {

@@ -1,3 +1,5 @@
+import type { TenantScope } from './request-record.ts';
+
 /** A question about all requests of a time together. */
 export interface OverviewQuery {
   /** In ms since the Unix epoch: from the first, up to and without the second. Widened to whole steps. */
@@ -42,5 +44,5 @@ export interface Overview {
 
 /** Where sums over requests are read. */
 export interface Overviews {
-  overview(tenant: string, query: OverviewQuery): Promise<Overview>;
+  overview(scope: TenantScope, query: OverviewQuery): Promise<Overview>;
 }

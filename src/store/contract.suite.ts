@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { apiKeyRecord } from '../../test/support/api-key.ts';
 import { requestRecord } from '../../test/support/records.ts';
 import type { ApiKeyRecord } from '../core/api-key.ts';
 import { newRequestId } from '../core/ids.ts';
@@ -92,7 +93,7 @@ const queries: fc.Arbitrary<RequestQuery> = fc.record(
   { requiredKeys: ['limit'] },
 );
 
-const key: ApiKeyRecord = {
+const key: ApiKeyRecord = apiKeyRecord({
   id: '0123456789abcdef',
   hash: 'f'.repeat(64),
   name: 'ci 🙂',
@@ -101,8 +102,7 @@ const key: ApiKeyRecord = {
   agents: ['assistant', 'a"b'],
   createdAt: start,
   expiresAt: start + 365 * 24 * hour,
-  revokedAt: null,
-};
+});
 
 /** Waits for what another store did, for as long as it may take to come about. */
 async function soon<T>(look: () => T, isIt: (seen: T) => boolean): Promise<T> {
@@ -202,12 +202,27 @@ export function storeContract(name: string, prepare: () => Promise<Engine>): voi
       const keys = [key, { ...key, id: 'b', agents: null, expiresAt: null }, { ...key, id: 'c', agents: [] }];
       for (const each of keys) store.apiKeys.insert(each);
       for (const each of keys) expect(store.apiKeys.find(each.id)).toStrictEqual(each);
-      expect(store.apiKeys.list()).toStrictEqual(keys);
+      expect(store.apiKeys.list(everyTenant)).toStrictEqual(keys);
       expect(() => store.apiKeys.insert({ ...key, name: 'other' })).toThrow(/UNIQUE/);
       expect(store.apiKeys.revoke('b', 7)).toBe(true);
       expect(store.apiKeys.revoke('b', 8)).toBe(false);
       expect(store.apiKeys.find('b')?.revokedAt).toBe(7);
       for (const id of ['', '%', "' OR 1=1 --"]) expect(store.apiKeys.find(id)).toBe(undefined);
+    });
+
+    test('tells another process of tokens that were taken back', async () => {
+      const other = await engine.open();
+      try {
+        const revocation = { kind: 'jti', value: 'j-1', tenant: null, revokedAt: 5, expiresAt: null } as const;
+        store.revocations.add(revocation);
+        const seen = await soon(
+          () => other.revocations.list(everyTenant, 6),
+          (list) => list.length > 0,
+        );
+        expect(seen).toStrictEqual([revocation]);
+      } finally {
+        await other.close();
+      }
     });
 
     test('tells another process of a key that was made or revoked', async () => {

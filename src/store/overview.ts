@@ -1,5 +1,7 @@
 import type { Kysely, Selectable } from 'kysely';
 import type { NamedSums, Overview, OverviewQuery, Sums } from '../core/overview.ts';
+import type { TenantScope } from '../core/request-record.ts';
+import { everyTenant } from '../core/request-record.ts';
 import { grains, startOf } from './rollups.ts';
 import type { Database, RollupsTable } from './schema.ts';
 import type { Sketch } from './sketch.ts';
@@ -16,18 +18,33 @@ function grainFor(spanMs: number): number {
   return spanMs <= 14 * 24 * hourMs ? grains.hour : grains.day;
 }
 
+/** A scope as it can be sent to a thread: `null` for every tenant. */
+export function tenantIn(scope: TenantScope): string | null {
+  return scope === everyTenant ? null : scope;
+}
+
 /** Reads the sums, so that a year costs as little as an hour. Sums of minutes are kept for less long than others. */
-export async function readOverview(db: Kysely<Database>, tenant: string, query: OverviewQuery): Promise<Overview> {
+export async function readOverview(
+  db: Kysely<Database>,
+  tenant: string | null,
+  query: OverviewQuery,
+): Promise<Overview> {
   const grain = grainFor(query.to - query.from);
   const overview = await readAt(db, grain, tenant, query);
   const isOld = grain === grains.minute && overview.total.requests === 0;
   return isOld ? readAt(db, grains.hour, tenant, query) : overview;
 }
 
-async function readAt(db: Kysely<Database>, grain: number, tenant: string, query: OverviewQuery): Promise<Overview> {
+async function readAt(
+  db: Kysely<Database>,
+  grain: number,
+  tenant: string | null,
+  query: OverviewQuery,
+): Promise<Overview> {
   const from = startOf(query.from, grain);
   const to = startOf(query.to - 1, grain) + grain * 1000;
-  let select = db.selectFrom('rollups').selectAll().where('tenant', '=', tenant).where('grain', '=', grain);
+  let select = db.selectFrom('rollups').selectAll().where('grain', '=', grain);
+  if (tenant !== null) select = select.where('tenant', '=', tenant);
   select = select.where('start', '>=', from).where('start', '<', to);
   if (query.agent !== undefined) select = select.where('agent', '=', query.agent);
   if (query.model !== undefined) select = select.where('model', '=', query.model);

@@ -23,6 +23,8 @@ const query = z.strictObject({
   agent: name.optional(),
   model: name.optional(),
   instance: name.optional(),
+  /** Read where the request was let in. */
+  tenant: z.unknown().optional(),
 });
 
 const expectations: Readonly<Record<string, string>> = {
@@ -35,10 +37,10 @@ const expectations: Readonly<Record<string, string>> = {
 
 /** `GET /api/overview?from=&to=&agent=&model=&instance=`: the principal's tenant's requests, summed up. */
 export async function getOverview(context: EdgeContext, request: FastifyRequest): Promise<unknown> {
-  const { from, to = context.flow.clock.now(), ...names } = readQuery(query, expectations, request);
+  const { from, to = context.flow.clock.now(), tenant: _tenant, ...names } = readQuery(query, expectations, request);
   const asked = { from: from ?? to - dayMs, to, ...names };
   if (asked.from >= asked.to) throw new MizanError('invalid_request', 'from must be before to.', { param: 'from' });
-  return publicOverview(await context.overviews.overview(request.principal.tenant, asked));
+  return publicOverview(await context.overviews.overview(request.tenantScope, asked));
 }
 
 function publicOverview({ from, to, step, total, series, agents, models, instances }: Overview) {

@@ -20,6 +20,8 @@ const amount = z.coerce.number().min(0);
 const requestId = z.string().regex(/^req_[0-9a-z]{26}$/);
 
 const query = z.strictObject({
+  /** Read where the request was let in. */
+  tenant: z.unknown().optional(),
   limit: z.coerce.number().int().min(1).max(1000).default(10),
   agent: text.optional(),
   model: text.optional(),
@@ -60,7 +62,7 @@ const expectations: Readonly<Record<string, string>> = {
 /** `GET /api/requests?limit=10&agent=&status=&…&before=ID`: the principal's tenant's, newest first. */
 export async function listRequests(context: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const asked = queryOf(readQuery(query, expectations, request));
-  const records = await context.requestHistory.list(request.principal.tenant, asked);
+  const records = await context.requestHistory.list(request.tenantScope, asked);
   const isForwards = asked.after !== undefined && asked.before === undefined;
   const isFull = records.length === asked.limit;
   return {
@@ -72,7 +74,7 @@ export async function listRequests(context: EdgeContext, request: FastifyRequest
 }
 
 function queryOf(given: z.output<typeof query>): RequestQuery {
-  const { min_latency_ms: minLatencyMs, min_cost_usd: minCostUsd, tag: written, ...rest } = given;
+  const { min_latency_ms: minLatencyMs, min_cost_usd: minCostUsd, tag: written, tenant: _tenant, ...rest } = given;
   const colon = written?.indexOf(':') ?? -1;
   const tag = written === undefined ? undefined : { name: written.slice(0, colon), value: written.slice(colon + 1) };
   return { ...rest, minLatencyMs, minCostUsd, tag };
@@ -81,7 +83,7 @@ function queryOf(given: z.output<typeof query>): RequestQuery {
 /** `GET /api/requests/ID`: one, with its attempts where there was more than one. */
 export async function getRequest(context: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const { id } = request.params as { id: string };
-  const record = await context.requestHistory.find(request.principal.tenant, id);
+  const record = await context.requestHistory.find(request.tenantScope, id);
   if (record === undefined) throw new MizanError('not_found', `There is no request "${id.slice(0, 40)}".`);
   return publicRequest(record);
 }

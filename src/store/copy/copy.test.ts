@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { apiKeyRecord } from '../../../test/support/api-key.ts';
 import { temporaryFolder } from '../../../test/support/folder.ts';
 import type { PostgresServer } from '../../../test/support/postgres.ts';
 import { anyPostgres } from '../../../test/support/postgres.ts';
@@ -48,9 +49,7 @@ test('everything goes from SQLite to PostgreSQL and back, and is the same', asyn
     );
   }
   await store.settled();
-  const id = 'k';
-  const key = { id, hash: 'h', name: 'n', tenant: 't', role: 'member', agents: ['a'] } as const;
-  store.apiKeys.insert({ ...key, createdAt: 1, expiresAt: null, revokedAt: 2 });
+  store.apiKeys.insert(apiKeyRecord({ id: 'k', agents: ['a'], revokedAt: 2 }));
   await store.overview('acme', { from: 0, to: 1 });
   const all = await store.requestHistory.list(everyTenant, { limit: 1000 });
   await store.close();

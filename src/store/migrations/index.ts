@@ -1,6 +1,7 @@
 import type { Migration } from 'kysely/migration';
 import { requestsAndKeys } from './0001-requests-and-keys.ts';
 import { attempts } from './0002-attempts.ts';
+import { identity } from './0003-identity.ts';
 import { audit } from './0005-audit.ts';
 import { payloadsAndRollups } from './0006-payloads-and-rollups.ts';
 
@@ -8,6 +9,7 @@ import { payloadsAndRollups } from './0006-payloads-and-rollups.ts';
 export const migrations: Readonly<Record<string, Migration>> = {
   '0001-requests-and-keys': requestsAndKeys,
   '0002-attempts': attempts,
+  '0003-identity': identity,
   '0005-audit': audit,
   '0006-payloads-and-rollups': payloadsAndRollups,
 };

@@ -4,7 +4,7 @@ import { PostgresAdapter, PostgresQueryCompiler } from 'kysely';
 import { MizanError, SetupError } from '../../core/errors.ts';
 import type { Overview } from '../../core/overview.ts';
 import type { Removed } from '../../core/retention.ts';
-import { readOverview } from '../overview.ts';
+import { readOverview, tenantIn } from '../overview.ts';
 import { makeDue, rebuildSums } from '../rollups.ts';
 import { removeOld } from './retention.ts';
 import { KyselyRequestHistory } from '../history.ts';
@@ -110,9 +110,9 @@ async function direct(local: Store, file: string, url: string): Promise<Store> {
   return {
     ...local,
     requestHistory: new KyselyRequestHistory(kyselyOver(pool)),
-    overview: async (tenant, query) => {
+    overview: async (scope, query) => {
       while (await makeDue(kyselyOver(pool))) continue;
-      return readOverview(kyselyOver(pool), tenant, query);
+      return readOverview(kyselyOver(pool), tenantIn(scope), query);
     },
     removeOld: (retention) => removeOld(pool, retention, Date.now()),
     rebuildSums: () => rebuildSums(kyselyOver(pool)),
@@ -164,7 +164,8 @@ async function serving(
   return {
     ...local,
     requestHistory: new KyselyRequestHistory(history),
-    overview: async (tenant, query) => (await thread.ask({ kind: 'overview', tenant, query })) as Overview,
+    overview: async (scope, query) =>
+      (await thread.ask({ kind: 'overview', tenant: tenantIn(scope), query })) as Overview,
     removeOld: async (retention) => (await thread.ask({ kind: 'remove old', retention })) as Removed,
     state() {
       const here = local.state();

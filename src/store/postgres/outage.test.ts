@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { apiKeyRecord } from '../../../test/support/api-key.ts';
 import type { OwnPostgresServer } from '../../../test/support/postgres.ts';
 import { ownPostgres } from '../../../test/support/postgres.ts';
 import { requestRecord } from '../../../test/support/records.ts';
@@ -50,17 +51,7 @@ async function refusal(opening: Promise<unknown>): Promise<string> {
   return (error as SetupError).message;
 }
 
-const key = {
-  id: 'known',
-  hash: 'f'.repeat(64),
-  name: 'ci',
-  tenant: 'acme',
-  role: 'member',
-  agents: null,
-  createdAt: 1,
-  expiresAt: null,
-  revokedAt: null,
-} as const;
+const key = apiKeyRecord({ id: 'known' });
 
 const some = (count: number): RequestRecord[] =>
   Array.from({ length: count }, () => requestRecord({ id: newRequestId(Date.now()) }));

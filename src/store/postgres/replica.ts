@@ -170,6 +170,8 @@ export class Replica {
       // What was changed here meanwhile has to be sent first; the next exchange does both.
       if (waiting === undefined) {
         this.#replace(table, rows);
+        // Whoever remembers identities looks at this number.
+        this.#local.exec('UPDATE identity_revision SET revision = revision + 1');
         this.#local
           .prepare(
             'INSERT INTO replica VALUES (?, ?) ON CONFLICT (table_name) DO UPDATE SET version = excluded.version',

@@ -4,7 +4,7 @@ import type { Retention } from '../../core/retention.ts';
 /** What the thread for PostgreSQL is asked. */
 export type PostgresQuestion =
   | { readonly kind: 'read'; readonly sql: string; readonly parameters: readonly unknown[] }
-  | { readonly kind: 'overview'; readonly tenant: string; readonly query: OverviewQuery }
+  | { readonly kind: 'overview'; readonly tenant: string | null; readonly query: OverviewQuery }
   | { readonly kind: 'remove old'; readonly retention: Retention }
   /** Answered once all that was written before is in PostgreSQL. */
   | { readonly kind: 'settle' };

@@ -2,12 +2,15 @@ import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import type { ApiKeys } from '../../core/api-key.ts';
 import type { AuditHistory, AuditLog } from '../../core/audit.ts';
+import type { Clock } from '../../core/clock.ts';
+import { systemClock } from '../../core/clock.ts';
 import { SetupError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
-import type { RequestHistory, RequestLog } from '../../core/request-record.ts';
+import type { RequestHistory, RequestLog, TenantScope } from '../../core/request-record.ts';
 import type { Overview, OverviewQuery } from '../../core/overview.ts';
 import type { Removed, Retention } from '../../core/retention.ts';
 import type { MigrationReport } from '../migration-run.ts';
+import type { Revocations } from '../../core/revocation.ts';
 import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver } from './connection.ts';
 import { openDatabase } from './database.ts';
@@ -15,15 +18,17 @@ import { SqliteAuditHistory } from './audit-history.ts';
 import type { AuditLogEvents } from './audit-log.ts';
 import { directAuditLog, QueuedAuditLog } from './audit-log.ts';
 import { AuditWriter } from './audit-writer.ts';
+import { IdentityEpoch } from './identity-epoch.ts';
 import { migrate } from './migrate.ts';
 import { KyselyRequestHistory } from '../history.ts';
 import type { RequestLogEvents } from './request-log.ts';
 import { SqliteRequestLog } from './request-log.ts';
-import { readOverview } from '../overview.ts';
+import { readOverview, tenantIn } from '../overview.ts';
 import { makeDue, noteSinceLast, rebuildSums } from '../rollups.ts';
 import { removeOld } from './retention.ts';
 import { Troubles } from './troubles.ts';
 import { Upkeep } from './upkeep.ts';
+import { SqliteRevocations } from './revocations.ts';
 import { StoreWorker } from './store-worker.ts';
 
 /** How a store is doing. Whatever it is, requests go on being answered. */
@@ -39,9 +44,10 @@ export interface Store {
   readonly requestLog: RequestLog;
   readonly requestHistory: RequestHistory;
   readonly apiKeys: ApiKeys;
+  readonly revocations: Revocations;
   readonly audit: AuditLog;
   readonly auditHistory: AuditHistory;
-  overview(tenant: string, query: OverviewQuery): Promise<Overview>;
+  overview(scope: TenantScope, query: OverviewQuery): Promise<Overview>;
   /** Removes what is older than it is to be kept; beside answers, not in their way. */
   removeOld(retention: Retention): Promise<Removed>;
   /** Makes all sums anew from the log. For a command: a process that serves keeps them by itself. */
@@ -67,9 +73,17 @@ export interface OpenStoreOptions {
   readonly file?: string;
   /** Is given the connection once the tables are there. */
   readonly furnish?: (database: DatabaseSync) => void;
+  /** The system's where it is left out. */
+  readonly clock?: Clock;
 }
 
 const silent: AuditLogEvents = { failed() {}, recovered() {}, dropped() {} };
+
+/** How often the uses of API keys are written, in ms. */
+const usesEveryMs = 60_000;
+
+/** How many of them in one turn of the event loop. */
+const usesAtOnce = 500;
 
 export const databaseFile = 'mizan.db';
 
@@ -78,7 +92,7 @@ export const databaseFile = 'mizan.db';
  * @throws SetupError where the folder can't be written, or the database isn't one or is too new.
  */
 export async function openStore(folder: string, options: OpenStoreOptions = {}): Promise<Store> {
-  const { auditEvents = silent } = options;
+  const { auditEvents = silent, clock = systemClock } = options;
   const file = join(folder, options.file ?? databaseFile);
   const database = open(folder, file);
   try {
@@ -88,7 +102,9 @@ export async function openStore(folder: string, options: OpenStoreOptions = {}):
     database.close();
     throw error;
   }
-  const apiKeys = new SqliteApiKeys(database);
+  const epoch = new IdentityEpoch(database, clock);
+  const apiKeys = new SqliteApiKeys(database, epoch);
+  const revocations = new SqliteRevocations(database, epoch);
   if (options.events === undefined) {
     const requestLog = new SqliteRequestLog(database, { failed() {}, recovered() {}, dropped() {} });
     const writer = new AuditWriter(folder, databaseFile);
@@ -102,16 +118,18 @@ export async function openStore(folder: string, options: OpenStoreOptions = {}):
       requestLog,
       requestHistory: new KyselyRequestHistory(kysely),
       apiKeys,
-      overview: async (tenant, query) => {
+      overview: async (scope, query) => {
         await rollUpNow(database);
-        return readOverview(kyselyOver(database), tenant, query);
+        return readOverview(kyselyOver(database), tenantIn(scope), query);
       },
       removeOld: (retention) => removeOld(database, retention, Date.now()),
       rebuildSums: () => rebuildSums(kyselyOver(database)),
       state: () => ({ engine: 'sqlite', trouble: null, pending: requestLog.pending }),
       settled: async () => requestLog.flush(),
+      revocations,
       close: async () => {
         requestLog.close();
+        writeUses(apiKeys, undefined);
         writer.close();
         database.close();
       },
@@ -123,24 +141,32 @@ export async function openStore(folder: string, options: OpenStoreOptions = {}):
   const requestLog = new SqliteRequestLog(database, troubles.watching(options.events));
   const worker = new StoreWorker(file);
   const upkeep = options.isOutbox === true ? null : new Upkeep(requestLog, worker, troubles);
+  const { events } = options;
+  const writeSome = (): void => {
+    if (writeUses(apiKeys, events, usesAtOnce)) setImmediate(writeSome);
+  };
+  const useTimer = setInterval(writeSome, usesEveryMs).unref();
   const audit = new QueuedAuditLog((rows) => worker.appendAudit(rows), auditEvents);
   const kysely = worker.kysely();
   return {
     requestLog,
     requestHistory: new KyselyRequestHistory(kysely),
+    revocations,
     audit,
     auditHistory: new SqliteAuditHistory(kysely),
     apiKeys,
-    overview: (tenant, query) => worker.overview(tenant, query),
+    overview: (scope, query) => worker.overview(tenantIn(scope), query),
     removeOld: (retention) => worker.removeOld(retention),
     rebuildSums: () => rebuildSums(kyselyOver(database)),
     state: () => ({ engine: 'sqlite', trouble: troubles.words, pending: requestLog.pending }),
     settled: async () => requestLog.flush(),
     close: async () => {
       upkeep?.stop();
+      clearInterval(useTimer);
       await audit.close();
       database.exec('PRAGMA busy_timeout = 1000');
       requestLog.close();
+      writeUses(apiKeys, events);
       await worker.close();
       database.close();
     },
@@ -180,4 +206,14 @@ async function rollUpNow(database: DatabaseSync): Promise<void> {
   const db = kyselyOver(database);
   await noteSinceLast(db);
   while (await makeDue(db)) continue;
+}
+
+/** When a key was used is not worth failing for. */
+function writeUses(apiKeys: SqliteApiKeys, events: RequestLogEvents | undefined, limit?: number): boolean {
+  try {
+    return apiKeys.writeUses(limit);
+  } catch (error) {
+    events?.failed(error);
+    return false;
+  }
 }

@@ -51,7 +51,7 @@ export class StoreWorker {
     return (await this.#thread.ask({ kind: 'find damage' })) as string | null;
   }
 
-  async overview(tenant: string, query: OverviewQuery): Promise<Overview> {
+  async overview(tenant: string | null, query: OverviewQuery): Promise<Overview> {
     return (await this.#thread.ask({ kind: 'overview', tenant, query })) as Overview;
   }
 

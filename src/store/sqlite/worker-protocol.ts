@@ -9,7 +9,7 @@ export type WorkerQuestion =
   | { readonly kind: 'audit'; readonly rows: readonly AuditRow[] }
   /** Reads the whole file. */
   | { readonly kind: 'find damage' }
-  | { readonly kind: 'overview'; readonly tenant: string; readonly query: OverviewQuery }
+  | { readonly kind: 'overview'; readonly tenant: string | null; readonly query: OverviewQuery }
   /** Makes the sums of these minutes (since the epoch), and of whatever else is due. */
   | { readonly kind: 'roll up'; readonly minutes: readonly number[] }
   | { readonly kind: 'remove old'; readonly retention: Retention };
