@@ -11,8 +11,8 @@ import type { Database, RequestsTable } from './schema.ts';
 /** How long one question may be looked for, in ms. */
 const limitMs = 5000;
 
-/** Rows that are looked through at a time where most may not fit; others get their turn in between. */
-const stride = 20_000;
+/** Rows that are looked through at a time where most may not fit, few at first; others get their turn in between. */
+const stride = { first: 500, growth: 4, most: 20_000 };
 
 /** How far the time in an id may be from the time of arrival, in ms. */
 const slackMs = 60_000;
@@ -75,10 +75,11 @@ export class KyselyRequestHistory implements RequestHistory {
     const isWhole = !isFiltered(query);
     const giveUpAt = performance.now() + limitMs;
     const rows: Row[] = [];
+    let length: number = stride.first;
     let rest: Walk | null = walk;
     while (rest !== null && rows.length < query.limit) {
       if (performance.now() > giveUpAt) throw tooCostly();
-      const end: string | undefined = isWhole ? undefined : await this.#endOfStride(rest, isErrorsOnly);
+      const end: string | undefined = isWhole ? undefined : await this.#endOfStride(rest, isErrorsOnly, length);
       const here: Walk = end === undefined ? rest : upTo(rest, end);
       const found = this.#rows(here, isErrorsOnly).selectAll().where(this.#filter(query));
       rows.push(
@@ -87,6 +88,7 @@ export class KyselyRequestHistory implements RequestHistory {
           .limit(query.limit - rows.length)
           .execute()),
       );
+      length = Math.min(length * stride.growth, stride.most);
       rest = end === undefined ? null : beyond(rest, end);
     }
     return rows;
@@ -102,9 +104,9 @@ export class KyselyRequestHistory implements RequestHistory {
   }
 
   /** The id from which on the next stride goes; none where this one is the last. */
-  async #endOfStride(walk: Walk, isErrorsOnly: boolean): Promise<string | undefined> {
+  async #endOfStride(walk: Walk, isErrorsOnly: boolean, length: number): Promise<string | undefined> {
     const select = this.#rows(walk, isErrorsOnly).select('id').orderBy('id', walk.direction);
-    return (await select.limit(1).offset(stride).executeTakeFirst())?.id;
+    return (await select.limit(1).offset(length).executeTakeFirst())?.id;
   }
 
   #filter(query: RequestQuery) {
