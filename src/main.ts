@@ -16,10 +16,13 @@ import { Pool } from './flow/routing/pool.ts';
 import { Served } from './flow/routing/served.ts';
 import { strategies } from './flow/routing/strategies/index.ts';
 import { createProvider } from './providers/index.ts';
+import { MasterKeys } from './security/master-keys.ts';
+import { Messages } from './security/messages.ts';
 import { secretFile } from './security/secret-file.ts';
 import { Tokens } from './security/tokens.ts';
 import type { RequestLogEvents } from './store/sqlite/request-log.ts';
 import { openStore } from './store/sqlite/index.ts';
+import type { Vault } from './store/sqlite/vault.ts';
 import type { Log } from './telemetry/log.ts';
 import { createLog } from './telemetry/log.ts';
 import { createMetricsServer } from './telemetry/metrics-server.ts';
@@ -43,6 +46,9 @@ interface World {
   readonly random: Random;
 }
 
+/** How often it is looked whether a rotation has left something to do, in ms. */
+const upkeepMs = 60_000;
+
 /** Connections that may wait to be accepted. */
 const backlog = 1024;
 
@@ -55,6 +61,11 @@ export function createTokens(config: Config, dataFolder: string): Tokens {
   return new Tokens({ secret: secret ?? secretFile(dataFolder, 'jwt.secret'), issuer, audience });
 }
 
+/** The master key that the config names, or the one kept in the data folder. */
+export function createMasterKeys(config: Config, dataFolder: string): MasterKeys {
+  return new MasterKeys(config.security.masterKey, dataFolder);
+}
+
 /**
  * Builds everything and listens.
  * @param provide Makes the providers; a rehearsal has its own.
@@ -65,7 +76,12 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const random = systemRandom;
   const log = createLog(config.log.level);
   const tokens = createTokens(config, dataFolder);
-  const store = await openStore(dataFolder, { events: requestLogEvents(log) });
+  const store = await openStore(dataFolder, {
+    events: requestLogEvents(log),
+    masterKeys: createMasterKeys(config, dataFolder),
+    damaged: (err) => log.error({ event: 'sealed_row_damaged', err }),
+  });
+  const upkeep = keepSealed(store.vault, log);
   const metrics = new Metrics(() => store.requestLog.pending);
   const providers = new Map<string, Provider>();
   for (const [name, settings] of Object.entries(config.providers)) {
@@ -79,6 +95,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     flow: { agents: agentsOf(config), models, requestLog: store.requestLog, metrics, log, clock, random },
     authenticator: new Authenticator(tokens, store.apiKeys, clock),
     apiKeys: store.apiKeys,
+    messages: new Messages(store.vault),
     requestHistory: store.requestHistory,
     isDraining: () => isDraining,
     limits: { body: config.server.bodyLimit, headersTimeoutMs: config.server.headersTimeoutMs },
@@ -87,6 +104,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const { host, port, metricsPort, shutdownTimeoutMs } = config.server;
 
   const release = async (): Promise<void> => {
+    upkeep.abort();
     await Promise.all([...providers.values()].map((provider) => provider.close()));
     await store.close();
   };
@@ -122,6 +140,20 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
       await release();
     },
   };
+}
+
+/** Goes on with what a rotation left to do, here or in another process, until it is aborted. */
+function keepSealed(vault: Vault, log: Log): AbortController {
+  const abort = new AbortController();
+  const work = (): void => {
+    vault
+      .upkeep(abort.signal, (row) => log.error({ event: 'sealed_row_damaged', row }))
+      .catch((err: unknown) => log.error({ event: 'sealing_upkeep_failed', err }));
+  };
+  const timer = setInterval(work, upkeepMs).unref();
+  abort.signal.addEventListener('abort', () => clearInterval(timer));
+  work();
+  return abort;
 }
 
 function agentsOf(config: Config): Agents {

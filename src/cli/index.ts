@@ -2,12 +2,15 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ConfigError } from '../config/load.ts';
 import { SetupError } from '../core/errors.ts';
 import { registerConfig } from './config.ts';
+import { registerCrypt } from './crypt.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerKeys } from './keys.ts';
 import { registerRehearse } from './rehearse/index.ts';
 import { registerRequests } from './requests.ts';
+import { registerSecrets } from './secrets.ts';
 import { registerSimulate } from './simulate.ts';
 import { registerStart } from './start.ts';
+import { registerTenants } from './tenants.ts';
 import { registerToken } from './token.ts';
 import { version } from './version.ts';
 
@@ -25,6 +28,9 @@ for (const register of [
   registerToken,
   registerKeys,
   registerRequests,
+  registerSecrets,
+  registerTenants,
+  registerCrypt,
   registerConfig,
   registerDoctor,
   registerSimulate,

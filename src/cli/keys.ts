@@ -78,9 +78,10 @@ export function registerKeys(program: Command): void {
 }
 
 async function withKeys<T>(options: CommonOptions, use: (keys: ApiKeys) => T): Promise<T> {
-  configOf(options);
+  const { createMasterKeys } = await import('../main.ts');
   const { openStore } = await import('../store/sqlite/index.ts');
-  const store = await openStore(options.data);
+  const masterKeys = createMasterKeys(configOf(options), options.data);
+  const store = await openStore(options.data, { masterKeys });
   try {
     return use(store.apiKeys);
   } finally {

@@ -19,6 +19,7 @@ export interface Config {
   /** `null`: memory. */
   readonly redis: { readonly url: Secret<string> | null };
   readonly auth: { readonly jwt: JwtConfig };
+  readonly security: { readonly masterKey: MasterKeyConfig };
   readonly providers: Readonly<Record<string, ProviderConfig>>;
   readonly models: Readonly<Record<string, ModelConfig>>;
   readonly agents: Readonly<Record<string, AgentConfig>>;
@@ -51,6 +52,16 @@ export interface JwtConfig {
   readonly secret: Secret<string> | null;
   readonly issuer: string;
   readonly audience: string;
+}
+
+/** Where the master key is: the first of these that is given, else `master.key` in the data folder. */
+export interface MasterKeyConfig {
+  readonly key: Secret<string> | null;
+  /** A program and its arguments, which prints the key. */
+  readonly command: readonly string[] | null;
+  readonly file: string | null;
+  /** The one before, while data keys are still wrapped with it. */
+  readonly previous: Secret<string> | null;
 }
 
 export type ProviderConfig = UpstreamProviderConfig | SimulatorProviderConfig;

@@ -21,6 +21,8 @@ const options: Readonly<Record<keyof CliOverrides, string>> = {
 /** Variables that are read directly, where the file doesn't say otherwise. */
 const variables: Readonly<Record<string, Path>> = {
   MIZAN_JWT_SECRET: ['auth', 'jwt', 'secret'],
+  MIZAN_MASTER_KEY: ['security', 'masterKey', 'key'],
+  MIZAN_MASTER_KEY_PREVIOUS: ['security', 'masterKey', 'previous'],
   DATABASE_URL: ['database', 'url'],
   REDIS_URL: ['redis', 'url'],
 };

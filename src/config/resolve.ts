@@ -1,6 +1,14 @@
 import { catalogue } from '../providers/catalogue.ts';
 import type { CatalogueRow } from '../providers/catalogue.ts';
-import type { AgentConfig, Config, JobConfig, LogLevel, ModelConfig, ProviderConfig } from './config.ts';
+import type {
+  AgentConfig,
+  Config,
+  JobConfig,
+  LogLevel,
+  MasterKeyConfig,
+  ModelConfig,
+  ProviderConfig,
+} from './config.ts';
 import type { FileConfig } from './schema.ts';
 
 type Entry<K extends 'providers' | 'models' | 'agents'> = FileConfig[K][string];
@@ -10,6 +18,10 @@ function record<In, Out>(from: Readonly<Record<string, In>>, map: (value: In) =>
   const to = Object.create(null) as Record<string, Out>;
   for (const [key, value] of Object.entries(from)) to[key] = map(value);
   return to;
+}
+
+export function masterKeyOf(given: FileConfig['security']['masterKey']): MasterKeyConfig {
+  return { ...given, command: given.command ?? null, file: given.file ?? null };
 }
 
 function providerOf(provider: Entry<'providers'>): ProviderConfig {
@@ -64,6 +76,7 @@ export function resolveConfig(
     database: read.database,
     redis: read.redis,
     auth: read.auth,
+    security: { masterKey: masterKeyOf(read.security.masterKey) },
     providers: record(read.providers, providerOf),
     models: record(read.models, modelOf),
     agents: record(read.agents, agentOf),

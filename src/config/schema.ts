@@ -63,6 +63,24 @@ const jwtSchema = z.strictObject({
 
 const authSchema = z.strictObject({ jwt: jwtSchema.prefault({}).describe('JSON Web Tokens.') });
 
+const masterKeySchema = z.strictObject({
+  key: secret(32).prefault('').describe('The key itself: 32 bytes in base64 or hex. Best as MIZAN_MASTER_KEY.'),
+  command: z
+    .array(text('a program or one of its arguments'))
+    .min(1, { error: 'expected a program and its arguments' })
+    .max(64, { error: 'expected at most 64 arguments' })
+    .exactOptional()
+    .describe('A program and its arguments, which prints the key: for a key management service. Run once, at start.'),
+  file: text('the name of a file')
+    .exactOptional()
+    .describe('The file with the key; `master.key` in the data folder if absent, made on first use.'),
+  previous: secret(32).prefault('').describe('The one before, while it is being replaced.'),
+});
+
+const securitySchema = z.strictObject({
+  masterKey: masterKeySchema.prefault({}).describe('Wraps the keys of everything that is sealed.'),
+});
+
 /** Headers that say how a message is sent: undici's to write, and wrong from anyone else. */
 const framing = /^(?:connection|content-length|expect|keep-alive|te|trailer|transfer-encoding|upgrade)$/i;
 
@@ -140,6 +158,7 @@ export const fileSchema = z.strictObject({
   database: databaseSchema.prefault({}).describe('Where records are kept.'),
   redis: redisSchema.prefault({}).describe('Shared memory of several processes. Unused in this version.'),
   auth: authSchema.prefault({}).describe('Who may ask.'),
+  security: securitySchema.prefault({}).describe('What data at rest is sealed with.'),
   providers: z.record(name, providerSchema).default({}).describe('Services that answer, by names of your choice.'),
   models: z.record(name, modelSchema).default({}).describe('Models, each balanced over its instances.'),
   agents: z.record(name, agentSchema).default({}).describe('Agents: a model, a system prompt and parameters.'),

@@ -3,6 +3,9 @@ export interface Database {
   requests: RequestsTable;
   attempts: AttemptsTable;
   api_keys: ApiKeysTable;
+  data_keys: DataKeysTable;
+  sealed_values: SealedValuesTable;
+  seen_messages: SeenMessagesTable;
 }
 
 export interface RequestsTable {
@@ -56,4 +59,35 @@ export interface ApiKeysTable {
   created_at: number;
   expires_at: number | null;
   revoked_at: number | null;
+  /** The hash of the rest, sealed: without it the row is not believed. */
+  sealed: Uint8Array | null;
+}
+
+/** Keys that seal, wrapped by a master key. */
+export interface DataKeysTable {
+  id: string;
+  tenant: string;
+  purpose: string;
+  state: string;
+  /** The id of the master key. */
+  master: string;
+  wrapped: Uint8Array;
+  uses: number;
+  created_at: number;
+  retired_at: number | null;
+}
+
+/** Values that are read by name: what `mizan secrets set` stores, and the server's own keys. */
+export interface SealedValuesTable {
+  kind: string;
+  name: string;
+  sealed: Uint8Array;
+  created_at: number;
+  updated_at: number;
+}
+
+/** Encrypted requests that came, by the hash of tenant and `jti`. */
+export interface SeenMessagesTable {
+  id: Uint8Array;
+  expires_at: number;
 }

@@ -1,6 +1,7 @@
 import type { ApiKeys } from '../../core/api-key.ts';
 import type { RequestHistory } from '../../core/request-record.ts';
 import type { Flow } from '../../flow/run.ts';
+import type { Messages } from '../../security/messages.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
 
 /** What the routes work with; made once, by the composition root. */
@@ -8,6 +9,7 @@ export interface EdgeContext {
   readonly flow: Flow;
   readonly authenticator: Authenticator;
   readonly apiKeys: ApiKeys;
+  readonly messages: Messages;
   readonly requestHistory: RequestHistory;
   /** From the moment this process was asked to end: what runs is finished, nothing new is begun. */
   readonly isDraining: () => boolean;

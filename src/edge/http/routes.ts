@@ -3,9 +3,10 @@ import type { Role } from '../../core/principal.ts';
 import { listInstances } from '../admin/instances.ts';
 import { getRequest, listRequests } from '../admin/requests.ts';
 import { explainRoute } from '../admin/route.ts';
+import { decryptData, encryptData, publishKeys } from '../admin/security.ts';
 import { chatCompletions } from '../openai/chat-completions.ts';
 import { getModel, listModels } from '../openai/models.ts';
-import { aiProcess } from '../process/ai-process.ts';
+import { answerProcess } from '../process/encrypted.ts';
 import type { Dialect } from './call.ts';
 import { answerCall } from './call.ts';
 import type { EdgeContext } from './context.ts';
@@ -19,11 +20,13 @@ export interface Route {
   /** The least role that may use it; `null` where nobody is asked who they are. */
   readonly role: Role | null;
   readonly handler: Handler;
+  /** Whether it takes bodies in `application/jose`, too. */
+  readonly takesJose?: boolean;
 }
 
 /** All routes. */
 export const routes: readonly Route[] = [
-  { method: 'POST', url: '/ai-process', role: 'member', handler: calls(aiProcess) },
+  { method: 'POST', url: '/ai-process', role: 'member', handler: answerProcess, takesJose: true },
   { method: 'POST', url: '/v1/chat/completions', role: 'member', handler: calls(chatCompletions) },
   { method: 'GET', url: '/v1/models', role: 'viewer', handler: listModels },
   { method: 'GET', url: '/v1/models/*', role: 'viewer', handler: getModel },
@@ -31,6 +34,9 @@ export const routes: readonly Route[] = [
   { method: 'GET', url: '/api/requests/:id', role: 'viewer', handler: getRequest },
   { method: 'GET', url: '/api/instances', role: 'viewer', handler: listInstances },
   { method: 'POST', url: '/api/route/explain', role: 'member', handler: explainRoute },
+  { method: 'POST', url: '/api/security/encrypt', role: 'member', handler: encryptData },
+  { method: 'POST', url: '/api/security/decrypt', role: 'member', handler: decryptData },
+  { method: 'GET', url: '/.well-known/jwks.json', role: null, handler: publishKeys },
   { method: 'GET', url: '/healthz', role: null, handler: healthz },
   { method: 'GET', url: '/readyz', role: null, handler: readyz },
 ];

@@ -6,7 +6,8 @@ import { didYouMean } from '../../core/nearest.ts';
 import type { Principal, Role } from '../../core/principal.ts';
 import { includesRole } from '../../core/principal.ts';
 import type { EdgeContext } from './context.ts';
-import { answerBrokenHttp, errorAnswer, knownError } from './errors.ts';
+import { joseType } from '../process/encrypted.ts';
+import { answerBrokenHttp, errorAnswer, knownError, notJson } from './errors.ts';
 import { routes } from './routes.ts';
 
 declare module 'fastify' {
@@ -20,6 +21,7 @@ declare module 'fastify' {
   }
   interface FastifyContextConfig {
     role?: Role | null;
+    takesJose?: boolean;
   }
 }
 
@@ -57,6 +59,10 @@ export function createServer(context: EdgeContext): FastifyInstance {
 
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  server.addContentTypeParser(joseType, { parseAs: 'buffer' }, (request, body, done) => {
+    if (request.routeOptions.config.takesJose === true) done(null, body);
+    else done(notJson());
+  });
 
   server.addHook('onRequest', (request, reply, done) => {
     request.receivedAt = clock.now();
@@ -86,8 +92,9 @@ export function createServer(context: EdgeContext): FastifyInstance {
     }
   });
 
-  for (const { method, url, role, handler } of routes) {
-    server.route({ method, url, config: { role }, handler: (request, reply) => handler(context, request, reply) });
+  for (const { method, url, role, handler, takesJose = false } of routes) {
+    const config = { role, takesJose };
+    server.route({ method, url, config, handler: (request, reply) => handler(context, request, reply) });
   }
 
   server.setNotFoundHandler((request, reply) => {

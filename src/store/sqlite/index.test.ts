@@ -8,7 +8,8 @@ import { requestRecord } from '../../../test/support/records.ts';
 import { SetupError } from '../../core/errors.ts';
 import type { RequestRecord } from '../../core/request-record.ts';
 import { everyTenant } from '../../core/request-record.ts';
-import { databaseFile, openStore } from './index.ts';
+import { databaseFile } from './file.ts';
+import { openStore } from './index.ts';
 import type { RequestLogEvents } from './request-log.ts';
 
 const silent: RequestLogEvents = { failed() {}, recovered() {}, dropped() {} };

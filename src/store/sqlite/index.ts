@@ -1,20 +1,26 @@
 import { join } from 'node:path';
 import type { ApiKeys } from '../../core/api-key.ts';
+import { systemClock } from '../../core/clock.ts';
+import type { MizanError } from '../../core/errors.ts';
 import { SetupError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
 import type { RequestHistory, RequestLog } from '../../core/request-record.ts';
+import { MasterKeys, noMasterKeySettings } from '../../security/master-keys.ts';
 import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver, openDatabase } from './connection.ts';
+import { databaseFile } from './file.ts';
 import { migrate } from './migrate.ts';
 import { SqliteRequestHistory } from './request-history.ts';
 import type { RequestLogEvents } from './request-log.ts';
 import { SqliteRequestLog } from './request-log.ts';
 import { StoreWorker } from './store-worker.ts';
+import { checkMasterKey, Vault } from './vault.ts';
 
 export interface Store {
   readonly requestLog: RequestLog;
   readonly requestHistory: RequestHistory;
   readonly apiKeys: ApiKeys;
+  readonly vault: Vault;
   /** Commits what waits and closes the database. What can't be committed even now is reported and given up. */
   close(): Promise<void>;
 }
@@ -22,31 +28,47 @@ export interface Store {
 /** How often the write-ahead log is looked after, in ms; and from how many committed rows on it is worth it. */
 const checkpoint = { everyMs: 1000, rows: 200 };
 
-export const databaseFile = 'mizan.db';
+export interface StoreOptions {
+  /**
+   * Given by a process that serves: its log commits in groups, and its reads and checkpoints run on a thread of their
+   * own. Without it, everything is direct: for commands that run and end.
+   */
+  readonly events?: RequestLogEvents;
+  /** `master.key` in the folder by default, and then not looked at before it is needed. */
+  readonly masterKeys?: MasterKeys;
+  /** Told of a row that was damaged or edited, when it is met. */
+  readonly damaged?: (error: MizanError) => void;
+}
 
 /**
  * Opens the SQLite database in `folder`, making both where they don't exist yet.
- * @param options.events Given by a process that serves: its log commits in groups, and its reads and checkpoints run
- * on a thread of their own. Without it, everything is direct: for commands that run and end.
- * @throws SetupError where the folder can't be written, or the database isn't one or is too new.
+ * @throws SetupError where the folder can't be written, or the database isn't one or is too new; and, before anything
+ * is changed, where the master key is not the one that the data is sealed under.
  */
-export async function openStore(folder: string, options: { readonly events?: RequestLogEvents } = {}): Promise<Store> {
-  const { events } = options;
+export async function openStore(folder: string, options: StoreOptions = {}): Promise<Store> {
+  const { events, damaged } = options;
+  const masterKeys = options.masterKeys ?? new MasterKeys(noMasterKeySettings, folder);
+  const isSealing = events !== undefined || options.masterKeys !== undefined;
   const file = join(folder, databaseFile);
   const database = open(folder, file);
+  let vault: Vault;
   try {
+    if (isSealing) checkMasterKey(database, masterKeys);
     await migrate(database);
+    vault = new Vault(database, masterKeys, systemClock);
+    if (isSealing) vault.prepare();
   } catch (error) {
     database.close();
     throw error;
   }
-  const apiKeys = new SqliteApiKeys(database);
+  const apiKeys = new SqliteApiKeys(database, vault.apiKeySeal, damaged);
   if (events === undefined) {
     const requestLog = new SqliteRequestLog(database, { failed() {}, recovered() {}, dropped() {} });
     return {
       requestLog,
       requestHistory: new SqliteRequestHistory(kyselyOver(database)),
       apiKeys,
+      vault,
       close: async () => {
         requestLog.close();
         database.close();
@@ -61,6 +83,7 @@ export async function openStore(folder: string, options: { readonly events?: Req
     requestLog,
     requestHistory: new SqliteRequestHistory(worker.kysely()),
     apiKeys,
+    vault,
     close: async () => {
       clearInterval(timer);
       database.exec('PRAGMA busy_timeout = 1000');
