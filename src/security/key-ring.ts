@@ -37,8 +37,8 @@ export interface DataKeys {
   masters(): string[];
   /** Adds an active key, unless there is one, or all that there are hang on another master key. */
   insert(key: DataKey): void;
-  /** Counts `count` messages, if the key is active and stays at `limit` or below; else `false`. */
-  reserve(id: string, count: number, limit: number): boolean;
+  /** Counts `count` messages, if the key is in one of the states and stays at `limit` or below; else `false`. */
+  reserve(id: string, count: number, limit: number, states: readonly DataKey['state'][]): boolean;
   /** Does nothing to a key that is retired. */
   retire(id: string, at: number): void;
   /** Puts new wrappings in the place of old ones: all of them, or none where it throws. */
@@ -120,7 +120,7 @@ export class KeyRing implements Sealing {
       // A key that was retired or used up since makes room for another; more than once only in a race with others.
       for (let tries = 0; tries < 10; tries++) {
         const key = this.#activeKey(tenant, purpose);
-        if (this.#count(key.id)) return key;
+        if (this.#count(key.id, ['active'])) return key;
         this.#keys.retire(key.id, this.#clock.now());
         this.#active.delete(slot(tenant, purpose));
       }
@@ -140,6 +140,14 @@ export class KeyRing implements Sealing {
       key = kept === undefined ? undefined : this.#hold(kept);
     }
     return key?.tenant === tenant && key.purpose === purpose ? key : undefined;
+  }
+
+  /**
+   * Counts a message that is sealed with a key which somebody else has, too, and which may be retired here by now.
+   * @throws MizanError `internal` where it is used up.
+   */
+  count({ id, tenant, purpose }: HeldKey): void {
+    if (!this.#count(id, ['active', 'retired'])) throw noKey(tenant, purpose, 'the key is used up');
   }
 
   /** All keys of a tenant for a purpose, the active one first, then the newest. */
@@ -187,11 +195,11 @@ export class KeyRing implements Sealing {
     this.#active.clear();
   }
 
-  #count(id: string): boolean {
+  #count(id: string, states: readonly DataKey['state'][]): boolean {
     const ahead = this.#ahead.get(id) ?? { left: 0, next: blocks.first };
     if (ahead.left === 0) {
       const block = Math.min(ahead.next, this.#maxUses);
-      if (!this.#keys.reserve(id, block, this.#maxUses)) return false;
+      if (!this.#keys.reserve(id, block, this.#maxUses, states)) return false;
       ahead.left = block;
       ahead.next = Math.min(ahead.next * 2, blocks.last);
       this.#ahead.set(id, ahead);

@@ -68,13 +68,16 @@ export class Messages {
     if (ctx !== undefined || forTenant !== tenant) throw undecryptable();
     const re = typeof jti === 'string' ? { re: jti } : {};
     const replyKey = opened.key.algorithm === 'dir' ? null : replyKeyOf(opened.header['reply_jwk']);
+    // In kind: whoever has been given a key doesn't have the one that took its place.
+    const shared = replyKey === null ? this.#ring.find(opened.key.kid, tenant, 'message') : undefined;
     return {
       data: opened.data,
       // Anybody may have caught what was encrypted to the server: it comes once, whoever brings it.
       enter: (now) => this.#enter(opened, replyKey === null ? tenant : 'system', now),
       reply: (data, about) => {
         const bytes = typeof data === 'string' ? Buffer.from(data) : data;
-        return encryptMessage(bytes, replyKey ?? ring.current(), { cty: 'json', ...re, ...about });
+        if (shared !== undefined) this.#ring.count(shared);
+        return encryptMessage(bytes, replyKey ?? opened.key, { cty: 'json', ...re, ...about });
       },
     };
   }

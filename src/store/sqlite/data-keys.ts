@@ -28,7 +28,8 @@ export class SqliteDataKeys implements DataKeys {
         OR EXISTS (SELECT 1 FROM data_keys WHERE master = :master)
       ON CONFLICT DO NOTHING`);
     this.#reserve = database.prepare(
-      `UPDATE data_keys SET uses = uses + :count WHERE id = :id AND state = 'active' AND uses + :count <= :limit`,
+      `UPDATE data_keys SET uses = uses + :count
+       WHERE id = :id AND state IN (:first, :second) AND uses + :count <= :limit`,
     );
     this.#retire = database.prepare(
       `UPDATE data_keys SET state = 'retired', retired_at = ? WHERE id = ? AND state = 'active'`,
@@ -63,8 +64,9 @@ export class SqliteDataKeys implements DataKeys {
     this.#insert.run({ id, tenant, purpose, state, master, wrapped, uses, createdAt, retiredAt });
   }
 
-  reserve(id: string, count: number, limit: number): boolean {
-    return this.#reserve.run({ id, count, limit }).changes > 0;
+  reserve(id: string, count: number, limit: number, states: readonly DataKey['state'][]): boolean {
+    const [first = null, second = null] = states;
+    return this.#reserve.run({ id, count, limit, first, second }).changes > 0;
   }
 
   retire(id: string, at: number): void {
