@@ -33,7 +33,7 @@ export async function examine(config: Config, dataFolder: string): Promise<Findi
     await check('config', async () => config.file ?? 'no file, defaults'),
     await check('data folder', async () => usableFolder(dataFolder)),
     await check('disk', async () => freeSpace(dataFolder)),
-    await check('database', () => database(dataFolder)),
+    await check('database', () => database(dataFolder, config)),
     await check('redis', () => redis(config)),
     await check(`port ${port}`, () => freePort(host, port, '/healthz')),
     await check(`port ${metricsPort}`, () => freePort(host, metricsPort, '/metrics')),
@@ -64,9 +64,10 @@ function freeSpace(folder: string): string {
   return shown;
 }
 
-async function database(folder: string): Promise<string> {
+async function database(folder: string, config: Config): Promise<string> {
+  const { createMasterKeys } = await import('../main.ts');
   const { openStore } = await import('../store/sqlite/index.ts');
-  const store = await openStore(folder);
+  const store = await openStore(folder, { masterKeys: createMasterKeys(config, folder) });
   try {
     const [newest] = await store.requestHistory.list(everyTenant, { limit: 1 });
     const last = newest === undefined ? 'no requests yet' : `last request ${new Date(newest.time).toISOString()}`;

@@ -6,6 +6,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import type { Config } from '../../src/config/schema.ts';
 import { createTokens, startMizan } from '../../src/main.ts';
 import type { TokenGrant } from '../../src/security/tokens.ts';
+import { readStoredSecrets } from '../../src/store/sqlite/stored-secrets.ts';
 import { launch } from './command.ts';
 import type { Launched } from './command.ts';
 
@@ -60,6 +61,7 @@ export function readConfig(house: House, env: Readonly<Record<string, string>> =
   return loadConfig({
     file: house.configFile,
     env: { LOG_LEVEL: 'warn', ...env },
+    secrets: (master) => readStoredSecrets(house.dataFolder, master),
     cliOverrides: { port: 0, metricsPort: 0 },
   });
 }
