@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { JsonValue, MessageJwk } from '../src/security/index.ts';
+import type { MessageJwk } from '../src/security/index.ts';
 import { AISecurity } from '../src/security/index.ts';
 import { temporaryFolder } from './support/folder.ts';
 import { installJose, pipe } from './support/jose.ts';
@@ -38,7 +38,7 @@ describe.each(kinds)('with another implementation of JOSE, %s', (_name, template
     ['nothing', '', ''],
   ] as const)('it opens what AISecurity encrypts: %s', async (_what, data, expected) => {
     const { key, shut } = await keyOf(template);
-    const token = await new AISecurity({ keys: [shut] }).encryptData(data as JsonValue, { context: 'c' });
+    const token = await new AISecurity({ keys: [shut] }).encryptData(data, { context: 'c' });
     expect(await pipe(jose, ['jwe', 'dec', '-i', '-', '-k', file(JSON.stringify(key))], token)).toBe(expected);
   });
 

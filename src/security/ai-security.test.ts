@@ -116,17 +116,18 @@ describe('it is refused', () => {
     );
   });
 
-  test('with any character changed to any other', async () => {
+  test('with any character changed to another', async () => {
     const { open } = await pair('X25519');
     for (const keys of [[secret], [open]]) {
       const own = new AISecurity({ keys });
       const token = await own.encryptData('not to be read', { context: 'c' });
-      for (let i = 0; i < token.length; i++) {
-        for (const other of [flipped(token[i]!, 1), flipped(token[i]!, 32)]) {
-          const altered = token.slice(0, i) + other + token.slice(i + 1);
-          expect(await refused(own.decryptData(altered, { context: 'c' })), altered).toBe('undecryptable');
-        }
-      }
+      const altered = token
+        .split('')
+        .flatMap((character, i) =>
+          [1, 32].map((bit) => token.slice(0, i) + flipped(character, bit) + token.slice(i + 1)),
+        );
+      const outcomes = await Promise.all(altered.map((each) => refused(own.decryptData(each, { context: 'c' }))));
+      expect(outcomes.filter((outcome) => outcome !== 'undecryptable')).toStrictEqual([]);
     }
   });
 

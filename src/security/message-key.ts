@@ -54,7 +54,7 @@ export function messageKeyOf(given: MessageJwk | Uint8Array): MessageKey {
 }
 
 /** A symmetric key of 256 bits by its name. */
-export function symmetricKey(secret: Buffer, kid: string | undefined): MessageKey {
+function symmetricKey(secret: Buffer, kid: string | undefined): MessageKey {
   if (secret.length !== 32) throw refusal('a symmetric key has 32 bytes');
   const key = createSecretKey(secret);
   const name = kid ?? thumbprint({ kty: 'oct', k: secret.toString('base64url') }, ['k', 'kty']);
