@@ -32,6 +32,8 @@ export interface DataKeys {
   version(): unknown;
   find(id: string): DataKey | undefined;
   active(tenant: string, purpose: SealPurpose): DataKey | undefined;
+  /** All of a tenant's for a purpose: the active one first, then the newest. */
+  listOf(tenant: string, purpose: SealPurpose): DataKey[];
   list(): DataKey[];
   /** The ids of the master keys that wrap something. */
   masters(): string[];
@@ -152,11 +154,7 @@ export class KeyRing implements Sealing {
 
   /** All keys of a tenant for a purpose, the active one first, then the newest. */
   findAll(tenant: string, purpose: SealPurpose): HeldKey[] {
-    const all = this.#keys.list().filter((key) => key.tenant === tenant && key.purpose === purpose);
-    const order = all.toSorted(
-      (a, b) => Number(b.state === 'active') - Number(a.state === 'active') || b.createdAt - a.createdAt,
-    );
-    return order.flatMap(({ id }) => this.find(id, tenant, purpose) ?? []);
+    return this.#keys.listOf(tenant, purpose).flatMap(({ id }) => this.find(id, tenant, purpose) ?? []);
   }
 
   /** Retires the active key and makes another one at once. What was sealed before opens as before. */

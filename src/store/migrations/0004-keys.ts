@@ -19,6 +19,7 @@ export const keys: Migration = {
       .execute();
     // However many processes make the first key of a tenant at once, one of them is it.
     await sql`create unique index data_keys_active on data_keys (tenant, purpose) where state = 'active'`.execute(db);
+    await db.schema.createIndex('data_keys_of').on('data_keys').columns(['tenant', 'purpose']).execute();
     await db.schema
       .createTable('sealed_values')
       .addColumn('kind', 'text', (column) => column.notNull())

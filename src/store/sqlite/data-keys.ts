@@ -9,6 +9,7 @@ export class SqliteDataKeys implements DataKeys {
   readonly #version: StatementSync;
   readonly #find: StatementSync;
   readonly #active: StatementSync;
+  readonly #listOf: StatementSync;
   readonly #list: StatementSync;
   readonly #insert: StatementSync;
   readonly #reserve: StatementSync;
@@ -20,6 +21,9 @@ export class SqliteDataKeys implements DataKeys {
     this.#version = database.prepare('PRAGMA data_version');
     this.#find = database.prepare('SELECT * FROM data_keys WHERE id = ?');
     this.#active = database.prepare(`SELECT * FROM data_keys WHERE tenant = ? AND purpose = ? AND state = 'active'`);
+    this.#listOf = database.prepare(
+      'SELECT * FROM data_keys WHERE tenant = ? AND purpose = ? ORDER BY state, created_at DESC, id',
+    );
     this.#list = database.prepare('SELECT * FROM data_keys ORDER BY tenant, purpose, created_at, id');
     this.#insert = database.prepare(`
       INSERT INTO data_keys (id, tenant, purpose, state, master, wrapped, uses, created_at, retired_at)
@@ -47,6 +51,10 @@ export class SqliteDataKeys implements DataKeys {
 
   active(tenant: string, purpose: SealPurpose): DataKey | undefined {
     return keyOf(this.#active.get(tenant, purpose));
+  }
+
+  listOf(tenant: string, purpose: SealPurpose): DataKey[] {
+    return this.#listOf.all(tenant, purpose).flatMap((row) => keyOf(row) ?? []);
   }
 
   list(): DataKey[] {
