@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 // Plain JavaScript that an old Node can read: it finds a Node that is new enough, and hands over to the command.
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import module from 'node:module';
-import { constants } from 'node:os';
+import { constants, homedir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const oldest = 24;
@@ -12,7 +13,7 @@ const here = (path) => new URL(path, import.meta.url);
 endWithNpm();
 if (Number.parseInt(process.versions.node, 10) >= oldest) {
   endWithLauncher();
-  module.enableCompileCache();
+  keepCompiledCode();
   // A clone has the sources, a published package or an image the bundle.
   await import(existsSync(here('../src')) ? '../src/cli/index.ts' : '../dist/cli.js');
 } else {
@@ -51,6 +52,25 @@ function endWithLauncher() {
   if (launcher !== String(process.ppid) || process.channel === undefined) return;
   process.once('disconnect', () => process.kill(process.pid, 'SIGKILL'));
   process.channel.unref();
+}
+
+/**
+ * What was compiled once is kept for the next start, in a folder of this user's own: Node's default lies where any user
+ * of the machine could put code of theirs. Where nothing can be written, it is compiled again each time.
+ */
+function keepCompiledCode() {
+  if (process.env.NODE_COMPILE_CACHE !== undefined) {
+    module.enableCompileCache();
+    return;
+  }
+  try {
+    const caches = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
+    // Made here, since Node's own way of making them never ends where nobody can make anything, such as in `/proc`.
+    for (const folder of [caches, join(caches, 'mizan')]) if (!existsSync(folder)) mkdirSync(folder, { mode: 0o700 });
+    module.enableCompileCache(join(caches, 'mizan'));
+  } catch {
+    // No home, or none that can be written to.
+  }
 }
 
 /** A signal to `npx` or `npm` may end only the shell that it runs this in: it is passed on here. */

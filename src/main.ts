@@ -9,6 +9,7 @@ import type { Random } from './core/random.ts';
 import { systemRandom } from './core/random.ts';
 import type { Provider } from './core/upstream.ts';
 import { Authenticator } from './edge/auth/authenticator.ts';
+import { RunningCalls } from './edge/http/running.ts';
 import { createServer } from './edge/http/server.ts';
 import { Agents } from './flow/agents/agents.ts';
 import { Models } from './flow/routing/models.ts';
@@ -16,10 +17,10 @@ import { Pool } from './flow/routing/pool.ts';
 import { Served } from './flow/routing/served.ts';
 import { strategies } from './flow/routing/strategies/index.ts';
 import { createProvider } from './providers/index.ts';
+import { createTokens } from './security/create-tokens.ts';
 import { MasterKeys } from './security/master-keys.ts';
 import { Messages } from './security/messages.ts';
-import { secretFile } from './security/secret-file.ts';
-import { Tokens } from './security/tokens.ts';
+import type { Tokens } from './security/tokens.ts';
 import type { RequestLogEvents } from './store/sqlite/request-log.ts';
 import { openStore } from './store/sqlite/index.ts';
 import type { Vault } from './store/sqlite/vault.ts';
@@ -55,17 +56,6 @@ const backlog = 1024;
 /** How long the last bytes of finished answers may take to be sent, in ms. */
 const lastBytesMs = 2000;
 
-/** Signs and verifies with the config's secret, or with the one kept in the data folder. */
-export function createTokens(config: Config, dataFolder: string): Tokens {
-  const { secret, issuer, audience } = config.auth.jwt;
-  return new Tokens({ secret: secret ?? secretFile(dataFolder, 'jwt.secret'), issuer, audience });
-}
-
-/** The master key that the config names, or the one kept in the data folder. */
-export function createMasterKeys(config: Config, dataFolder: string): MasterKeys {
-  return new MasterKeys(config.security.masterKey, dataFolder);
-}
-
 /**
  * Builds everything and listens.
  * @param provide Makes the providers; a rehearsal has its own.
@@ -78,7 +68,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const tokens = createTokens(config, dataFolder);
   const store = await openStore(dataFolder, {
     events: requestLogEvents(log),
-    masterKeys: createMasterKeys(config, dataFolder),
+    masterKeys: new MasterKeys(config.security.masterKey, dataFolder),
     damaged: (err) => log.error({ event: 'sealed_row_damaged', err }),
   });
   const upkeep = keepSealed(store.vault, log);
@@ -91,12 +81,14 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   metrics.watchInstances(() => instanceStates(models));
 
   let isDraining = false;
+  const running = new RunningCalls();
   const server = createServer({
     flow: { agents: agentsOf(config), models, requestLog: store.requestLog, metrics, log, clock, random },
     authenticator: new Authenticator(tokens, store.apiKeys, clock),
     apiKeys: store.apiKeys,
     messages: new Messages(store.vault),
     requestHistory: store.requestHistory,
+    running,
     isDraining: () => isDraining,
     limits: { body: config.server.bodyLimit, headersTimeoutMs: config.server.headersTimeoutMs },
   });
@@ -130,6 +122,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     async close() {
       isDraining = true;
       await until(() => metrics.inFlight === 0, shutdownTimeoutMs);
+      running.cut();
       const closed = server.close();
       const impatient = setTimeout(() => server.server.closeAllConnections(), lastBytesMs);
       await closed;

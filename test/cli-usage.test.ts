@@ -1,10 +1,12 @@
 import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { mizan as command } from './support/command.ts';
+import { temporaryFolder } from './support/folder.ts';
 import type { House } from './support/mizan.ts';
 import { furnish } from './support/mizan.ts';
 
@@ -106,5 +108,14 @@ describe('exit code 2 and one clear line for', () => {
     const lines = stderr.trimEnd().split('\n');
     expect(lines.filter((each) => !/^\(.*\)$/.test(each))).toEqual([expect.stringMatching(saying)]);
     expect(stderr).not.toMatch(/\bat .*:\d+:\d+\)?$|node:internal|Error:/m);
+  });
+});
+
+describe('compiled code', () => {
+  test('is kept where only this user writes, and where nothing can be written everything works all the same', async () => {
+    const home = temporaryFolder();
+    expect(await command(['--version'], { env: { HOME: home } })).toMatchObject({ code: 0, stderr: '' });
+    expect(readdirSync(join(home, '.cache'))).toEqual(['mizan']);
+    expect(await command(['--version'], { env: { HOME: '/proc' } })).toMatchObject({ code: 0, stderr: '' });
   });
 });

@@ -196,6 +196,19 @@ describe('mizan doctor', () => {
     expect(stdout.match(/in use by a running Mizan/g)).toHaveLength(2);
   });
 
+  test('changes nothing: where there is no data folder yet, there is none after it', async () => {
+    const house = await furnish({
+      server: { port: await closedPort(), metricsPort: await closedPort() },
+      providers: { sim: { kind: 'simulator' } },
+    });
+    const { code, stdout, stderr } = await command(['doctor', ...commonOptions(house)]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/^ok {3}data folder: .* is made at the first start$/m);
+    expect(stdout).toMatch(/^ok {3}database: .* is made at the first start$/m);
+    expect(await readdir(house.folder)).toEqual(['mizan.yaml']);
+    await house.remove();
+  });
+
   test('fails with 1 where a provider is away or refuses the key, without showing the key', async () => {
     const apiKey = 'sk-do-not-show-me';
     const service = createServer(({ url, headers }, response) => {

@@ -124,6 +124,7 @@ describe('SIGTERM', () => {
         beginStream(response);
         response.write(event({ content: 'Half' }));
       },
+      silent: () => {},
     });
   });
 
@@ -135,8 +136,9 @@ describe('SIGTERM', () => {
     models: {
       held: { instances: [{ id: 'a', provider: 'mock', model: 'held' }] },
       stuck: { instances: [{ id: 'a', provider: 'mock', model: 'stuck' }] },
+      silent: { instances: [{ id: 'a', provider: 'mock', model: 'silent' }] },
     },
-    agents: { held: { model: 'held' }, stuck: { model: 'stuck' } },
+    agents: { held: { model: 'held' }, stuck: { model: 'stuck' }, silent: { model: 'silent' } },
   });
 
   test('turns new work away at once, lets what runs finish, and ends with 0', async () => {
@@ -189,26 +191,37 @@ describe('SIGTERM', () => {
     await mizan.end();
   });
 
-  test('waits no longer than the config says for what never ends, and never calls it finished', async () => {
+  test('waits no longer than the config says for what never ends, and tells its callers that it was Mizan that left', async () => {
     const mizan = await startProcess(house({ shutdownTimeoutMs: 100 }));
     const token = await mizan.token();
     const streams = await Promise.all(
       dialects.map(async ({ path, body }) => openStream(`${mizan.url}${path}`, token, body('stuck'))),
     );
-    const texts = await Promise.all(streams.map((stream) => stream.until(/Half/)));
-    const endings = streams.map((stream) =>
-      stream.rest().then(
-        (text) => text,
-        () => 'cut',
-      ),
+    await Promise.all(streams.map((stream) => stream.until(/Half/)));
+    const waiting = dialects.map(({ path, body }) =>
+      post(`${mizan.url}${path}`, token, body('silent', { stream: false })),
     );
+    for (let i = 0; i < waiting.length; i++) await upstream.next('silent');
     mizan.process.signal('SIGTERM');
-    expect((await mizan.process.ended).code).toBe(0);
-    for (const text of [...texts, ...(await Promise.all(endings))]) expect(text).not.toMatch(/event: done|\[DONE\]/);
+    for (const [i, { readStream }] of dialects.entries()) {
+      const { isComplete, finishes, error } = readStream(await streams[i]!.rest());
+      expect({ isComplete, finishes, code: error?.code }).toEqual({
+        isComplete: false,
+        finishes: [],
+        code: 'shutting_down',
+      });
+      const { status, headers, json } = await waiting[i]!;
+      expect([status, errorOf(json).code, headers.get('retry-after')]).toEqual([503, 'shutting_down', '1']);
+    }
+    const { code, stderr } = await mizan.process.ended;
+    await Promise.all([...upstream.requestsTo('stuck'), ...upstream.requestsTo('silent')].map(({ closed }) => closed));
+    expect({ code, complaints: logged(stderr, 40) }).toEqual({ code: 0, complaints: [] });
     const records = [...(await wholeLog(mizan.dataFolder)).values()];
-    expect(records).toHaveLength(2);
-    for (const record of records) expect(record).toMatchObject({ finishReason: null, outputTokens: 1 });
-    expect(records.map(({ status }) => status)).not.toContain(200);
+    expect(records).toHaveLength(4);
+    for (const record of records) {
+      expect(record).toMatchObject({ status: 503, errorCode: 'shutting_down', finishReason: null });
+    }
+    expect(records.map(({ outputTokens }) => outputTokens ?? 0).toSorted((a, b) => a - b)).toEqual([0, 0, 1, 1]);
     await mizan.end();
   });
 

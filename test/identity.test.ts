@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { createTokens } from '../src/main.ts';
+import { createTokens } from '../src/security/create-tokens.ts';
 import { mizan as command } from './support/command.ts';
 import { ask, errorOf, post } from './support/http.ts';
 import type { Running } from './support/mizan.ts';

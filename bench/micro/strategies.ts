@@ -1,5 +1,5 @@
 import type { Provider } from '../../src/core/upstream.ts';
-import type { Choice, Figures, Instance, Strategy } from '../../src/flow/routing/model.ts';
+import type { Choice, Figures, Instance, Needs, Strategy } from '../../src/flow/routing/model.ts';
 import { strategies as registered } from '../../src/flow/routing/strategies/index.ts';
 import type { Micro } from './harness.ts';
 
@@ -11,7 +11,7 @@ const instances: readonly Instance[] = Array.from({ length: 10 }, (_, i) => {
   const figures: Figures = {
     inFlight: 3 + (i % 4),
     weight: (now) => (now < 0 ? 0 : 1 + (i % 3)),
-    latencyMs: (now) => (300 + 40 * i) * Math.exp(-(now - answeredAt) / 10_000),
+    latencyMs: (_kind, now) => (300 + 40 * i) * Math.exp(-(now - answeredAt) / 10_000),
     headroom: (now) => Math.max(0, 1 - (now % 60_000) / 60_000 - i / 20),
   };
   return {
@@ -40,6 +40,15 @@ const affinities = [
   'You answer for a courier’s office. '.repeat(60).slice(0, 2048),
 ];
 
+const needs: Omit<Needs, 'affinity'> = {
+  kind: 'stream',
+  vision: false,
+  tools: false,
+  jsonSchema: false,
+  inputTokens: 800,
+  maxOutputTokens: null,
+};
+
 function decide(strategy: Strategy, choice: Choice): Instance {
   const instance = strategy.choose(choice);
   strategy.took?.(instance, choice);
@@ -50,7 +59,7 @@ function microsOf(name: string, make: () => Strategy): Micro[] {
   const strategy = make();
   const choiceOf = (candidates: readonly Instance[], affinity: string): Choice => ({
     candidates,
-    needs: { vision: false, tools: false, jsonSchema: false, inputTokens: 800, maxOutputTokens: null, affinity },
+    needs: { ...needs, affinity },
     now: 5000,
     random: Math.random,
   });

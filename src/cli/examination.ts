@@ -1,12 +1,10 @@
 import { once } from 'node:events';
-import { accessSync, constants, statfsSync } from 'node:fs';
+import { accessSync, constants, statfsSync, statSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { request } from 'undici';
 import type { Config, ProviderConfig } from '../config/config.ts';
-import { makeFolder } from '../core/folder.ts';
-import { everyTenant } from '../core/request-record.ts';
 
 /** What one check came to. */
 export interface Finding {
@@ -33,7 +31,8 @@ export async function examine(config: Config, dataFolder: string): Promise<Findi
     await check('config', async () => config.file ?? 'no file, defaults'),
     await check('data folder', async () => usableFolder(dataFolder)),
     await check('disk', async () => freeSpace(dataFolder)),
-    await check('database', () => database(dataFolder, config)),
+    await check('database', () => database(dataFolder)),
+    await check('master key', () => masterKey(dataFolder, config)),
     await check('redis', () => redis(config)),
     await check(`port ${port}`, () => freePort(host, port, '/healthz')),
     await check(`port ${metricsPort}`, () => freePort(host, metricsPort, '/metrics')),
@@ -51,30 +50,42 @@ async function check(name: string, look: () => Promise<string>): Promise<Finding
 }
 
 function usableFolder(folder: string): string {
-  makeFolder(folder);
-  accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
-  return resolve(folder);
+  const existing = existingFolder(folder);
+  if (!statSync(existing).isDirectory()) throw new Error(`${existing} is not a folder`);
+  accessSync(existing, constants.R_OK | constants.W_OK | constants.X_OK);
+  return existing === resolve(folder) ? existing : `${resolve(folder)} is made at the first start`;
+}
+
+/** The folder itself, or what there is above it. */
+function existingFolder(folder: string): string {
+  let path = resolve(folder);
+  while (statSync(path, { throwIfNoEntry: false }) === undefined && path !== dirname(path)) path = dirname(path);
+  return path;
 }
 
 function freeSpace(folder: string): string {
-  const { bavail, bsize } = statfsSync(folder);
+  const { bavail, bsize } = statfsSync(existingFolder(folder));
   const free = bavail * bsize;
   const shown = `${(free / 2 ** 30).toFixed(1)} GiB free`;
   if (free < leastFree) throw new Error(`${shown}, less than 0.25 GiB`);
   return shown;
 }
 
-async function database(folder: string, config: Config): Promise<string> {
-  const { createMasterKeys } = await import('../main.ts');
-  const { openStore } = await import('../store/sqlite/index.ts');
-  const store = await openStore(folder, { masterKeys: createMasterKeys(config, folder) });
-  try {
-    const [newest] = await store.requestHistory.list(everyTenant, { limit: 1 });
-    const last = newest === undefined ? 'no requests yet' : `last request ${new Date(newest.time).toISOString()}`;
-    return `SQLite in ${resolve(folder)}, ${last}`;
-  } finally {
-    await store.close();
-  }
+async function database(folder: string): Promise<string> {
+  const { inspectDatabase } = await import('../store/sqlite/inspect.ts');
+  const found = inspectDatabase(folder);
+  const where = `SQLite in ${resolve(folder)}`;
+  if (found === null) return `${where} is made at the first start`;
+  if (found.version === 'newer') throw new Error(`${where} belongs to a newer version of Mizan`);
+  if (found.version === 'older') return `${where}, is brought up to date at the next start`;
+  const last = found.newestAt === null ? 'no requests yet' : `last request ${new Date(found.newestAt).toISOString()}`;
+  return `${where}, ${last}`;
+}
+
+async function masterKey(folder: string, config: Config): Promise<string> {
+  const { inspectSealed } = await import('../store/sqlite/stored-secrets.ts');
+  const sealed = inspectSealed(folder, config.security.masterKey);
+  return sealed === 0 ? 'nothing is sealed yet' : `unwraps ${sealed} data keys`;
 }
 
 async function redis(config: Config): Promise<string> {

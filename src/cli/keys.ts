@@ -78,9 +78,9 @@ export function registerKeys(program: Command): void {
 }
 
 async function withKeys<T>(options: CommonOptions, use: (keys: ApiKeys) => T): Promise<T> {
-  const { createMasterKeys } = await import('../main.ts');
+  const { MasterKeys } = await import('../security/master-keys.ts');
   const { openStore } = await import('../store/sqlite/index.ts');
-  const masterKeys = createMasterKeys(configOf(options), options.data);
+  const masterKeys = new MasterKeys(configOf(options).security.masterKey, options.data);
   const store = await openStore(options.data, { masterKeys });
   try {
     return use(store.apiKeys);

@@ -31,8 +31,9 @@ async function start(options: StartOptions): Promise<void> {
   const config = configOf(options, { host, port, metricsPort });
   const { startMizan } = await import('../main.ts');
   const mizan = await startMizan(config, options.data);
-  await welcome(mizan, config);
+  // Before it is said that Mizan listens: whoever waits for that may send the signal at once.
   endOnSignal(mizan);
+  await welcome(mizan, config);
 }
 
 async function welcome(mizan: Mizan, config: Config): Promise<void> {

@@ -22,7 +22,7 @@ export function registerToken(program: Command): void {
     .option('--agents <a,b>', 'only these agents; default: all, and models directly', names)
     .option('--ttl <time>', 'how long it is good: 90s, 15m, 1h, 30d', duration, 3600)
     .action(async (options: TokenOptions) => {
-      const { createTokens } = await import('../main.ts');
+      const { createTokens } = await import('../security/create-tokens.ts');
       const config = configOf(options);
       for (const agent of options.agents ?? []) {
         if (!(agent in config.agents)) say(`Note: there is no agent "${agent}" in the configuration.`);

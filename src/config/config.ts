@@ -153,6 +153,7 @@ export interface HealthConfig {
   readonly slowStartMs: number;
   readonly lockMs: number;
   readonly pauseMs: number;
+  readonly maxPauseMs: number;
 }
 
 export interface AgentConfig {

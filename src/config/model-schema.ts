@@ -66,6 +66,7 @@ const healthSchema = z.strictObject({
   slowStartMs: milliseconds(0).default(10_000).describe('How long it takes to get its whole weight back, in ms.'),
   lockMs: milliseconds().default(600_000).describe('How long it is out where it refuses our key or account, in ms.'),
   pauseMs: milliseconds().default(1000).describe('A pause where it wants one and does not say how long, in ms.'),
+  maxPauseMs: milliseconds().default(3_600_000).describe('The longest pause, whatever the upstream asks for. In ms.'),
 });
 
 const queueSchema = z.strictObject({

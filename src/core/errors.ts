@@ -221,7 +221,8 @@ export const errorTable = {
     status: 503,
     type: 'unavailable',
     retryable: true,
-    meaning: 'This process is finishing its last requests. Send the request again, it will reach another.',
+    meaning:
+      'This process is ending: it takes nothing new, and breaks off what is not finished within `server.shutdownTimeoutMs`. Send the request again, it will reach another.',
   },
   upstream_timeout: {
     status: 504,

@@ -11,7 +11,10 @@ export interface Call {
   readonly receivedAt: number;
   readonly startedAt: number;
   readonly principal: Principal;
-  /** Aborted when the caller goes away. Everything that is done for the call ends with it. */
+  /**
+   * Aborted when the caller goes away; where Mizan itself ends the call, with the error it ends with as its reason.
+   * Everything that is done for the call ends with it.
+   */
   readonly signal: AbortSignal;
   /**
    * Understands the body. Called once.
@@ -22,17 +25,28 @@ export interface Call {
   readonly sink: AnswerSink;
 }
 
-/** Who answers, and what it took so far. */
+/** Who answers, as far as that is known, and what it took so far. */
 export interface AnswerHead {
+  /** `null` also where a model was called directly. */
   readonly agent: string | null;
-  readonly model: string;
-  readonly instance: string;
-  readonly provider: string;
+  readonly model: string | null;
+  /** `null` where it never came to an attempt; so is the provider. */
+  readonly instance: string | null;
+  readonly provider: string | null;
   readonly cache: CacheResult;
   readonly attempts: number;
   /** In ms: Mizan's own share of the time so far, and the upstream's. */
   readonly gatewayMs: number;
   readonly upstreamMs: number;
+}
+
+/** Of a call that did not come to an attempt: all its time was Mizan's. */
+export function headWithoutAttempt(known: {
+  readonly agent: string | null;
+  readonly model: string | null;
+  readonly gatewayMs: number;
+}): AnswerHead {
+  return { ...known, instance: null, provider: null, cache: 'bypass', attempts: 0, upstreamMs: 0 };
 }
 
 /** The caller's end of a streamed answer. */
@@ -45,8 +59,7 @@ export interface AnswerSink {
 
 /** How a call ended. It is in the request log by the time this is known. */
 export interface Outcome {
-  /** `null` where it never came to an instance. */
-  readonly head: AnswerHead | null;
+  readonly head: AnswerHead;
   /** `null` for a complete answer. */
   readonly error: MizanError | null;
   /** The complete answer of a call that did not stream. */

@@ -9,6 +9,7 @@ import type { Agents, Assignment } from './agents/agents.ts';
 import { answer } from './attempts/answer.ts';
 import type { Answered } from './attempts/order.ts';
 import type { Call, Outcome } from './call.ts';
+import { headWithoutAttempt } from './call.ts';
 import type { Models } from './routing/models.ts';
 import { RequestNeeds } from './routing/needs.ts';
 import type { Served } from './routing/served.ts';
@@ -53,6 +54,8 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
   } catch (error) {
     story.error = asMizanError(error, call, flow);
   }
+  if (story.error?.code === 'client_closed' && call.signal.reason instanceof MizanError)
+    story.error = call.signal.reason;
   const latencyMs = clock.monotonic() - call.startedAt;
   const record = recordOf(call, story, latencyMs);
   metrics.requestEnded(record, story.served?.pool.model.label ?? '', latencyMs);
@@ -69,9 +72,11 @@ interface Story {
   error: MizanError | null;
 }
 
-function outcomeOf({ answered, error }: Story, latencyMs: number): Outcome {
+function outcomeOf({ assignment, served, answered, error }: Story, latencyMs: number): Outcome {
+  const agent = assignment?.agent?.name ?? null;
+  const model = served?.pool.model.id ?? null;
   return {
-    head: answered?.head ?? null,
+    head: answered?.head ?? headWithoutAttempt({ agent, model, gatewayMs: latencyMs }),
     error,
     answer: answered?.last.answer ?? null,
     usage: answered?.usage ?? unknownUsage,

@@ -21,6 +21,7 @@ import { finishes, patient, role, says, ScriptedProvider } from './scripted-prov
 export const chat = preparedChat({ model: 'm', messages: [{ role: 'user' }], stream: true });
 
 const plainNeeds: Needs = {
+  kind: 'stream',
   vision: false,
   tools: false,
   jsonSchema: false,

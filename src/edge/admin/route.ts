@@ -75,7 +75,6 @@ function shownModel({ served, as, order, exclusions, health }: ModelExplanation,
 /** An instance with its health and its figures. */
 export function shownInstance(instance: Instance, health: HealthView | undefined, now: number) {
   const { figures } = instance;
-  const latency = figures.latencyMs(now);
   return {
     id: instance.id,
     provider: instance.provider.name,
@@ -87,8 +86,13 @@ export function shownInstance(instance: Instance, health: HealthView | undefined
     priority: instance.priority,
     in_flight: figures.inFlight,
     max_in_flight: instance.maxInFlight,
-    latency_ms: latency === null ? null : Math.round(latency * 10) / 10,
+    first_token_ms: tenths(figures.latencyMs('stream', now)),
+    answer_ms: tenths(figures.latencyMs('answer', now)),
     headroom: Math.round(figures.headroom(now) * 1000) / 1000,
     tags: instance.tags,
   };
+}
+
+function tenths(ms: number | null): number | null {
+  return ms === null ? null : Math.round(ms * 10) / 10;
 }

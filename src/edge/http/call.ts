@@ -39,7 +39,7 @@ export async function answerCall(
 ): Promise<void> {
   reply.hijack();
   const { raw } = reply;
-  const abort = new AbortController();
+  const abort = context.running.begin();
   raw.once('close', () => {
     if (!raw.writableFinished) abort.abort();
   });
@@ -53,6 +53,7 @@ export async function answerCall(
     sink: dialect.sink(reply),
   };
   const outcome = await run(call, context.flow);
+  context.running.ended(abort);
   if (raw.destroyed) return;
   const { cover } = dialect;
   if (outcome.hasBegun) {

@@ -3,6 +3,7 @@ import type { RequestHistory } from '../../core/request-record.ts';
 import type { Flow } from '../../flow/run.ts';
 import type { Messages } from '../../security/messages.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
+import type { RunningCalls } from './running.ts';
 
 /** What the routes work with; made once, by the composition root. */
 export interface EdgeContext {
@@ -11,6 +12,7 @@ export interface EdgeContext {
   readonly apiKeys: ApiKeys;
   readonly messages: Messages;
   readonly requestHistory: RequestHistory;
+  readonly running: RunningCalls;
   /** From the moment this process was asked to end: what runs is finished, nothing new is begun. */
   readonly isDraining: () => boolean;
   readonly limits: {

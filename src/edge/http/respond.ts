@@ -3,18 +3,17 @@ import type { AnswerHead } from '../../flow/call.ts';
 
 export type AnswerHeaders = Record<string, string | number>;
 
-/** The headers that every answer of an agent or a model has, as far as they are known. */
-export function answerHeaders(requestId: string, head: AnswerHead | null): AnswerHeaders {
+/** The headers that every answer of `/v1` and `/ai-process` has, as far as they are known. */
+export function answerHeaders(requestId: string, head: AnswerHead): AnswerHeaders {
   const headers: AnswerHeaders = {
     'x-request-id': requestId,
-    'x-mizan-cache': head?.cache ?? 'bypass',
-    'x-mizan-attempts': head?.attempts ?? 0,
+    'x-mizan-cache': head.cache,
+    'x-mizan-attempts': head.attempts,
+    'server-timing': `gateway;dur=${head.gatewayMs.toFixed(2)}, upstream;dur=${head.upstreamMs.toFixed(2)}`,
   };
-  if (head === null) return headers;
   if (head.agent !== null) headers['x-mizan-agent'] = head.agent;
-  headers['x-mizan-model'] = head.model;
-  headers['x-mizan-instance'] = head.instance;
-  headers['server-timing'] = `gateway;dur=${head.gatewayMs.toFixed(2)}, upstream;dur=${head.upstreamMs.toFixed(2)}`;
+  if (head.model !== null) headers['x-mizan-model'] = head.model;
+  if (head.instance !== null) headers['x-mizan-instance'] = head.instance;
   return headers;
 }
 

@@ -5,9 +5,11 @@ import { newRequestId } from '../../core/ids.ts';
 import { didYouMean } from '../../core/nearest.ts';
 import type { Principal, Role } from '../../core/principal.ts';
 import { includesRole } from '../../core/principal.ts';
+import { headWithoutAttempt } from '../../flow/call.ts';
 import type { EdgeContext } from './context.ts';
 import { joseType } from '../process/encrypted.ts';
 import { answerBrokenHttp, errorAnswer, knownError, notJson } from './errors.ts';
+import { answerHeaders } from './respond.ts';
 import { routes } from './routes.ts';
 
 declare module 'fastify' {
@@ -92,6 +94,15 @@ export function createServer(context: EdgeContext): FastifyInstance {
     }
   });
 
+  // Answers of the flow are written past this; what is refused before it, and the list of models, are not.
+  server.addHook('onSend', (request, reply, _payload, done) => {
+    if (isOfModels(pathOf(request))) {
+      const gatewayMs = request.startedAt === 0 ? 0 : clock.monotonic() - request.startedAt;
+      void reply.headers(answerHeaders(request.id, headWithoutAttempt({ agent: null, model: null, gatewayMs })));
+    }
+    done();
+  });
+
   for (const { method, url, role, handler, takesJose = false } of routes) {
     const config = { role, takesJose };
     server.route({ method, url, config, handler: (request, reply) => handler(context, request, reply) });
@@ -132,6 +143,11 @@ function takeTheRest(request: FastifyRequest, reply: FastifyReply): void {
 
 function draining(): MizanError {
   return new MizanError('shutting_down', 'This process is ending; send the request again.', { retryAfterMs: 1000 });
+}
+
+/** Whether its answers say how they came about. */
+function isOfModels(path: string): boolean {
+  return path === '/ai-process' || path.startsWith('/v1/');
 }
 
 function pathOf(request: FastifyRequest): string {

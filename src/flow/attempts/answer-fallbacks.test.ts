@@ -106,6 +106,22 @@ test('a prompt whose content is refused goes to a model that is more lenient', a
 });
 
 describe('retries', () => {
+  test.each(nextAre('instance', 'again'))('are not paid for where %s leads to a fallback at once', async (kind) => {
+    const { run, served } = scene([failsWith(kind)], {
+      policy: { retryRatio: 0, fallbacks: { ...noFallbacks, any: ['second'] } },
+      health: patientHealth,
+      others: { second: answers },
+    });
+    expect((await run()).head).toMatchObject({ model: 'second' });
+    expect(served.retries.has(20)).toBe(true);
+  });
+
+  test('are paid for where one is made', async () => {
+    const { run, served } = scene([failsWith('network'), answers], { policy: { retryRatio: 0 } });
+    expect((await run()).head).toMatchObject({ instance: 'p1' });
+    expect([served.retries.has(19), served.retries.has(20)]).toStrictEqual([true, false]);
+  });
+
   const failing = [failsWith('network'), failsWith('network'), failsWith('network')];
 
   test('are a share of the requests, so that an outage is not multiplied', async () => {

@@ -39,6 +39,8 @@ class Answering {
   #tried = new Set<Instance>();
   /** Attempts in the model that is being asked now. */
   #attempts = 0;
+  /** A retry is paid for and not made yet; where another model is asked in its place, it is given back. */
+  #isRetryPaid = false;
   #pauseMs = 0;
   /** When the attempt that is under way was begun, or the first of two. */
   #askedAt = 0;
@@ -66,7 +68,10 @@ class Answering {
   async run(): Promise<Answered> {
     for (;;) {
       const lease = await this.#lease();
-      if (lease === null) return this.#ended();
+      if (lease === null) {
+        this.#giveRetryBack();
+        return this.#ended();
+      }
       const result = await this.#ask(lease);
       if (result.failure === null || !(await this.#goesOn(result.failure))) return this.#ended();
     }
@@ -116,7 +121,7 @@ class Answering {
   /** Whether another attempt follows a failed one; with everything that has to be changed for it. */
   async #goesOn(failure: Failure): Promise<boolean> {
     const { next } = failureTable[failure.kind];
-    const { policy, retries } = this.#served;
+    const { policy } = this.#served;
     const asked = this.#last?.instance;
     if (asked === undefined || this.#order.call.signal.aborted) return false;
     if (this.#hasBegun) {
@@ -130,7 +135,7 @@ class Answering {
         this.#partial?.canContinue === true &&
         !hasManyChoices(this.#order.chat) &&
         (next === 'again' || next === 'instance');
-      if (!mayResume || this.#attempts >= policy.maxAttempts || !retries.spend()) return false;
+      if (!mayResume || this.#attempts >= policy.maxAttempts || !this.#payRetry()) return false;
       this.#tried.add(asked);
       return true;
     }
@@ -138,7 +143,7 @@ class Answering {
     if (next === 'longer') return this.#turnTo('contextLength');
     if (next === 'lenient') return this.#turnTo('contentPolicy');
     this.#tried.add(asked);
-    const mayRetry = this.#attempts < policy.maxAttempts && retries.spend();
+    const mayRetry = this.#attempts < policy.maxAttempts && this.#payRetry();
     return mayRetry || this.#turnTo('any');
   }
 
@@ -162,7 +167,18 @@ class Answering {
     return false;
   }
 
+  #payRetry(): boolean {
+    this.#isRetryPaid = this.#served.retries.spend();
+    return this.#isRetryPaid;
+  }
+
+  #giveRetryBack(): void {
+    if (this.#isRetryPaid) this.#served.retries.giveBack();
+    this.#isRetryPaid = false;
+  }
+
   #enter(served: Served): void {
+    this.#giveRetryBack();
     this.#served = served;
     this.#visited.add(served);
     this.#tried = new Set();
@@ -173,6 +189,7 @@ class Answering {
 
   async #ask(lease: Lease): Promise<AttemptResult> {
     this.#attempts++;
+    this.#isRetryPaid = false;
     const { call, clock, chat } = this.#order;
     this.#askedAt = clock.monotonic();
     const hedgeAfterMs =

@@ -30,4 +30,9 @@ export class Budget {
     this.#left -= cost;
     return true;
   }
+
+  /** What was spent and then not needed. */
+  giveBack(cost = 1): void {
+    this.#left = Math.min(this.#most, this.#left + cost);
+  }
 }

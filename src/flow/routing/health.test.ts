@@ -113,6 +113,18 @@ test.each([
   expect(health.admits(ms)).toBe(true);
 });
 
+test.each([
+  ['ten years', 315_360_000_000, 3_600_000],
+  ['a time that no number holds', Infinity, 3_600_000],
+  ['one ms less than an hour', 3_599_999, 3_599_999],
+])('an upstream that asks for %s gets it up to the limit', (_name, retryAfterMs, ms) => {
+  for (const kind of ['rate_limited', 'overloaded'] as const) {
+    const health = new Health(defaultHealth);
+    ask(health, 0, failed(kind, { retryAfterMs }));
+    expect(health.view(0)).toMatchObject({ state: 'paused', nextTryMs: ms });
+  }
+});
+
 test('an answer to what was sent before a pause does not end the pause', () => {
   const health = new Health(defaultHealth);
   const isProbe = health.started();

@@ -18,6 +18,8 @@ export interface HealthSettings {
   readonly lockMs: number;
   /** A pause where the upstream wants one and doesn't say how long. */
   readonly pauseMs: number;
+  /** The longest pause: whoever wants more is asked again after it. */
+  readonly maxPauseMs: number;
 }
 
 export const defaultHealth: HealthSettings = {
@@ -30,6 +32,7 @@ export const defaultHealth: HealthSettings = {
   slowStartMs: 10_000,
   lockMs: 600_000,
   pauseMs: 1000,
+  maxPauseMs: 3_600_000,
 };
 
 /** Out of use: `ejected` for failing, `paused` at its own wish, `locked` for refusing our key. */
@@ -119,8 +122,8 @@ export class Health {
     const effect = failure === null ? 'ok' : failureTable[failure.kind].instance;
     if (failure === null || effect === 'ok') this.#answered(isProbe, now);
     else if (effect === 'locked') this.#takeOut('locked', now + this.#settings.lockMs, failure.message);
-    else if (effect === 'busy' && failure.retryAfterMs !== undefined) this.#pause(now + failure.retryAfterMs, failure);
-    else if (effect === 'busy' && failure.kind === 'rate_limited') this.#pause(now + this.#settings.pauseMs, failure);
+    else if (effect === 'busy' && failure.retryAfterMs !== undefined) this.#pause(failure.retryAfterMs, failure, now);
+    else if (effect === 'busy' && failure.kind === 'rate_limited') this.#pause(this.#settings.pauseMs, failure, now);
     else if (effect !== 'fine') this.#failed(failure, { isProbe, isLast, now });
   }
 
@@ -156,7 +159,8 @@ export class Health {
     this.#takeOut('ejected', now + Math.min(doubled, longest), failure.message);
   }
 
-  #pause(until: number, failure: Failure): void {
+  #pause(ms: number, failure: Failure, now: number): void {
+    const until = now + Math.min(ms, this.#settings.maxPauseMs);
     if (this.#out === null || this.#out.until < until) this.#takeOut('paused', until, failure.message);
   }
 

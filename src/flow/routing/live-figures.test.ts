@@ -11,26 +11,36 @@ function figuresOf(limits: Partial<RateLimits> = {}): LiveFigures {
 }
 
 describe('the latency', () => {
+  const kind = 'stream';
+
+  test('of streams and of whole answers are two figures', () => {
+    const figures = figuresOf();
+    figures.answeredAfter(100, 'stream', 0);
+    expect(figures.latencyMs('answer', 0)).toBe(null);
+    figures.answeredAfter(9000, 'answer', 0);
+    expect([figures.latencyMs('stream', 0), figures.latencyMs('answer', 0)]).toEqual([100, 9000]);
+  });
+
   test('is not known before the first answer', () => {
-    expect(figuresOf().latencyMs(0)).toBe(null);
+    expect(figuresOf().latencyMs(kind, 0)).toBe(null);
   });
 
   test('jumps up with a slow answer, and comes down little by little with fast ones', () => {
     const figures = figuresOf();
-    figures.answeredAfter(100, 0);
-    figures.answeredAfter(900, 0);
-    expect(figures.latencyMs(0)).toBe(900);
-    figures.answeredAfter(100, 1000);
-    const after = figures.latencyMs(1000);
+    figures.answeredAfter(100, kind, 0);
+    figures.answeredAfter(900, kind, 0);
+    expect(figures.latencyMs(kind, 0)).toBe(900);
+    figures.answeredAfter(100, kind, 1000);
+    const after = figures.latencyMs(kind, 1000);
     expect(after).toBeGreaterThan(700);
     expect(after).toBeLessThan(900);
   });
 
   test('is forgotten with time: 63 % of it in ten seconds', () => {
     const figures = figuresOf();
-    figures.answeredAfter(1000, 0);
-    expect(figures.latencyMs(10_000)).toBeCloseTo(1000 / Math.E);
-    expect(figures.latencyMs(10 * minute)).toBeCloseTo(0);
+    figures.answeredAfter(1000, kind, 0);
+    expect(figures.latencyMs(kind, 10_000)).toBeCloseTo(1000 / Math.E);
+    expect(figures.latencyMs(kind, 10 * minute)).toBeCloseTo(0);
   });
 
   test('is never less than the last answer’s, nor more than the slowest', () => {
@@ -41,10 +51,10 @@ describe('the latency', () => {
         let now = 0;
         for (const { ms, pause } of answers) {
           now += pause;
-          figures.answeredAfter(ms, now);
-          expect(figures.latencyMs(now)).toBeGreaterThanOrEqual(ms - 1e-6);
+          figures.answeredAfter(ms, kind, now);
+          expect(figures.latencyMs(kind, now)).toBeGreaterThanOrEqual(ms - 1e-6);
         }
-        expect(figures.latencyMs(now)).toBeLessThanOrEqual(Math.max(...answers.map(({ ms }) => ms)) + 1e-6);
+        expect(figures.latencyMs(kind, now)).toBeLessThanOrEqual(Math.max(...answers.map(({ ms }) => ms)) + 1e-6);
       }),
     );
   });

@@ -1,6 +1,6 @@
 import type { Quota, QuotaLeft } from '../../core/quota.ts';
 import type { Health } from './health.ts';
-import type { Figures } from './model.ts';
+import type { AnswerKind, Figures } from './model.ts';
 
 /** How fast a high latency is forgotten: after so many ms, 63 % of it. */
 const decayMs = 10_000;
@@ -55,13 +55,19 @@ class PerMinute {
   }
 }
 
+/** A latency as it was when it was last measured. */
+interface Measured {
+  readonly ms: number;
+  readonly at: number;
+}
+
 /** An instance's figures, kept by the pool as requests come and go. Times on the monotonic clock, in ms. */
 export class LiveFigures implements Figures {
   readonly #limits: RateLimits;
   readonly #health: Health;
   readonly #requests = new PerMinute();
   readonly #tokens = new PerMinute();
-  #latency: { ms: number; at: number } | null = null;
+  readonly #latencies: Record<AnswerKind, Measured | null> = { stream: null, answer: null };
   #said: { requests: Said | null; tokens: Said | null } = { requests: null, tokens: null };
   inFlight = 0;
 
@@ -74,9 +80,9 @@ export class LiveFigures implements Figures {
     return this.#limits.weight * this.#health.share(now);
   }
 
-  latencyMs(now: number): number | null {
-    if (this.#latency === null) return null;
-    return this.#latency.ms * Math.exp(-(now - this.#latency.at) / decayMs);
+  latencyMs(kind: AnswerKind, now: number): number | null {
+    const last = this.#latencies[kind];
+    return last === null ? null : last.ms * Math.exp(-(now - last.at) / decayMs);
   }
 
   headroom(now: number): number {
@@ -110,14 +116,11 @@ export class LiveFigures implements Figures {
   }
 
   /** A higher latency counts at once, a lower one little by little. */
-  answeredAfter(ms: number, now: number): void {
-    const before = this.latencyMs(now);
-    if (before === null || ms >= before || this.#latency === null) {
-      this.#latency = { ms, at: now };
-      return;
-    }
-    const kept = Math.exp(-(now - this.#latency.at) / decayMs);
-    this.#latency = { ms: this.#latency.ms * kept + ms * (1 - kept), at: now };
+  answeredAfter(ms: number, kind: AnswerKind, now: number): void {
+    const last = this.#latencies[kind];
+    const kept = last === null ? 0 : Math.exp(-(now - last.at) / decayMs);
+    const before = last === null ? 0 : last.ms * kept;
+    this.#latencies[kind] = { ms: last === null || ms >= before ? ms : last.ms * kept + ms * (1 - kept), at: now };
   }
 
   quotaSaid(quota: Quota, now: number): void {

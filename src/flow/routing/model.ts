@@ -35,16 +35,19 @@ export interface Capabilities {
   readonly jsonSchema: boolean;
 }
 
+/** How an answer comes. What is measured of the one says nothing of the other: its first token, or the whole of it. */
+export type AnswerKind = 'stream' | 'answer';
+
 /** An instance's live figures. Times are on the monotonic clock, in ms. */
 export interface Figures {
   readonly inFlight: number;
   /** The weight that counts now: less than the configured one while the instance comes back slowly. */
   weight(now: number): number;
   /**
-   * Peak-sensitive moving average of the time to first token, in ms: it jumps up with a slow answer and decays with
-   * time. `null` before the first answer.
+   * Peak-sensitive moving average, in ms: of a stream's time to first token, or of a whole answer's. It jumps up with a
+   * slow one and decays with time. `null` before the first of its kind.
    */
-  latencyMs(now: number): number | null;
+  latencyMs(kind: AnswerKind, now: number): number | null;
   /**
    * The share of its quota that is left, 0 to 1: the least of what the upstream's own rate-limit headers and the
    * configured `rpm` and `tpm` say. 1 where nothing limits it.
@@ -54,6 +57,7 @@ export interface Figures {
 
 /** What a request asks of an instance. Computed when it is first looked at. */
 export interface Needs {
+  readonly kind: AnswerKind;
   readonly vision: boolean;
   readonly tools: boolean;
   readonly jsonSchema: boolean;

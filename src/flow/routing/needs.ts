@@ -1,7 +1,7 @@
 import type { ChatRequest } from '../../core/chat.ts';
 import type { JsonObject } from '../../core/json-document.ts';
 import type { Agent } from '../agents/agents.ts';
-import type { Needs } from './model.ts';
+import type { AnswerKind, Needs } from './model.ts';
 
 /** Characters of the prompt's beginning by which requests are told to belong together. */
 const prefixLength = 2048;
@@ -22,6 +22,10 @@ export class RequestNeeds implements Needs {
     this.#request = request;
     this.#system = agent?.system ?? null;
     this.#params = agent?.params ?? {};
+  }
+
+  get kind(): AnswerKind {
+    return this.#request.stream ? 'stream' : 'answer';
   }
 
   get vision(): boolean {

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { seededRandom } from '../../core/random.ts';
 import type { Provider } from '../../core/upstream.ts';
 import { defaultHealth } from './health.ts';
@@ -19,6 +19,7 @@ const provider: Provider = {
 const timeouts = { connectMs: 1, firstByteMs: 1, firstTokenMs: 1, idleMs: 1, totalMs: 1 };
 
 const plain: Needs = {
+  kind: 'stream',
   vision: false,
   tools: false,
   jsonSchema: false,
@@ -108,6 +109,82 @@ test('never more in flight than allowed, and a place that becomes free goes to t
   (await third).release(answered);
   expect(order).toEqual(['second', 'third']);
   expect(pool.waiting).toBe(0);
+});
+
+describe('who waits', () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  const { signal } = new AbortController();
+
+  /** `busy` has its hands full; the other one is at this test's disposal. */
+  function besideABusyOne(other: Partial<InstanceSettings>) {
+    const made = poolOf(
+      [
+        { id: 'busy', maxInFlight: 1 },
+        { id: 'other', ...other },
+      ],
+      { max: 5, waitMs: 3_600_000 },
+    );
+    const leases = [1, 2].map(() => leased(made.pool.acquire(plain, nobody)));
+    const of = (id: string): Lease => leases.find(({ instance }) => instance.id === id)!;
+    const pass = async (ms: number): Promise<void> => {
+      made.clock.at += ms;
+      await vi.advanceTimersByTimeAsync(ms);
+    };
+    return { pool: made.pool, busy: of('busy'), other: of('other'), pass };
+  }
+
+  const wait = async (pool: Pool): Promise<Lease> => leased(await pool.acquireInTurn(plain, nobody, signal));
+
+  test.each([
+    ['a pause', { kind: 'rate_limited', message: '', retryAfterMs: 90_000 } as const, 90_000],
+    ['a lock', { kind: 'unauthorized', message: '' } as const, 600_000],
+  ])('is woken when %s ends, as its probe, and the others when that is answered', async (_name, failure, ms) => {
+    const { pool, other, pass } = besideABusyOne({});
+    other.release({ ...answered, failure });
+    const [first, second, third] = [wait(pool), wait(pool), wait(pool)];
+    await pass(ms - 1);
+    expect(pool.waiting).toBe(3);
+    await pass(1);
+    expect(pool.waiting).toBe(2);
+    const probe = await first;
+    expect(probe).toMatchObject({ instance: { id: 'other' }, isProbe: true });
+    probe.release(answered);
+    expect((await second).isProbe).toBe(false);
+    expect((await third).isProbe).toBe(false);
+  });
+
+  test('is woken when an ejection ends that began while it waited', async () => {
+    const { pool, other, pass } = besideABusyOne({ maxInFlight: 1 });
+    const [first, second, third] = [wait(pool), wait(pool), wait(pool)];
+    other.release(refused);
+    (await first).release(refused);
+    (await second).release(refused);
+    await pass(999);
+    expect(pool.waiting).toBe(1);
+    await pass(1);
+    expect(await third).toMatchObject({ instance: { id: 'other' }, isProbe: true });
+  });
+
+  test('is woken again and again, where probes fail', async () => {
+    const { pool, other, pass } = besideABusyOne({});
+    other.release({ ...answered, failure: { kind: 'rate_limited', message: '', retryAfterMs: 500 } });
+    const waiting = [wait(pool), wait(pool)];
+    await pass(500);
+    (await waiting[0]!).release(refused);
+    await pass(1000);
+    expect(await waiting[1]!).toMatchObject({ isProbe: true });
+  });
+
+  test('is woken when an instance has requests left in its minute again', async () => {
+    const { pool, other, pass } = besideABusyOne({ rpm: 1 });
+    other.release(answered);
+    const waiting = wait(pool);
+    await pass(70_000);
+    expect(pool.waiting).toBe(0);
+    expect((await waiting).instance.id).toBe('other');
+  });
 });
 
 test('who waits too long is told to come back, who leaves leaves the line', async () => {

@@ -118,7 +118,8 @@ export class Pool {
       // What became free is of no use to this one; it may be to the next.
       if (isWoken) this.#waiters.wakeNext(ticket);
       const left = deadline - this.#clock.monotonic();
-      const woken = left > 0 ? await this.#waiters.wait(ticket, left, signal) : 'too late';
+      const times = { limitMs: left, againMs: againOf(found) };
+      const woken = left > 0 ? await this.#waiters.wait(ticket, times, signal) : 'too late';
       if (woken === 'aborted') throw new MizanError('client_closed', 'The caller went away.');
       if (woken !== 'woken') {
         throw new MizanError('overloaded', `Every instance of "${this.model.id}" is busy, and ${queueWords[woken]}.`, {
@@ -218,19 +219,28 @@ export class Pool {
         isReleased = true;
         const then = this.#clock.monotonic();
         figures.requestEnded(then, tokens === null || instance.tpm === null ? 0 : tokens - estimate);
-        if (latencyMs !== null) figures.answeredAfter(latencyMs, then);
+        if (latencyMs !== null) figures.answeredAfter(latencyMs, needs.kind, then);
         if (quota !== null) figures.quotaSaid(quota, then);
+        const wasOut = health.isOut;
         const isLast = this.#members.every((other) => other === member || other.health.isOut);
         health.ended(failure, { isProbe, isLast, now: then });
-        this.#waiters.wakeNext();
+        // Where an instance is out of use, or in use again, more than one who waits has to know.
+        if (wasOut || health.isOut) this.#waiters.wakeAll();
+        else this.#waiters.wakeNext();
       },
     };
   }
 }
 
 /** Whether waiting for a request to end can help. */
-function isBusy(found: Lease | Unavailable): boolean {
+function isBusy(found: Lease | Unavailable): found is Unavailable {
   return 'exclusions' in found && found.exclusions.some(({ reason }) => reason === 'max_in_flight');
+}
+
+/** When time alone may have made room, in ms from now. What waits for a probe is told by the probe's end. */
+function againOf({ exclusions }: Unavailable): number | null {
+  const times = exclusions.flatMap(({ againMs }) => (againMs === null || againMs <= 0 ? [] : [againMs]));
+  return times.length === 0 ? null : Math.min(...times);
 }
 
 const queueWords = { full: 'the queue before them is full', 'too late': 'none became free in time' } as const;

@@ -1,6 +1,5 @@
 import { Budget } from './budget.ts';
-import type { Instance } from './model.ts';
-
+import type { AnswerKind, Instance } from './model.ts';
 import type { Pool } from './pool.ts';
 
 /** A model's list of others to turn to, by model ids in their order. */
@@ -73,12 +72,12 @@ export class Served {
   }
 
   /** An attempt answered after so many ms: with its first token, or with the whole answer. */
-  answeredAfter(ms: number, kind: 'stream' | 'answer'): void {
+  answeredAfter(ms: number, kind: AnswerKind): void {
     if (this.policy.hedge !== null) this.#latencies[kind].add(ms);
   }
 
   /** When a second instance should be asked, in ms; `null` for not at all. */
-  hedgeAfterMs(kind: 'stream' | 'answer'): number | null {
+  hedgeAfterMs(kind: AnswerKind): number | null {
     const { hedge } = this.policy;
     return hedge === null ? null : (hedge.afterMs ?? this.#latencies[kind].p95());
   }

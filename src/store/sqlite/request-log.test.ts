@@ -4,7 +4,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { temporaryFolder } from '../../../test/support/folder.ts';
 import { OtherProcess } from '../../../test/support/processes.ts';
 import { requestRecord } from '../../../test/support/records.ts';
-import { openDatabase } from './connection.ts';
+import { openDatabase } from './database.ts';
 import { migrate } from './migrate.ts';
 import type { RequestLogEvents } from './request-log.ts';
 import { SqliteRequestLog } from './request-log.ts';
@@ -115,7 +115,7 @@ describe('a record', () => {
     const { file, seen } = await stage();
     const modules = JSON.stringify(new URL('.', import.meta.url).href);
     const other = new OtherProcess(`
-      const { openDatabase } = await import(new URL('connection.ts', ${modules}));
+      const { openDatabase } = await import(new URL('database.ts', ${modules}));
       const { SqliteRequestLog } = await import(new URL('request-log.ts', ${modules}));
       const database = openDatabase(${JSON.stringify(file)}, { readOnly: false, busyTimeoutMs: 1000 });
       const log = new SqliteRequestLog(database, { failed() {}, recovered() {}, dropped() {} });

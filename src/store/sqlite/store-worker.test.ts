@@ -6,7 +6,7 @@ import type { Worker } from 'node:worker_threads';
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { temporaryFolder } from '../../../test/support/folder.ts';
 import { MizanError } from '../../core/errors.ts';
-import { openDatabase } from './connection.ts';
+import { openDatabase } from './database.ts';
 import { StoreWorker } from './store-worker.ts';
 
 function database(file: string): ReturnType<typeof openDatabase> {

@@ -1,6 +1,6 @@
 import type { SQLInputValue } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
-import { openDatabase } from './connection.ts';
+import { openDatabase } from './database.ts';
 import type { WorkerReply, WorkerRequest } from './worker-protocol.ts';
 
 /** The thread for what must not hold up answers: reads of any size, and moving the log into the database. */

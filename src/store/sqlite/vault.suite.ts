@@ -6,7 +6,7 @@ import type { SealContext } from '../../core/sealing.ts';
 import type { MasterKeySettings } from '../../security/master-keys.ts';
 import { MasterKeys, noMasterKeySettings } from '../../security/master-keys.ts';
 import { SqliteApiKeys } from './api-keys.ts';
-import { openDatabase } from './connection.ts';
+import { openDatabase } from './database.ts';
 import { databaseFile } from './file.ts';
 import { migrate } from './migrate.ts';
 import { checkMasterKey, Vault } from './vault.ts';

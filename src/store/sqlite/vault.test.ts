@@ -87,7 +87,7 @@ describe('what is sealed', () => {
     const url = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href);
     const code = `
       import { parentPort, workerData } from 'node:worker_threads';
-      import { openDatabase } from ${url('./connection.ts')};
+      import { openDatabase } from ${url('./database.ts')};
       import { SqliteDataKeys } from ${url('./data-keys.ts')};
       import { KeyRing } from ${url('../../security/key-ring.ts')};
       import { MasterKeys } from ${url('../../security/master-keys.ts')};

@@ -7,8 +7,10 @@ import type { Choice, Figures, Instance, Needs, Strategy } from '../model.ts';
 export interface TestFigures extends Figures {
   inFlight: number;
   weightNow: number;
-  /** In ms. */
+  /** In ms, of streams. */
   ttft: number | null;
+  /** In ms, of whole answers. */
+  whole: number | null;
   left: number;
 }
 
@@ -16,17 +18,23 @@ export interface TestInstance extends Instance {
   readonly figures: TestFigures;
 }
 
-type Given = Partial<Omit<Instance, 'figures'>> & { inFlight?: number; ttft?: number | null; left?: number };
+type Given = Partial<Omit<Instance, 'figures'>> & {
+  inFlight?: number;
+  ttft?: number | null;
+  whole?: number | null;
+  left?: number;
+};
 
 export function instanceOf(id: string, given: Given = {}): TestInstance {
-  const { inFlight = 0, ttft = null, left = 1, ...facts } = given;
+  const { inFlight = 0, ttft = null, whole = null, left = 1, ...facts } = given;
   const figures: TestFigures = {
     inFlight,
     weightNow: facts.weight ?? 1,
     ttft,
+    whole,
     left,
     weight: () => figures.weightNow,
-    latencyMs: () => figures.ttft,
+    latencyMs: (kind) => (kind === 'stream' ? figures.ttft : figures.whole),
     headroom: () => figures.left,
   };
   return {
@@ -53,6 +61,7 @@ export function fleetOf(...weights: number[]): TestInstance[] {
 }
 
 const needs: Needs = {
+  kind: 'stream',
   vision: false,
   tools: false,
   jsonSchema: false,

@@ -29,6 +29,12 @@ test.each(rows)('it chooses %s', (_, given, id) => {
   }
 });
 
+test('a request that does not stream is decided by whole answers alone', () => {
+  const fleet = [instanceOf('a', { ttft: 100, whole: 9000 }), instanceOf('b', { ttft: 300, whole: 2000 })];
+  const chosen = (kind: 'stream' | 'answer'): string => latency().choose(choiceOf(fleet, { needs: { kind } })).id;
+  expect([chosen('stream'), chosen('answer')]).toEqual(['a', 'b']);
+});
+
 test('any two are compared with each other, equally often and never one with itself', () => {
   const fleet = [100, 200, 300, 400].map((ttft) => instanceOf(`${ttft}`, { ttft }));
   const counts = countsOf(latency(), choiceOf(fleet), 12_000);

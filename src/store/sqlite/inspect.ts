@@ -1,0 +1,54 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
+import { migrations } from '../migrations/index.ts';
+import { openToLook } from './database.ts';
+import { databaseFile } from './file.ts';
+
+/** What a database is like, without a change to it. */
+export interface Inspection {
+  /** `older` ones are brought up to date when they are opened; `newer` ones belong to a newer version of Mizan. */
+  readonly version: 'current' | 'older' | 'newer';
+  /** When the newest request in the log came, in ms since the Unix epoch; `null` where there is none. */
+  readonly newestAt: number | null;
+}
+
+/**
+ * Looks at the SQLite database in `folder`, which another process may be using; `null` where there is none. It makes
+ * nothing and changes nothing.
+ * @throws Error of `node:sqlite`, where it can't be read.
+ */
+export function inspectDatabase(folder: string): Inspection | null {
+  const file = join(folder, databaseFile);
+  if (!existsSync(file)) return null;
+  const database = openToLook(file);
+  try {
+    const version = versionOf(database);
+    return { version, newestAt: version === 'current' ? newestAt(database) : null };
+  } finally {
+    database.close();
+  }
+}
+
+function versionOf(database: DatabaseSync): Inspection['version'] {
+  const table = database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'kysely_migration'").get();
+  const done = table === undefined ? [] : database.prepare('SELECT name FROM kysely_migration').all();
+  if (done.some(({ name }) => !(String(name) in migrations))) return 'newer';
+  return done.length < Object.keys(migrations).length ? 'older' : 'current';
+}
+
+/** From tenant to tenant by their newest ids, which are in the order of time: as many steps as tenants, not as rows. */
+function newestAt(database: DatabaseSync): number | null {
+  const found = database
+    .prepare(
+      `WITH RECURSIVE tenants (tenant) AS (
+         SELECT min(tenant) FROM requests
+         UNION ALL
+         SELECT (SELECT min(tenant) FROM requests WHERE tenant > tenants.tenant) FROM tenants WHERE tenant IS NOT NULL
+       )
+       SELECT max((SELECT time FROM requests WHERE tenant = tenants.tenant ORDER BY id DESC LIMIT 1)) AS newest
+       FROM tenants`,
+    )
+    .get();
+  return typeof found?.['newest'] === 'number' ? found['newest'] : null;
+}
