@@ -21,12 +21,14 @@ export async function answerProcess(context: EdgeContext, request: FastifyReques
   const token = request.body.toString('latin1').trim();
   const opened = await context.messages.openRequest(token, request.principal.tenant);
   request.body = opened.data;
-  return answerCall(
-    context,
-    encrypted(opened, () => context.flow.clock.now()),
-    request,
-    reply,
-  );
+  const dialect = encrypted(opened, () => context.flow.clock.now());
+  try {
+    await answerCall(context, dialect, request, reply);
+  } catch (err) {
+    // An answer that can't be encrypted is not sent in plain.
+    reply.raw.destroy();
+    context.flow.log.error({ event: 'request_crashed', requestId: request.id, err });
+  }
 }
 
 function encrypted(request: OpenedRequest, now: () => number): Dialect {
