@@ -412,3 +412,12 @@ test('long strings full of escapes are read in no more time than their length ta
     expect(performance.now() - startedAt).toBeLessThan(2000);
   }
 });
+
+test.each([1, 2, 11, 12, 13, 14, 40])('of %i keys in one object none may stand twice, whichever it is', (count) => {
+  const members = Array.from({ length: count }, (_, i) => `"k${i}":${i}`);
+  expect(JsonDocument.parse(Buffer.from(`{"o":{${members.join()}}}`)).has('o')).toBe(true);
+  for (let i = 0; i < count; i++) {
+    const doubled = `{"o":{${[...members, `"k${i}":0`].join()}}}`;
+    expect(() => JsonDocument.parse(Buffer.from(doubled))).toThrow(`"k${i}"`);
+  }
+});

@@ -122,8 +122,8 @@ function scan(text: string): { readonly members: Map<string, Span>; readonly has
   const members = new Map<string, Span>();
   let hasEscapedKeys = false;
   /** One entry a level: the keys seen so far of an object, `null` for an array. */
-  const levels: (Set<string> | null)[] = [];
-  let keys: Set<string> | null = null;
+  const levels: (Keys | null)[] = [];
+  let keys: Keys | null = null;
   let awaitsKey = false;
   let member = '';
   let valueStart = -1;
@@ -139,11 +139,10 @@ function scan(text: string): { readonly members: Map<string, Span>; readonly has
           hasEscapedKeys ||= isEscaped;
           if (key === '__proto__')
             throw new MizanError('invalid_json', `The key "__proto__" at character ${i} is not allowed.`);
-          if (keys.has(key)) {
+          if (!keys.add(key)) {
             const shown = JSON.stringify(key.slice(0, 100));
             throw new MizanError('invalid_json', `The key ${shown} at character ${i} stands twice in one object.`);
           }
-          keys.add(key);
           if (levels.length === 1) member = key;
           awaitsKey = false;
         }
@@ -162,7 +161,7 @@ function scan(text: string): { readonly members: Map<string, Span>; readonly has
         if (levels.length === maxDepth) {
           throw new MizanError('invalid_json', `The body is nested deeper than ${maxDepth} levels at character ${i}.`);
         }
-        keys = text.charCodeAt(i) === openBrace ? new Set() : null;
+        keys = text.charCodeAt(i) === openBrace ? new Keys() : null;
         levels.push(keys);
         awaitsKey = keys !== null;
         break;
@@ -177,6 +176,27 @@ function scan(text: string): { readonly members: Map<string, Span>; readonly has
     }
   }
   return { members, hasEscapedKeys };
+}
+
+/** How many keys are looked through one by one, for less than a set of them costs. */
+const fewKeys = 12;
+
+/** The keys of one object. */
+class Keys {
+  readonly #few: string[] = [];
+  #all: Set<string> | null = null;
+
+  /** Whether it is the first of its name. */
+  add(key: string): boolean {
+    if (this.#all === null) {
+      if (this.#few.includes(key)) return false;
+      this.#few.push(key);
+      if (this.#few.length > fewKeys) this.#all = new Set(this.#few);
+      return true;
+    }
+    const size = this.#all.size;
+    return this.#all.add(key).size > size;
+  }
 }
 
 function note(members: Map<string, Span>, member: string, span: Span): void {

@@ -23,30 +23,50 @@ export interface InstanceState {
  */
 export class Metrics {
   readonly registry = new Registry();
-  readonly #requests = this.#counter('mizan_requests_total', 'Requests by outcome.');
+  readonly #requests = this.#counter('mizan_requests_total', 'Requests by outcome.', [
+    'agent',
+    'model',
+    'instance',
+    'status',
+  ]);
   readonly #duration = this.#histogram(
     'mizan_request_duration_seconds',
     'From arrival to the end of the answer.',
+    ['agent', 'model'],
     longBuckets,
   );
   readonly #overhead = this.#histogram(
     'mizan_overhead_seconds',
     'Time in Mizan itself: the whole request less its upstreams.',
+    [],
     shortBuckets,
   ).series({});
   readonly #upstream = this.#histogram(
     'mizan_upstream_duration_seconds',
     'One attempt, from its start to its end.',
+    ['instance', 'model'],
     longBuckets,
   );
   readonly #firstToken = this.#histogram(
     'mizan_time_to_first_token_seconds',
     'From arrival to the first token of a streamed answer.',
+    ['model'],
     longBuckets,
   );
-  readonly #tokens = this.#counter('mizan_tokens_total', 'Tokens, as upstreams count them.');
-  readonly #cost = this.#counter('mizan_cost_usd_total', 'What answers cost, in US dollars, where it is known.');
-  readonly #attempts = this.#counter('mizan_attempts_total', 'Attempts by outcome: ok, or the kind of failure.');
+  readonly #tokens = this.#counter('mizan_tokens_total', 'Tokens, as upstreams count them.', [
+    'agent',
+    'model',
+    'direction',
+  ]);
+  readonly #cost = this.#counter('mizan_cost_usd_total', 'What answers cost, in US dollars, where it is known.', [
+    'agent',
+    'model',
+  ]);
+  readonly #attempts = this.#counter('mizan_attempts_total', 'Attempts by outcome: ok, or the kind of failure.', [
+    'instance',
+    'model',
+    'outcome',
+  ]);
   readonly #byModel = new SeriesMap((model) => this.#firstToken.series({ model }));
   readonly #byAgent = new SeriesMap((agent, model) => this.#seriesOf({ agent, model }));
   readonly #byInstance = new SeriesMap((instance, model) => ({
@@ -131,11 +151,16 @@ export class Metrics {
     const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read()) });
   }
 
-  #counter(name: string, help: string): CounterFamily {
-    return new CounterFamily(this.registry, { name, help });
+  #counter<L extends string>(name: string, help: string, labelNames: readonly L[]): CounterFamily<L> {
+    return new CounterFamily(this.registry, { name, help, labelNames });
   }
 
-  #histogram(name: string, help: string, bounds: readonly number[]): HistogramFamily {
-    return new HistogramFamily(this.registry, { name, help, bounds });
+  #histogram<L extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly L[],
+    bounds: readonly number[],
+  ): HistogramFamily<L> {
+    return new HistogramFamily(this.registry, { name, help, labelNames, bounds });
   }
 }

@@ -10,7 +10,7 @@ test('a histogram reads to the letter as prom-client’s own, whatever it observ
   await fc.assert(
     fc.asyncProperty(fc.array(fc.tuple(fc.constantFrom('a', 'b "quoted"\n'), value)), async (observed) => {
       const [ours, theirs] = [new Registry(), new Registry()];
-      const family = new HistogramFamily(ours, { name: 'seconds', help: 'Time.', bounds });
+      const family = new HistogramFamily(ours, { name: 'seconds', help: 'Time.', labelNames: ['of'], bounds });
       const series = new SeriesMap((of) => family.series({ of }));
       const peer = new Histogram({
         name: 'seconds',
@@ -30,7 +30,7 @@ test('a histogram reads to the letter as prom-client’s own, whatever it observ
 
 test('a counter reads as prom-client’s own', async () => {
   const [ours, theirs] = [new Registry(), new Registry()];
-  const family = new CounterFamily(ours, { name: 'things_total', help: 'Things.' });
+  const family = new CounterFamily(ours, { name: 'things_total', help: 'Things.', labelNames: ['of', 'in'] });
   const peer = new Counter({ name: 'things_total', help: 'Things.', labelNames: ['of', 'in'], registers: [theirs] });
   const series = new SeriesMap((of, where) => family.series({ of, in: where }));
   for (const [of, where, amount] of [
@@ -47,6 +47,6 @@ test('a counter reads as prom-client’s own', async () => {
 
 test('a family without a series shows its name', async () => {
   const registry = new Registry();
-  expect(new CounterFamily(registry, { name: 'things_total', help: 'Things.' })).toBeDefined();
+  expect(new CounterFamily(registry, { name: 'things_total', help: 'Things.', labelNames: [] })).toBeDefined();
   expect(await registry.metrics()).toBe('# HELP things_total Things.\n# TYPE things_total counter\n');
 });

@@ -3,12 +3,13 @@ import type { Registry } from 'prom-client';
 // Series that are looked up once and then counted in place. prom-client checks and hashes the labels at every
 // observation, which for the five that a request makes is most of what metrics cost; here it only writes them out.
 
-export type Labels = Readonly<Record<string, string>>;
+type Labels = Readonly<Record<string, string>>;
 
-/** What a family is called and what it says. */
-interface Facts {
+/** What a family is called, what it says, and by what its series differ. */
+interface Facts<L extends string> {
   readonly name: string;
   readonly help: string;
+  readonly labelNames: readonly L[];
 }
 
 /** One line of the exposition, as prom-client's registry takes it. */
@@ -56,14 +57,14 @@ export class ObservedSeries {
 }
 
 /** A counter in `registry`. Whoever asks for a series keeps it. */
-export class CounterFamily {
+export class CounterFamily<L extends string> {
   readonly #series: CountedSeries[] = [];
 
-  constructor(registry: Registry, facts: Facts) {
+  constructor(registry: Registry, facts: Facts<L>) {
     register(registry, { ...facts, type: 'counter' }, () => this.#series);
   }
 
-  series(labels: Labels): CountedSeries {
+  series(labels: Readonly<Record<L, string>>): CountedSeries {
     const series = new CountedSeries(labels);
     this.#series.push(series);
     return series;
@@ -71,11 +72,11 @@ export class CounterFamily {
 }
 
 /** A histogram in `registry`, with buckets up to and including each of `bounds`. Whoever asks for a series keeps it. */
-export class HistogramFamily {
+export class HistogramFamily<L extends string> {
   readonly #bounds: readonly number[];
   readonly #series: ObservedSeries[] = [];
 
-  constructor(registry: Registry, facts: Facts & { readonly bounds: readonly number[] }) {
+  constructor(registry: Registry, facts: Facts<L> & { readonly bounds: readonly number[] }) {
     const { bounds, ...rest } = facts;
     this.#bounds = bounds;
     register(registry, { ...rest, type: 'histogram' }, () =>
@@ -83,7 +84,7 @@ export class HistogramFamily {
     );
   }
 
-  series(labels: Labels): ObservedSeries {
+  series(labels: Readonly<Record<L, string>>): ObservedSeries {
     const series = new ObservedSeries(labels, this.#bounds);
     this.#series.push(series);
     return series;
@@ -125,7 +126,7 @@ function samplesOf(name: string, { labels, counts, sum }: ObservedSeries, bounds
 /** The registry asks nothing of a metric but this; its types know only prom-client's own classes. */
 function register(
   registry: Registry,
-  facts: Facts & { readonly type: 'counter' | 'histogram' },
+  facts: Facts<string> & { readonly type: 'counter' | 'histogram' },
   read: () => readonly Sample[],
 ): void {
   const metric = { ...facts, aggregator: 'sum', get: async () => ({ ...facts, aggregator: 'sum', values: read() }) };

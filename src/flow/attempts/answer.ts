@@ -67,7 +67,7 @@ class Answering {
 
   async run(): Promise<Answered> {
     for (;;) {
-      const lease = await this.#lease();
+      const lease = this.#freeLease() ?? (await this.#lease());
       if (lease === null) {
         this.#giveRetryBack();
         return this.#ended();
@@ -75,6 +75,12 @@ class Answering {
       const result = await this.#ask(lease);
       if (result.failure === null || !(await this.#goesOn(result.failure))) return this.#ended();
     }
+  }
+
+  /** An instance that can be asked at once, as nearly always. */
+  #freeLease(): Lease | null {
+    const found = this.#served.pool.acquire(this.#order.needs, this.#tried);
+    return 'exclusions' in found ? null : found;
   }
 
   /** An instance to ask; `null` where there is none and an attempt has failed already. */
