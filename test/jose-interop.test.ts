@@ -1,10 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { MessageJwk } from '../src/security/index.ts';
 import { AISecurity } from '../src/security/index.ts';
 import { temporaryFolder } from './support/folder.ts';
+import { ask } from './support/http.ts';
+import { postJose } from './support/encrypted.ts';
 import { installJose, pipe } from './support/jose.ts';
+import { runMizan } from './support/mizan.ts';
 
 let jose = '';
 
@@ -53,4 +57,20 @@ describe.each(kinds)('with another implementation of JOSE, %s', (_name, template
     expect(await security.decryptData((await encrypt(header)).trim())).toBe(text);
     expect(await security.decryptData((await encrypt(typed)).trim())).toStrictEqual({ hello: 'مرحبا' });
   });
+});
+
+test('a caller with nothing but the other implementation runs an agent', async () => {
+  const mizan = await runMizan({ providers: { sim: { kind: 'simulator' } } });
+  const { json } = await ask(`${mizan.url}/.well-known/jwks.json`);
+  const [server] = (json as { readonly keys: readonly MessageJwk[] }).keys;
+  const { key, shut } = await keyOf({ kty: 'EC', crv: 'P-256' });
+  const times = { jti: randomUUID(), iat: Math.floor(Date.now() / 1000) };
+  const header = { alg: 'ECDH-ES+A256KW', enc: 'A256GCM', kid: server?.kid, reply_jwk: shut, ...times };
+  const encrypt = ['jwe', 'enc', '-c', '-i', JSON.stringify({ protected: header }), '-I', '-'];
+  const request = await pipe(jose, [...encrypt, '-k', file(JSON.stringify(server))], '{"input":"Say hello"}');
+  const answer = await postJose(mizan.url, await mizan.token(), request);
+  expect(answer.status).toBe(200);
+  const opened = await pipe(jose, ['jwe', 'dec', '-i', '-', '-k', file(JSON.stringify(key))], answer.text);
+  expect(JSON.parse(opened)).toMatchObject({ agent: 'assistant', finish_reason: 'stop' });
+  await mizan.end();
 });
