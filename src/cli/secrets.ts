@@ -19,7 +19,7 @@ interface RotateOptions extends CommonOptions {
 /** Longer ones are no keys. In bytes. */
 const maxSecret = 65_536;
 
-/** `mizan secrets set|remove|list|rotate|export-message-key` */
+/** `mizan secrets set|remove|list|rotate|drop|export-message-key` */
 export function registerSecrets(program: Command): void {
   const secrets = program.command('secrets').description('stored secrets, and the keys that everything is sealed with');
 
@@ -76,6 +76,14 @@ export function registerSecrets(program: Command): void {
     .option('--master', 'the master key instead: all keys are wrapped with the new one')
     .addHelpText('after', '\nExit codes: 0 done, 1 something could not be opened, 2 wrong usage or configuration.')
     .action((options: RotateOptions) => withVault(options, (vault) => rotate(vault, options)).catch(sayError));
+
+  withCommonOptions(secrets.command('drop').description('destroy a retired key: what is left under it is lost'))
+    .argument('<key>', 'its id')
+    .action(async (id: string, options: CommonOptions) => {
+      const isDone = await withVault(options, (vault) => vault.dropKey(id));
+      say(isDone ? `The key ${id} is destroyed.` : `There is no retired key ${id} that no row needs.`);
+      if (!isDone) process.exitCode = 1;
+    });
 
   withCommonOptions(
     secrets

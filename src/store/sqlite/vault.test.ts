@@ -197,6 +197,21 @@ describe('rotation', () => {
     expect(vault.values.get('secret', 'good')).toStrictEqual(data);
   });
 
+  test('lets a retired key be destroyed, but for one that is active or that a row needs', async () => {
+    const { vault } = await open();
+    const sealed = vault.ring.seal(data, { ...context, purpose: 'message' });
+    vault.values.put('secret', 's', data);
+    vault.renew({});
+    const idOf = (purpose: string, state: string): string =>
+      vault.keys().find((key) => key.purpose === purpose && key.state === state)?.id ?? '';
+    for (const id of ['', idOf('message', 'active'), idOf('secret', 'retired')]) {
+      expect(vault.dropKey(id)).toBe(false);
+    }
+    expect(vault.dropKey(idOf('message', 'retired'))).toBe(true);
+    expect(outcome(() => vault.ring.open(sealed, { ...context, purpose: 'message' }))).toMatch(/can't be opened/);
+    expect(vault.values.get('secret', 's')).toStrictEqual(data);
+  });
+
   test('of messages makes new public keys; the old ones open for a day', async () => {
     const { vault, clock } = await open();
     const before = vault.serverKeys.published().keys.map(({ kid }) => String(kid));

@@ -129,6 +129,18 @@ export class Vault {
     return keys;
   }
 
+  /**
+   * Destroys one retired key. What was sealed under it outside of the database can't be opened any more.
+   * @returns Whether there was one; not where a row still needs it.
+   */
+  dropKey(id: string): boolean {
+    const isThere = (): boolean => this.#keys.find(id)?.state === 'retired';
+    if (!isThere()) return false;
+    this.#drop(() => this.rotation.remove([id]));
+    this.#shred();
+    return !isThere();
+  }
+
   /** Goes on with what a rotation has left to do, in small pieces. Ends when there is nothing left, or on `signal`. */
   async upkeep(signal: AbortSignal, damaged: (row: string) => void): Promise<void> {
     let inTurn = 0;
