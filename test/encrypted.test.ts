@@ -83,7 +83,7 @@ describe.each(['dir', 'P-256', 'X25519'] as const)('an encrypted request (%s)', 
 
   test.each([
     ['from more than five minutes and a half ago', { iat: -331 }, 'iat'],
-    ['from the future', { iat: 40 }, 'iat'],
+    ['from the future', { iat: 120 }, 'iat'],
     ['without a time', { iat: undefined }, 'iat'],
     ['without a name', { jti: undefined }, 'jti'],
     ['with too long a name', { jti: 'x'.repeat(201) }, 'jti'],
@@ -96,7 +96,7 @@ describe.each(['dir', 'P-256', 'X25519'] as const)('an encrypted request (%s)', 
     expect(errorOf((await decrypt(answer.text)).json)).toMatchObject({ code: 'invalid_request', param });
   });
 
-  test.each([-329, 25])('from %i s away is taken', async (away) => {
+  test.each([-310, 25])('from %i s away is taken', async (away) => {
     const iat = Math.floor(Date.now() / 1000) + away;
     expect((await postJose(mizan.url, token, await callers[kind].encrypt(hello, { iat }))).status).toBe(200);
   });
