@@ -8,6 +8,7 @@ import { SetupError } from './core/errors.ts';
 import type { Random } from './core/random.ts';
 import { systemRandom } from './core/random.ts';
 import type { Provider } from './core/upstream.ts';
+import { Auditing } from './edge/admin/auditing.ts';
 import { Authenticator } from './edge/auth/authenticator.ts';
 import { RunningCalls } from './edge/http/running.ts';
 import { createServer } from './edge/http/server.ts';
@@ -16,11 +17,14 @@ import { Models } from './flow/routing/models.ts';
 import { Pool } from './flow/routing/pool.ts';
 import { Served } from './flow/routing/served.ts';
 import { strategies } from './flow/routing/strategies/index.ts';
+import { EgressGuard } from './providers/egress/guard.ts';
+import { egressRules } from './providers/egress/rules.ts';
 import { createProvider } from './providers/index.ts';
 import { createTokens } from './security/create-tokens.ts';
 import { MasterKeys } from './security/master-keys.ts';
 import { Messages } from './security/messages.ts';
 import type { Tokens } from './security/tokens.ts';
+import type { AuditLogEvents } from './store/sqlite/audit-log.ts';
 import type { RequestLogEvents } from './store/sqlite/request-log.ts';
 import { openStore } from './store/sqlite/index.ts';
 import type { Vault } from './store/sqlite/vault.ts';
@@ -68,18 +72,21 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const tokens = createTokens(config, dataFolder);
   const store = await openStore(dataFolder, {
     events: requestLogEvents(log),
+    auditEvents: auditLogEvents(log),
     masterKeys: new MasterKeys(config.security.masterKey, dataFolder),
     damaged: (err) => log.error({ event: 'sealed_row_damaged', err }),
   });
   const upkeep = keepSealed(store.vault, log);
   const metrics = new Metrics(() => store.requestLog.pending);
+  const guard = new EgressGuard(egressRules(config.egress.allow));
   const providers = new Map<string, Provider>();
   for (const [name, settings] of Object.entries(config.providers)) {
-    providers.set(name, provide(name, settings, clock));
+    providers.set(name, provide(name, settings, clock, guard));
   }
   const models = modelsOf(config, providers, { clock, random });
   metrics.watchInstances(() => instanceStates(models));
 
+  const auditing = new Auditing(store.audit, clock);
   let isDraining = false;
   const running = new RunningCalls();
   const server = createServer({
@@ -89,6 +96,8 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     messages: new Messages(store.vault),
     requestHistory: store.requestHistory,
     running,
+    auditing,
+    auditHistory: store.auditHistory,
     isDraining: () => isDraining,
     limits: { body: config.server.bodyLimit, headersTimeoutMs: config.server.headersTimeoutMs },
   });
@@ -98,6 +107,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const release = async (): Promise<void> => {
     upkeep.abort();
     await Promise.all([...providers.values()].map((provider) => provider.close()));
+    auditing.close();
     await store.close();
   };
   let url: string;
@@ -186,6 +196,14 @@ function requestLogEvents(log: Log): RequestLogEvents {
     failed: (err) => log.error({ event: 'request_log_failed', err }),
     recovered: () => log.info({ event: 'request_log_recovered' }),
     dropped: (record) => log.error({ event: 'request_log_row_dropped', requestId: record.id }),
+  };
+}
+
+function auditLogEvents(log: Log): AuditLogEvents {
+  return {
+    failed: (err) => log.error({ event: 'audit_log_failed', err }),
+    recovered: () => log.info({ event: 'audit_log_recovered' }),
+    dropped: (action) => log.error({ event: 'audit_log_entry_dropped', action }),
   };
 }
 

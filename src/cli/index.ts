@@ -1,6 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ConfigError } from '../config/load.ts';
 import { SetupError } from '../core/errors.ts';
+import { registerAudit } from './audit.ts';
 import { registerConfig } from './config.ts';
 import { registerCrypt } from './crypt.ts';
 import { registerDoctor } from './doctor.ts';
@@ -31,6 +32,7 @@ for (const register of [
   registerSecrets,
   registerTenants,
   registerCrypt,
+  registerAudit,
   registerConfig,
   registerDoctor,
   registerSimulate,

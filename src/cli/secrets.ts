@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
+import type { AuditLog } from '../core/audit.ts';
+import { byOperator } from '../core/audit.ts';
 import { SetupError } from '../core/errors.ts';
 import type { SealPurpose } from '../core/sealing.ts';
 import { sealPurposes } from '../core/sealing.ts';
@@ -29,14 +31,21 @@ export function registerSecrets(program: Command): void {
       const value = (await input()).toString().replace(/\r?\n$/, '');
       if (value === '') throw new SetupError('There is no secret on stdin.');
       if (Buffer.byteLength(value) > maxSecret) throw new SetupError('The secret is longer than 64 KiB.');
-      await withVault(options, ({ values }) => values.put('secret', given, Buffer.from(value)));
+      await withVault(options, ({ values }, audit) => {
+        values.put('secret', given, Buffer.from(value));
+        did(audit, 'secret.set', `secret:${given}`);
+      });
       say(`The secret ${given} is stored; a running Mizan reads it when it starts again.`);
     });
 
   withCommonOptions(secrets.command('remove').description('remove a stored secret'))
     .argument('<name>', 'its name', secretName)
     .action(async (given: string, options: CommonOptions) => {
-      const isDone = await withVault(options, ({ values }) => values.remove('secret', given));
+      const isDone = await withVault(options, ({ values }, audit) => {
+        const isThere = values.remove('secret', given);
+        if (isThere) did(audit, 'secret.remove', `secret:${given}`);
+        return isThere;
+      });
       say(isDone ? `The secret ${given} is removed.` : `There is no secret ${given}.`);
       if (!isDone) process.exitCode = 1;
     });
@@ -75,12 +84,18 @@ export function registerSecrets(program: Command): void {
     .option('--purpose <purpose>', `only those for ${sealPurposes.join(', ')}`, purpose)
     .option('--master', 'the master key instead: all keys are wrapped with the new one')
     .addHelpText('after', '\nExit codes: 0 done, 1 something could not be opened, 2 wrong usage or configuration.')
-    .action((options: RotateOptions) => withVault(options, (vault) => rotate(vault, options)).catch(sayError));
+    .action((options: RotateOptions) =>
+      withVault(options, (vault, audit) => rotate(vault, audit, options)).catch(sayError),
+    );
 
   withCommonOptions(secrets.command('drop').description('destroy a retired key: what is left under it is lost'))
     .argument('<key>', 'its id')
     .action(async (id: string, options: CommonOptions) => {
-      const isDone = await withVault(options, (vault) => vault.dropKey(id));
+      const isDone = await withVault(options, (vault, audit) => {
+        const isGone = vault.dropKey(id);
+        if (isGone) did(audit, 'data-key.drop', `data-key:${id}`);
+        return isGone;
+      });
       say(isDone ? `The key ${id} is destroyed.` : `There is no retired key ${id} that no row needs.`);
       if (!isDone) process.exitCode = 1;
     });
@@ -92,19 +107,27 @@ export function registerSecrets(program: Command): void {
   )
     .option('--tenant <name>', 'whose', name, 'default')
     .action((options: CommonOptions & { readonly tenant: string }) =>
-      withVault(options, ({ ring }) => {
+      withVault(options, ({ ring }, audit) => {
         const { id, secret } = ring.take(options.tenant, 'message');
+        did(audit, 'data-key.export', `data-key:${id}`, options.tenant);
         print(JSON.stringify({ ...secret.export({ format: 'jwk' }), kid: id, alg: 'dir', use: 'enc' }));
       }).catch(sayError),
     );
 }
 
-function rotate(vault: Vault, options: RotateOptions): void {
+/** What concerns no tenant in particular concerns Mizan itself. */
+function did(audit: AuditLog, action: string, target: string | null, tenant = 'system'): void {
+  audit.record(byOperator({ action, tenant, target }));
+}
+
+function rotate(vault: Vault, audit: AuditLog, options: RotateOptions): void {
+  const { tenant, purpose: only } = options;
   if (options.master === true) {
     say(`${vault.rotateMaster()} keys are wrapped with the new master key.`);
+    did(audit, 'master-key.rotate', null);
     return;
   }
-  const { tenant, purpose: only } = options;
+  did(audit, 'data-key.rotate', only === undefined ? null : `purpose:${only}`, tenant);
   say(`${vault.renew({ tenant, purpose: only })} new keys seal from now on.`);
   const progress = new Progress();
   const work = vault.rotation.reseal();

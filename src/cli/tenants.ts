@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
+import { byOperator } from '../core/audit.ts';
 import { SetupError } from '../core/errors.ts';
 import type { SealPurpose } from '../core/sealing.ts';
 import type { CommonOptions } from './options.ts';
@@ -27,7 +28,7 @@ export function registerTenants(program: Command): void {
     .argument('<name>', 'the tenant', name)
     .option('--yes', "don't ask")
     .action((tenant: string, options: CommonOptions & { readonly yes?: boolean }) =>
-      withVault(options, async (vault) => {
+      withVault(options, async (vault, audit) => {
         const keys = vault.keys().filter((key) => key.tenant === tenant);
         if (keys.length === 0) {
           say(`There is no key of the tenant ${tenant}.`);
@@ -42,6 +43,7 @@ export function registerTenants(program: Command): void {
           return;
         }
         vault.forgetTenant(tenant);
+        audit.record(byOperator({ action: 'tenant.forget', tenant, target: `tenant:${tenant}` }));
         say('They are destroyed. Copies of the database from before still have them, wrapped by the master key.');
       }).catch(sayError),
     );

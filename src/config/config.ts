@@ -20,6 +20,7 @@ export interface Config {
   readonly redis: { readonly url: Secret<string> | null };
   readonly auth: { readonly jwt: JwtConfig };
   readonly security: { readonly masterKey: MasterKeyConfig };
+  readonly egress: EgressConfig;
   readonly providers: Readonly<Record<string, ProviderConfig>>;
   readonly models: Readonly<Record<string, ModelConfig>>;
   readonly agents: Readonly<Record<string, AgentConfig>>;
@@ -62,6 +63,11 @@ export interface MasterKeyConfig {
   readonly file: string | null;
   /** The one before, while data keys are still wrapped with it. */
   readonly previous: Secret<string> | null;
+}
+
+export interface EgressConfig {
+  /** Addresses, ranges and hosts that may be connected to though they are not public. */
+  readonly allow: readonly string[];
 }
 
 export type ProviderConfig = UpstreamProviderConfig | SimulatorProviderConfig;

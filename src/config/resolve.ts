@@ -77,6 +77,7 @@ export function resolveConfig(
     redis: read.redis,
     auth: read.auth,
     security: { masterKey: masterKeyOf(read.security.masterKey) },
+    egress: read.egress,
     providers: record(read.providers, providerOf),
     models: record(read.models, modelOf),
     agents: record(read.agents, agentOf),

@@ -7,6 +7,7 @@ import {
   apiKey,
   baseUrl,
   databaseUrl,
+  egressEntry,
   integer,
   timeZone,
   milliseconds,
@@ -79,6 +80,13 @@ const masterKeySchema = z.strictObject({
 
 const securitySchema = z.strictObject({
   masterKey: masterKeySchema.prefault({}).describe('Wraps the keys of everything that is sealed.'),
+});
+
+const egressSchema = z.strictObject({
+  allow: z
+    .array(egressEntry)
+    .default([])
+    .describe('Addresses, ranges, hosts or *.domains that may be connected to though they are not public.'),
 });
 
 /** Headers that say how a message is sent: undici's to write, and wrong from anyone else. */
@@ -159,6 +167,7 @@ export const fileSchema = z.strictObject({
   redis: redisSchema.prefault({}).describe('Shared memory of several processes. Unused in this version.'),
   auth: authSchema.prefault({}).describe('Who may ask.'),
   security: securitySchema.prefault({}).describe('What data at rest is sealed with.'),
+  egress: egressSchema.prefault({}).describe('Where connections may lead.'),
   providers: z.record(name, providerSchema).default({}).describe('Services that answer, by names of your choice.'),
   models: z.record(name, modelSchema).default({}).describe('Models, each balanced over its instances.'),
   agents: z.record(name, agentSchema).default({}).describe('Agents: a model, a system prompt and parameters.'),

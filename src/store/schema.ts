@@ -6,6 +6,7 @@ export interface Database {
   data_keys: DataKeysTable;
   sealed_values: SealedValuesTable;
   seen_messages: SeenMessagesTable;
+  audit: AuditTable;
 }
 
 export interface RequestsTable {
@@ -90,4 +91,25 @@ export interface SealedValuesTable {
 export interface SeenMessagesTable {
   id: Uint8Array;
   expires_at: number;
+}
+
+/** Appended to, never changed. */
+export interface AuditTable {
+  /** From 1, without gaps. */
+  seq: number;
+  time: number;
+  tenant: string;
+  action: string;
+  outcome: string;
+  /** JSON, or null where nobody proved who they are. */
+  actor: string | null;
+  target: string | null;
+  /** JSON; likewise `after`. */
+  before: string | null;
+  after: string | null;
+  from_address: string | null;
+  request_id: string | null;
+  count: number;
+  /** Over the row and the `mac` before it; 32 bytes. */
+  mac: Uint8Array;
 }

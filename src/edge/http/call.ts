@@ -66,6 +66,7 @@ export async function answerCall(
   if (outcome.error === null) {
     body = dialect.answer(outcome, call.id);
   } else {
+    if (outcome.error.code === 'forbidden') context.auditing.denied(request, outcome.error);
     const error = errorAnswer(outcome.error, call.id);
     Object.assign(headers, error.headers);
     ({ body } = error);

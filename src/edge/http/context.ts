@@ -1,7 +1,9 @@
 import type { ApiKeys } from '../../core/api-key.ts';
+import type { AuditHistory } from '../../core/audit.ts';
 import type { RequestHistory } from '../../core/request-record.ts';
 import type { Flow } from '../../flow/run.ts';
 import type { Messages } from '../../security/messages.ts';
+import type { Auditing } from '../admin/auditing.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
 import type { RunningCalls } from './running.ts';
 
@@ -13,6 +15,8 @@ export interface EdgeContext {
   readonly messages: Messages;
   readonly requestHistory: RequestHistory;
   readonly running: RunningCalls;
+  readonly auditing: Auditing;
+  readonly auditHistory: AuditHistory;
   /** From the moment this process was asked to end: what runs is finished, nothing new is begun. */
   readonly isDraining: () => boolean;
   readonly limits: {

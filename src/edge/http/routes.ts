@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Role } from '../../core/principal.ts';
+import { listAudit } from '../admin/audit.ts';
 import { listInstances } from '../admin/instances.ts';
 import { getRequest, listRequests } from '../admin/requests.ts';
 import { explainRoute } from '../admin/route.ts';
@@ -19,6 +20,8 @@ export interface Route {
   readonly url: string;
   /** The least role that may use it; `null` where nobody is asked who they are. */
   readonly role: Role | null;
+  /** A POST of `/api` that changes nothing, and so is no administrative action. */
+  readonly isReading?: boolean;
   readonly handler: Handler;
   /** Whether it takes bodies in `application/jose`, too. */
   readonly takesJose?: boolean;
@@ -33,9 +36,10 @@ export const routes: readonly Route[] = [
   { method: 'GET', url: '/api/requests', role: 'viewer', handler: listRequests },
   { method: 'GET', url: '/api/requests/:id', role: 'viewer', handler: getRequest },
   { method: 'GET', url: '/api/instances', role: 'viewer', handler: listInstances },
-  { method: 'POST', url: '/api/route/explain', role: 'member', handler: explainRoute },
-  { method: 'POST', url: '/api/security/encrypt', role: 'member', handler: encryptData },
-  { method: 'POST', url: '/api/security/decrypt', role: 'member', handler: decryptData },
+  { method: 'POST', url: '/api/route/explain', role: 'member', isReading: true, handler: explainRoute },
+  { method: 'GET', url: '/api/audit', role: 'admin', handler: listAudit },
+  { method: 'POST', url: '/api/security/encrypt', role: 'member', isReading: true, handler: encryptData },
+  { method: 'POST', url: '/api/security/decrypt', role: 'member', isReading: true, handler: decryptData },
   { method: 'GET', url: '/.well-known/jwks.json', role: null, handler: publishKeys },
   { method: 'GET', url: '/healthz', role: null, handler: healthz },
   { method: 'GET', url: '/readyz', role: null, handler: readyz },

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { ApiKeys } from '../../core/api-key.ts';
+import type { AuditHistory, AuditLog } from '../../core/audit.ts';
 import { systemClock } from '../../core/clock.ts';
 import type { MizanError } from '../../core/errors.ts';
 import { SetupError } from '../../core/errors.ts';
@@ -10,6 +11,10 @@ import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver } from './connection.ts';
 import { openDatabase } from './database.ts';
 import { databaseFile } from './file.ts';
+import { SqliteAuditHistory } from './audit-history.ts';
+import type { AuditLogEvents } from './audit-log.ts';
+import { directAuditLog, QueuedAuditLog } from './audit-log.ts';
+import { AuditWriter } from './audit-writer.ts';
 import { migrate } from './migrate.ts';
 import { SqliteRequestHistory } from './request-history.ts';
 import type { RequestLogEvents } from './request-log.ts';
@@ -22,9 +27,22 @@ export interface Store {
   readonly requestHistory: RequestHistory;
   readonly apiKeys: ApiKeys;
   readonly vault: Vault;
+  readonly audit: AuditLog;
+  readonly auditHistory: AuditHistory;
   /** Commits what waits and closes the database. What can't be committed even now is reported and given up. */
   close(): Promise<void>;
 }
+
+export interface StoreOptions {
+  /**
+   * Given by a process that serves: its log commits in groups, and its reads and checkpoints run on a thread of their
+   * own. Without it, everything is direct: for commands that run and end.
+   */
+  readonly events?: RequestLogEvents;
+  readonly auditEvents?: AuditLogEvents;
+}
+
+const silent: AuditLogEvents = { failed() {}, recovered() {}, dropped() {} };
 
 /** How often the write-ahead log is looked after, in ms; and from how many committed rows on it is worth it. */
 const checkpoint = { everyMs: 1000, rows: 200 };
@@ -47,7 +65,7 @@ export interface StoreOptions {
  * is changed, where the master key is not the one that the data is sealed under.
  */
 export async function openStore(folder: string, options: StoreOptions = {}): Promise<Store> {
-  const { events, damaged } = options;
+  const { events, damaged, auditEvents = silent } = options;
   const masterKeys = options.masterKeys ?? new MasterKeys(noMasterKeySettings, folder);
   const isSealing = events !== undefined || options.masterKeys !== undefined;
   const file = join(folder, databaseFile);
@@ -65,13 +83,21 @@ export async function openStore(folder: string, options: StoreOptions = {}): Pro
   const apiKeys = new SqliteApiKeys(database, vault.apiKeySeal, damaged);
   if (events === undefined) {
     const requestLog = new SqliteRequestLog(database, { failed() {}, recovered() {}, dropped() {} });
+    const writer = new AuditWriter(folder, databaseFile);
+    const kysely = kyselyOver(database);
     return {
+      audit: directAuditLog(
+        (rows) => writer.append(rows),
+        (error) => auditEvents.failed(error),
+      ),
+      auditHistory: new SqliteAuditHistory(kysely),
       requestLog,
-      requestHistory: new SqliteRequestHistory(kyselyOver(database)),
+      requestHistory: new SqliteRequestHistory(kysely),
       apiKeys,
       vault,
       close: async () => {
         requestLog.close();
+        writer.close();
         database.close();
       },
     };
@@ -80,13 +106,18 @@ export async function openStore(folder: string, options: StoreOptions = {}): Pro
   const requestLog = new SqliteRequestLog(database, events);
   const worker = new StoreWorker(file);
   const timer = checkpointer(requestLog, worker, events);
+  const audit = new QueuedAuditLog((rows) => worker.appendAudit(rows), auditEvents);
+  const kysely = worker.kysely();
   return {
     requestLog,
-    requestHistory: new SqliteRequestHistory(worker.kysely()),
+    requestHistory: new SqliteRequestHistory(kysely),
     apiKeys,
     vault,
+    audit,
+    auditHistory: new SqliteAuditHistory(kysely),
     close: async () => {
       clearInterval(timer);
+      await audit.close();
       database.exec('PRAGMA busy_timeout = 1000');
       requestLog.close();
       await worker.close();
