@@ -47,7 +47,8 @@ export function launch(args: readonly string[], options: LaunchOptions = {}): La
     stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
-  child.stdin?.end(options.input);
+  // A command may end without having read it.
+  child.stdin?.on('error', () => {}).end(options.input);
   running.add(child);
   const output = { stdout: '', stderr: '' };
   const listeners = new Set<() => void>();

@@ -27,6 +27,7 @@ export function pipe(command: string, args: readonly string[], input: string): P
       if (error === null) resolve(stdout);
       else reject(new Error(`${command} ${args.join(' ')}: ${stderr}`));
     });
-    child.stdin?.end(input);
+    // Not every command reads it.
+    child.stdin?.on('error', () => {}).end(input);
   });
 }
