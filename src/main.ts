@@ -27,11 +27,14 @@ import { Issuer } from './security/issuer.ts';
 import type { IssuerEvents } from './security/issuer-keys.ts';
 import { IssuerKeys } from './security/issuer-keys.ts';
 import { jwksOver } from './security/jwks-fetch.ts';
+import { MasterKeys } from './security/master-keys.ts';
+import { Messages } from './security/messages.ts';
 import type { Tokens } from './security/tokens.ts';
 import { Verifier } from './security/verifier.ts';
 import type { AuditLogEvents } from './store/sqlite/audit-log.ts';
 import type { RequestLogEvents } from './store/sqlite/request-log.ts';
 import { openStore } from './store/sqlite/index.ts';
+import type { Vault } from './store/sqlite/vault.ts';
 import type { Log } from './telemetry/log.ts';
 import { createLog } from './telemetry/log.ts';
 import { createMetricsServer } from './telemetry/metrics-server.ts';
@@ -55,6 +58,9 @@ interface World {
   readonly random: Random;
 }
 
+/** How often it is looked whether a rotation has left something to do, in ms. */
+const upkeepMs = 60_000;
+
 /** Connections that may wait to be accepted. */
 const backlog = 1024;
 
@@ -71,13 +77,19 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const random = systemRandom;
   const log = createLog(config.log.level);
   const tokens = createTokens(config, dataFolder);
-  const store = await openStore(dataFolder, { events: requestLogEvents(log), auditEvents: auditLogEvents(log) });
+  const store = await openStore(dataFolder, {
+    events: requestLogEvents(log),
+    auditEvents: auditLogEvents(log),
+    masterKeys: new MasterKeys(config.security.masterKey, dataFolder),
+    damaged: (err) => log.error({ event: 'sealed_row_damaged', err }),
+  });
   try {
     checkReach(config.server.host, { ...config.auth, apiKeys: store.apiKeys, now: clock.now() });
   } catch (error) {
     await store.close();
     throw error;
   }
+  const upkeep = keepSealed(store.vault, log);
   const metrics = new Metrics(() => store.requestLog.pending);
   const guard = new EgressGuard(egressRules(config.egress.allow));
   const providers = new Map<string, Provider>();
@@ -100,6 +112,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     ),
     apiKeys: store.apiKeys,
     revocations: store.revocations,
+    messages: new Messages(store.vault),
     requestHistory: store.requestHistory,
     running,
     auditing,
@@ -111,6 +124,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const { host, port, metricsPort, shutdownTimeoutMs } = config.server;
 
   const release = async (): Promise<void> => {
+    upkeep.abort();
     await Promise.all([...providers.values()].map((provider) => provider.close()));
     auditing.close();
     await store.close();
@@ -165,6 +179,20 @@ function issuersOf(
     keys.refresh();
     return new Issuer(settings, keys);
   });
+}
+
+/** Goes on with what a rotation left to do, here or in another process, until it is aborted. */
+function keepSealed(vault: Vault, log: Log): AbortController {
+  const abort = new AbortController();
+  const work = (): void => {
+    vault
+      .upkeep(abort.signal, (row) => log.error({ event: 'sealed_row_damaged', row }))
+      .catch((err: unknown) => log.error({ event: 'sealing_upkeep_failed', err }));
+  };
+  const timer = setInterval(work, upkeepMs).unref();
+  abort.signal.addEventListener('abort', () => clearInterval(timer));
+  work();
+  return abort;
 }
 
 function agentsOf(config: Config): Agents {

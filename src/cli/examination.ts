@@ -43,6 +43,7 @@ export async function examine(config: Config, dataFolder: string): Promise<Findi
     await check('data folder', async () => usableFolder(dataFolder)),
     await check('disk', async () => freeSpace(dataFolder)),
     await check('database', () => database(dataFolder)),
+    await check('master key', () => masterKey(dataFolder, config)),
     await check('redis', () => redis(config)),
     await check(`port ${port}`, () => freePort(host, port, '/healthz')),
     await check(`port ${metricsPort}`, () => freePort(host, metricsPort, '/metrics')),
@@ -100,6 +101,12 @@ async function database(folder: string): Promise<string> {
   if (found.version === 'older') return `${where}, is brought up to date at the next start`;
   const last = found.newestAt === null ? 'no requests yet' : `last request ${new Date(found.newestAt).toISOString()}`;
   return `${where}, ${last}`;
+}
+
+async function masterKey(folder: string, config: Config): Promise<string> {
+  const { inspectSealed } = await import('../store/sqlite/stored-secrets.ts');
+  const sealed = inspectSealed(folder, config.security.masterKey);
+  return sealed === 0 ? 'nothing is sealed yet' : `unwraps ${sealed} data keys`;
 }
 
 async function redis(config: Config): Promise<string> {

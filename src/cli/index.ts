@@ -3,12 +3,15 @@ import { ConfigError } from '../config/load.ts';
 import { SetupError } from '../core/errors.ts';
 import { registerAudit } from './audit.ts';
 import { registerConfig } from './config.ts';
+import { registerCrypt } from './crypt.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerKeys } from './keys.ts';
 import { registerRehearse } from './rehearse/index.ts';
 import { registerRequests } from './requests.ts';
+import { registerSecrets } from './secrets.ts';
 import { registerSimulate } from './simulate.ts';
 import { registerStart } from './start.ts';
+import { registerTenants } from './tenants.ts';
 import { registerToken } from './token.ts';
 import { version } from './version.ts';
 
@@ -26,6 +29,9 @@ for (const register of [
   registerToken,
   registerKeys,
   registerRequests,
+  registerSecrets,
+  registerTenants,
+  registerCrypt,
   registerAudit,
   registerConfig,
   registerDoctor,

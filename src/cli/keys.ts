@@ -108,8 +108,8 @@ async function create(options: CreateOptions): Promise<void> {
 }
 
 async function withKeys<T>(options: CommonOptions, use: (store: Store) => T): Promise<T> {
-  configOf(options);
-  return withStore(options.data, use);
+  const { MasterKeys } = await import('../security/master-keys.ts');
+  return withStore(options.data, use, new MasterKeys(configOf(options).security.masterKey, options.data));
 }
 
 /** Leaves in the audit log what became of a key. */

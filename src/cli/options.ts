@@ -1,10 +1,12 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import type { Config } from '../config/config.ts';
+import type { Config, MasterKeyConfig } from '../config/config.ts';
+import type { CliOverrides } from '../config/load.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Role } from '../core/principal.ts';
 import { everyTenantName, roles } from '../core/principal.ts';
 import { parseDuration } from '../core/duration.ts';
+import { readStoredSecrets } from '../store/sqlite/stored-secrets.ts';
 
 /** What every command takes. */
 export interface CommonOptions {
@@ -19,8 +21,10 @@ export function withCommonOptions(command: Command): Command {
     .option('--data <dir>', 'where the database and the secrets are', process.env['MIZAN_DATA'] ?? './data');
 }
 
-export function configOf(options: CommonOptions): Config {
-  return loadConfig({ file: options.config, env: process.env });
+/** The configuration that a command works with; the command line's own settings win over it. */
+export function configOf({ config, data }: CommonOptions, cliOverrides?: CliOverrides): Config {
+  const secrets = (master: MasterKeyConfig): ReadonlyMap<string, string> => readStoredSecrets(data, master);
+  return loadConfig({ file: config, env: process.env, secrets, cliOverrides });
 }
 
 /** `90s`, `15m`, `1h`, `30d`, or plain seconds; in seconds. */

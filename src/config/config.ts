@@ -20,6 +20,7 @@ export interface Config {
   /** `null`: memory. */
   readonly redis: { readonly url: Secret<string> | null };
   readonly auth: { readonly jwt: JwtConfig; readonly issuers: readonly IssuerSettings[] };
+  readonly security: { readonly masterKey: MasterKeyConfig };
   readonly egress: EgressConfig;
   readonly providers: Readonly<Record<string, ProviderConfig>>;
   readonly models: Readonly<Record<string, ModelConfig>>;
@@ -55,6 +56,16 @@ export interface JwtConfig {
   readonly audience: string;
   /** Where Mizan may listen while a secret that it made itself is the only identity. */
   readonly generated: 'loopback' | 'anywhere';
+}
+
+/** Where the master key is: the first of these that is given, else `master.key` in the data folder. */
+export interface MasterKeyConfig {
+  readonly key: Secret<string> | null;
+  /** A program and its arguments, which prints the key. */
+  readonly command: readonly string[] | null;
+  readonly file: string | null;
+  /** The one before, while data keys are still wrapped with it. */
+  readonly previous: Secret<string> | null;
 }
 
 export interface EgressConfig {

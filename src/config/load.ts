@@ -1,9 +1,10 @@
+import { z } from 'zod';
 import { logLevels } from './config.ts';
-import type { Config, LogLevel } from './config.ts';
+import type { Config, LogLevel, MasterKeyConfig } from './config.ts';
 import { applyDefaults, dropEmptySections } from './defaults.ts';
 import { notesOn } from './notes.ts';
 import { expandTree, variableOf } from './expand.ts';
-import type { Environment } from './expand.ts';
+import type { Environment, Secrets } from './expand.ts';
 import { problemOf } from './findings.ts';
 import type { Finding } from './findings.ts';
 import { findingsOf, issueMessage } from './issues.ts';
@@ -13,7 +14,7 @@ import { Places } from './places.ts';
 import { ConfigError, inOrder } from './problem.ts';
 import type { Problem } from './problem.ts';
 import { referenceFindings } from './references.ts';
-import { resolveConfig } from './resolve.ts';
+import { masterKeyOf, resolveConfig } from './resolve.ts';
 import { fileSchema } from './schema.ts';
 import type { FileConfig } from './schema.ts';
 import { findSource } from './source.ts';
@@ -26,10 +27,15 @@ import type { YamlTree } from './yaml.ts';
 export { ConfigError } from './problem.ts';
 export type { CliOverrides } from './outside.ts';
 
+/** Opens the stored secrets with the master key that the configuration names. */
+export type StoredSecrets = (master: MasterKeyConfig) => Secrets;
+
 export interface ConfigSources {
   /** `--config FILE`. */
   readonly file?: string | undefined;
   readonly env: Environment;
+  /** What `${secret:NAME}` means; asked only where one is named. There are none by default. */
+  readonly secrets?: StoredSecrets | undefined;
   /** They win over everything else. */
   readonly cliOverrides?: CliOverrides | undefined;
   /** Where relative names of files begin; the process's own folder by default. */
@@ -43,17 +49,22 @@ export interface ConfigSources {
  */
 export function loadConfig(sources: ConfigSources): Config {
   const source = findSource(sources.file, sources.env, sources.cwd ?? process.cwd());
-  return readConfig(source, sources.env, sources.cliOverrides);
+  return readConfig(source, sources.env, sources.cliOverrides, sources.secrets);
 }
 
 /**
  * The same from a text: what `loadConfig` does once the file is read.
  * @throws ConfigError with every problem there is.
  */
-export function readConfig(source: Source | null, env: Environment, cli: CliOverrides = {}): Config {
+export function readConfig(
+  source: Source | null,
+  env: Environment,
+  cli: CliOverrides = {},
+  stored: StoredSecrets = () => new Map(),
+): Config {
   const { tree, places, problems } = source === null ? emptyTree() : readYaml(source.text, source.name);
   if (tree === undefined) throw new ConfigError(inOrder(problems));
-  const expanded = expandTree(tree, places, env);
+  const expanded = expandTree(tree, places, { env, secrets: secretsOf(tree, env, stored) });
   if (!isMapping(expanded.tree)) {
     throw new ConfigError(inOrder([...problems, problemOf(notAMapping, expanded.tree, places)]));
   }
@@ -72,6 +83,55 @@ export function readConfig(source: Source | null, env: Environment, cli: CliOver
   ];
   if (read.config === undefined || typeof level !== 'string' || all.length > 0) throw new ConfigError(inOrder(all));
   return resolveConfig(read.config, { file: source?.name ?? null, level, notes: notesOn(whole) });
+}
+
+/** The stored secrets, from the first time that one is needed: by then `security` has to be known by itself. */
+function secretsOf(tree: unknown, env: Environment, stored: StoredSecrets): () => Secrets | null {
+  const security = isMapping(tree) ? structuredClone(tree['security']) : undefined;
+  let secrets: Secrets | null | undefined;
+  return () => {
+    if (secrets === undefined) secrets = openSecrets(security, env, stored);
+    return secrets;
+  };
+}
+
+function openSecrets(security: unknown, env: Environment, stored: StoredSecrets): Secrets | null {
+  const nowhere = new Places({ source: 'security', line: null, column: null });
+  const { master } = readMasterKey(security, nowhere, env);
+  // What is wrong with it is reported where the whole is read.
+  return master === undefined ? null : stored(master);
+}
+
+/**
+ * Only where the master key is: for commands that have to work before the rest of the configuration does, since it
+ * names secrets that they are there to store.
+ * @throws ConfigError with what is wrong with that part.
+ */
+export function loadMasterKeyConfig({ file, env, cwd }: ConfigSources): MasterKeyConfig {
+  const source = findSource(file, env, cwd ?? process.cwd());
+  const { tree, places, problems } = source === null ? emptyTree() : readYaml(source.text, source.name);
+  const security = isMapping(tree) ? tree['security'] : undefined;
+  const read = readMasterKey(security, places, env);
+  if (tree === undefined || read.master === undefined) throw new ConfigError(inOrder([...problems, ...read.problems]));
+  return read.master;
+}
+
+function readMasterKey(
+  security: unknown,
+  places: Places,
+  env: Environment,
+): { readonly master: MasterKeyConfig | undefined; readonly problems: readonly Problem[] } {
+  const tree = newMapping(security === undefined || security === null ? {} : { security });
+  const expanded = expandTree(tree, places, { env, secrets: () => new Map() });
+  applyOutside(tree, places, { env, cli: {} });
+  const schema = z.object({ security: fileSchema.shape.security });
+  const parsed = schema.safeParse(tree, { error: issueMessage });
+  if (parsed.success && expanded.problems.length === 0) {
+    return { master: masterKeyOf(parsed.data.security.masterKey), problems: [] };
+  }
+  const findings = parsed.success ? [] : parsed.error.issues.flatMap((issue) => findingsOf(issue, tree));
+  const problems = findings.map((finding) => problemOf(finding, tree, places));
+  return { master: undefined, problems: [...expanded.problems, ...problems] };
 }
 
 const notAMapping: Finding = { path: [], message: 'expected a mapping of sections (server:, providers:, …)' };

@@ -37,6 +37,13 @@ export const errorTable = {
     retryable: false,
     meaning: 'A field, query parameter or header is missing or wrong; `param` names it.',
   },
+  undecryptable: {
+    status: 400,
+    type: 'invalid_request',
+    retryable: false,
+    meaning:
+      'A JWE is malformed, altered, encrypted in a way that is not accepted, or not with this key, for this tenant or context.',
+  },
   missing_identity: {
     status: 401,
     type: 'authentication',
@@ -104,6 +111,12 @@ export const errorTable = {
     retryable: true,
     meaning: 'The caller took too long to send its headers or its body.',
   },
+  replayed_message: {
+    status: 409,
+    type: 'invalid_request',
+    retryable: false,
+    meaning: 'An encrypted request came a second time: its `jti` was seen before. Encrypt it again with a new one.',
+  },
   payload_too_large: {
     status: 413,
     type: 'invalid_request',
@@ -114,7 +127,7 @@ export const errorTable = {
     status: 415,
     type: 'invalid_request',
     retryable: false,
-    meaning: 'The body is not sent as `application/json`.',
+    meaning: 'The body is not sent as `application/json` (or, to `/ai-process`, as `application/jose`).',
   },
   headers_too_large: {
     status: 431,
@@ -165,6 +178,13 @@ export const errorTable = {
     type: 'internal',
     retryable: true,
     meaning: 'A defect of Mizan. The log has the cause under the same request id.',
+  },
+  unsealable: {
+    status: 500,
+    type: 'internal',
+    retryable: false,
+    meaning:
+      'Something that Mizan keeps sealed can not be opened: it was damaged, moved or edited, or its key was destroyed. The operator has to act.',
   },
   upstream_error: {
     status: 502,

@@ -7,6 +7,7 @@ import type { Config } from '../../src/config/schema.ts';
 import { startMizan } from '../../src/main.ts';
 import { createTokens } from '../../src/security/create-tokens.ts';
 import type { TokenGrant } from '../../src/security/tokens.ts';
+import { readStoredSecrets } from '../../src/store/sqlite/stored-secrets.ts';
 import { launch } from './command.ts';
 import type { Launched } from './command.ts';
 
@@ -61,6 +62,7 @@ export function readConfig(house: House, env: Readonly<Record<string, string>> =
   return loadConfig({
     file: house.configFile,
     env: { LOG_LEVEL: 'warn', ...env },
+    secrets: (master) => readStoredSecrets(house.dataFolder, master),
     cliOverrides: { port: 0, metricsPort: 0 },
   });
 }

@@ -3,6 +3,7 @@ import type { AuditHistory } from '../../core/audit.ts';
 import type { RequestHistory } from '../../core/request-record.ts';
 import type { Revocations } from '../../core/revocation.ts';
 import type { Flow } from '../../flow/run.ts';
+import type { Messages } from '../../security/messages.ts';
 import type { Auditing } from '../admin/auditing.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
 import type { RunningCalls } from './running.ts';
@@ -13,6 +14,7 @@ export interface EdgeContext {
   readonly authenticator: Authenticator;
   readonly apiKeys: ApiKeys;
   readonly revocations: Revocations;
+  readonly messages: Messages;
   readonly requestHistory: RequestHistory;
   readonly running: RunningCalls;
   readonly auditing: Auditing;

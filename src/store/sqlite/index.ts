@@ -3,13 +3,16 @@ import type { ApiKeys } from '../../core/api-key.ts';
 import type { AuditHistory, AuditLog } from '../../core/audit.ts';
 import type { Clock } from '../../core/clock.ts';
 import { systemClock } from '../../core/clock.ts';
+import type { MizanError } from '../../core/errors.ts';
 import { SetupError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
 import type { RequestHistory, RequestLog } from '../../core/request-record.ts';
 import type { Revocations } from '../../core/revocation.ts';
+import { MasterKeys, noMasterKeySettings } from '../../security/master-keys.ts';
 import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver } from './connection.ts';
 import { openDatabase } from './database.ts';
+import { databaseFile } from './file.ts';
 import { SqliteAuditHistory } from './audit-history.ts';
 import type { AuditLogEvents } from './audit-log.ts';
 import { directAuditLog, QueuedAuditLog } from './audit-log.ts';
@@ -21,27 +24,18 @@ import type { RequestLogEvents } from './request-log.ts';
 import { SqliteRequestLog } from './request-log.ts';
 import { SqliteRevocations } from './revocations.ts';
 import { StoreWorker } from './store-worker.ts';
+import { checkMasterKey, Vault } from './vault.ts';
 
 export interface Store {
   readonly requestLog: RequestLog;
   readonly requestHistory: RequestHistory;
   readonly apiKeys: ApiKeys;
   readonly revocations: Revocations;
+  readonly vault: Vault;
   readonly audit: AuditLog;
   readonly auditHistory: AuditHistory;
   /** Commits what waits and closes the database. What can't be committed even now is reported and given up. */
   close(): Promise<void>;
-}
-
-export interface StoreOptions {
-  /**
-   * Given by a process that serves: its log commits in groups, and its reads and checkpoints run on a thread of their
-   * own. Without it, everything is direct: for commands that run and end.
-   */
-  readonly events?: RequestLogEvents;
-  readonly auditEvents?: AuditLogEvents;
-  /** The system's where it is left out. */
-  readonly clock?: Clock;
 }
 
 const silent: AuditLogEvents = { failed() {}, recovered() {}, dropped() {} };
@@ -55,24 +49,45 @@ const usesEveryMs = 60_000;
 /** How many of them in one turn of the event loop. */
 const usesAtOnce = 500;
 
-export const databaseFile = 'mizan.db';
+export interface StoreOptions {
+  /**
+   * Given by a process that serves: its log commits in groups, and its reads and checkpoints run on a thread of their
+   * own. Without it, everything is direct: for commands that run and end.
+   */
+  readonly events?: RequestLogEvents;
+  readonly auditEvents?: AuditLogEvents;
+  /** The system's where it is left out. */
+  readonly clock?: Clock;
+  /** `master.key` in the folder by default, and then not looked at before it is needed. */
+  readonly masterKeys?: MasterKeys;
+  /** Told of a row that was damaged or edited, when it is met. */
+  readonly damaged?: (error: MizanError) => void;
+}
 
 /**
  * Opens the SQLite database in `folder`, making both where they don't exist yet.
- * @throws SetupError where the folder can't be written, or the database isn't one or is too new.
+ * @throws SetupError where the folder can't be written, or the database isn't one or is too new; and, before anything
+ * is changed, where the master key is not the one that the data is sealed under.
  */
 export async function openStore(folder: string, options: StoreOptions = {}): Promise<Store> {
-  const { events, auditEvents = silent, clock = systemClock } = options;
+  const { events, damaged, auditEvents = silent, clock = systemClock } = options;
+  const masterKeys = options.masterKeys ?? new MasterKeys(noMasterKeySettings, folder);
+  const isSealing = events !== undefined || options.masterKeys !== undefined;
   const file = join(folder, databaseFile);
   const database = open(folder, file);
+  let epoch: IdentityEpoch;
+  let vault: Vault;
   try {
+    if (isSealing) checkMasterKey(database, masterKeys);
     await migrate(database);
+    epoch = new IdentityEpoch(database, clock);
+    vault = new Vault(database, { masters: masterKeys, epoch, clock });
+    if (isSealing) vault.prepare();
   } catch (error) {
     database.close();
     throw error;
   }
-  const epoch = new IdentityEpoch(database, clock);
-  const apiKeys = new SqliteApiKeys(database, epoch);
+  const apiKeys = new SqliteApiKeys(database, { epoch, seal: vault.apiKeySeal, damaged });
   const revocations = new SqliteRevocations(database, epoch);
   if (events === undefined) {
     const requestLog = new SqliteRequestLog(database, { failed() {}, recovered() {}, dropped() {} });
@@ -88,6 +103,7 @@ export async function openStore(folder: string, options: StoreOptions = {}): Pro
       requestHistory: new SqliteRequestHistory(kysely),
       apiKeys,
       revocations,
+      vault,
       close: async () => {
         requestLog.close();
         writeUses(apiKeys, events);
@@ -111,6 +127,7 @@ export async function openStore(folder: string, options: StoreOptions = {}): Pro
     requestHistory: new SqliteRequestHistory(kysely),
     apiKeys,
     revocations,
+    vault,
     audit,
     auditHistory: new SqliteAuditHistory(kysely),
     close: async () => {
