@@ -18,7 +18,10 @@ import { Served } from './flow/routing/served.ts';
 import { strategies } from './flow/routing/strategies/index.ts';
 import { createProvider } from './providers/index.ts';
 import { createTokens } from './security/create-tokens.ts';
+import { masterKeyFrom } from './security/master-key-from.ts';
 import type { Tokens } from './security/tokens.ts';
+import { BackupService } from './store/backup/index.ts';
+import { backupSettings } from './store/backup/settings.ts';
 import type { RequestLogEvents } from './store/sqlite/request-log.ts';
 import { openStore } from './store/sqlite/index.ts';
 import type { Log } from './telemetry/log.ts';
@@ -26,6 +29,7 @@ import { createLog } from './telemetry/log.ts';
 import { createMetricsServer } from './telemetry/metrics-server.ts';
 import type { InstanceState } from './telemetry/metrics.ts';
 import { Metrics } from './telemetry/metrics.ts';
+import manifest from '../package.json' with { type: 'json' };
 
 /** A running Mizan. */
 export interface Mizan {
@@ -61,6 +65,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const log = createLog(config.log.level);
   const tokens = createTokens(config, dataFolder);
   const store = await openStore(dataFolder, { events: requestLogEvents(log) });
+  const backups = backupsOf(config, dataFolder, log);
   const metrics = new Metrics(() => store.requestLog.pending);
   const providers = new Map<string, Provider>();
   for (const [name, settings] of Object.entries(config.providers)) {
@@ -77,6 +82,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     apiKeys: store.apiKeys,
     requestHistory: store.requestHistory,
     running,
+    backups,
     isDraining: () => isDraining,
     limits: { body: config.server.bodyLimit, headersTimeoutMs: config.server.headersTimeoutMs },
   });
@@ -85,6 +91,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
 
   const release = async (): Promise<void> => {
     await Promise.all([...providers.values()].map((provider) => provider.close()));
+    await backups.close();
     await store.close();
   };
   let url: string;
@@ -142,6 +149,15 @@ function modelsOf(config: Config, providers: ReadonlyMap<string, Provider>, worl
     models.set(id, new Served(pool, { maxAttempts, retryRatio, fallbacks, hedge, resume }));
   }
   return new Models(models, providers, world);
+}
+
+function backupsOf(config: Config, dataFolder: string, log: Log): BackupService {
+  const masterKey = masterKeyFrom(process.env);
+  const settings = backupSettings(config, { dataFolder, masterKey, program: manifest.version });
+  return new BackupService(settings, systemClock, {
+    done: (backup) => log.info({ event: 'backup_done', backup: backup.name, bytes: backup.bytes, rows: backup.rows }),
+    failed: (err) => log.error({ event: 'backup_failed', err }),
+  });
 }
 
 /** How all instances are doing, for the metrics. */

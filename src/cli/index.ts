@@ -1,6 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ConfigError } from '../config/load.ts';
 import { SetupError } from '../core/errors.ts';
+import { registerBackup } from './backup.ts';
 import { registerConfig } from './config.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerKeys } from './keys.ts';
@@ -25,6 +26,7 @@ for (const register of [
   registerToken,
   registerKeys,
   registerRequests,
+  registerBackup,
   registerConfig,
   registerDoctor,
   registerSimulate,

@@ -25,6 +25,7 @@ export interface Config {
   /** The agent of a request that names none; `null` only where there are no agents at all. */
   readonly defaultAgent: string | null;
   readonly cache: CacheConfig;
+  readonly backup: BackupConfig;
   readonly schedule: ScheduleConfig;
   /** What is allowed and yet not what somebody may think, one sentence each. */
   readonly notes: readonly string[];
@@ -158,6 +159,26 @@ export interface CacheConfig {
   /** In seconds. */
   readonly ttl: number;
   readonly maxBytes: number;
+}
+
+export interface BackupConfig {
+  /** `null`: `backups` in the data folder. */
+  readonly dir: string | null;
+  /** The newest so many, or the newest of each of the last so many days, weeks and months. */
+  readonly keep: number | { readonly daily: number; readonly weekly: number; readonly monthly: number };
+  /** `null` where nothing is uploaded. */
+  readonly s3: S3Config | null;
+}
+
+export interface S3Config {
+  readonly endpoint: string;
+  readonly bucket: string;
+  readonly region: string;
+  /** `''`, or ends in `/`. */
+  readonly prefix: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: Secret<string>;
+  readonly forcePathStyle: boolean;
 }
 
 export interface ScheduleConfig {

@@ -13,7 +13,7 @@ describe('every problem says where it is, what was expected and what was found',
       'qqqqqqqq: 1',
       [
         'mizan.yaml:1:1 qqqqqqqq: unknown key; known: server, database, redis, auth, providers, models, agents, ' +
-          'defaultAgent, cache, schedule',
+          'defaultAgent, cache, backup, schedule',
       ],
     ],
     [

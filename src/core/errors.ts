@@ -98,6 +98,18 @@ export const errorTable = {
     retryable: true,
     meaning: 'The caller took too long to send its headers or its body.',
   },
+  backup_running: {
+    status: 409,
+    type: 'unavailable',
+    retryable: true,
+    meaning: 'A backup of this data is being made already, or something else has the data to itself.',
+  },
+  backup_unusable: {
+    status: 409,
+    type: 'invalid_request',
+    retryable: false,
+    meaning: 'The backup is not one for this Mizan: another master key, a newer version, or another kind of database.',
+  },
   payload_too_large: {
     status: 413,
     type: 'invalid_request',
@@ -159,6 +171,12 @@ export const errorTable = {
     type: 'internal',
     retryable: true,
     meaning: 'A defect of Mizan. The log has the cause under the same request id.',
+  },
+  backup_damaged: {
+    status: 500,
+    type: 'internal',
+    retryable: true,
+    meaning: 'A backup does not hold what it should: bytes were changed, cut off or lost.',
   },
   upstream_error: {
     status: 502,

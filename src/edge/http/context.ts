@@ -1,4 +1,5 @@
 import type { ApiKeys } from '../../core/api-key.ts';
+import type { Backups } from '../../core/backups.ts';
 import type { RequestHistory } from '../../core/request-record.ts';
 import type { Flow } from '../../flow/run.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
@@ -11,6 +12,7 @@ export interface EdgeContext {
   readonly apiKeys: ApiKeys;
   readonly requestHistory: RequestHistory;
   readonly running: RunningCalls;
+  readonly backups: Backups;
   /** From the moment this process was asked to end: what runs is finished, nothing new is begun. */
   readonly isDraining: () => boolean;
   readonly limits: {

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Role } from '../../core/principal.ts';
+import { createBackup, listBackups } from '../admin/backups.ts';
 import { listInstances } from '../admin/instances.ts';
 import { getRequest, listRequests } from '../admin/requests.ts';
 import { explainRoute } from '../admin/route.ts';
@@ -30,6 +31,8 @@ export const routes: readonly Route[] = [
   { method: 'GET', url: '/api/requests', role: 'viewer', handler: listRequests },
   { method: 'GET', url: '/api/requests/:id', role: 'viewer', handler: getRequest },
   { method: 'GET', url: '/api/instances', role: 'viewer', handler: listInstances },
+  { method: 'GET', url: '/api/backups', role: 'admin', handler: listBackups },
+  { method: 'POST', url: '/api/backups', role: 'admin', handler: createBackup },
   { method: 'POST', url: '/api/route/explain', role: 'member', handler: explainRoute },
   { method: 'GET', url: '/healthz', role: null, handler: healthz },
   { method: 'GET', url: '/readyz', role: null, handler: readyz },

@@ -3,6 +3,7 @@ import type { ApiKeys } from '../../core/api-key.ts';
 import { SetupError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
 import type { RequestHistory, RequestLog } from '../../core/request-record.ts';
+import { holdData } from '../folder-lock.ts';
 import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver } from './connection.ts';
 import { openDatabase } from './database.ts';
@@ -32,6 +33,18 @@ export const databaseFile = 'mizan.db';
  * @throws SetupError where the folder can't be written, or the database isn't one or is too new.
  */
 export async function openStore(folder: string, options: { readonly events?: RequestLogEvents } = {}): Promise<Store> {
+  const hold = holdData(folder);
+  try {
+    const store = await openHeld(folder, options);
+    const close = (): Promise<void> => store.close().finally(() => hold.release());
+    return { ...store, close };
+  } catch (error) {
+    hold.release();
+    throw error;
+  }
+}
+
+async function openHeld(folder: string, options: { readonly events?: RequestLogEvents }): Promise<Store> {
   const { events } = options;
   const file = join(folder, databaseFile);
   const database = open(folder, file);
