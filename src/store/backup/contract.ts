@@ -69,8 +69,11 @@ export interface BackupEngine {
   readonly name: EngineName;
   /** @param work A folder of this run's own, on the data's own disk. */
   snapshot(work: string, onProgress: OnProgress): Promise<Snapshot>;
-  /** @param migrations Those that the backup's database has been through. */
-  scratch(work: string, migrations: readonly string[]): Promise<Scratch>;
+  /**
+   * @param bytes What the backup's parts have in all.
+   * @throws SetupError where there is no room for it.
+   */
+  scratch(work: string, bytes: number): Promise<Scratch>;
 }
 
 /** A backup that lies somewhere. It was verified before it got its name. */

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { holdBackups, holdDataAlone } from '../folder-lock.ts';
 import type { Manifest } from './manifest.ts';
 import type { Reading } from './verify.ts';
-import { inspectBackup, restoredBytes, withScratch } from './verify.ts';
-import { needSpace, withWork } from './work.ts';
+import { inspectBackup, withScratch } from './verify.ts';
+import { withWork } from './work.ts';
 
 export interface Restoring extends Reading {
   readonly dataFolder: string;
@@ -36,7 +36,6 @@ export async function restoreBackup(file: string, restoring: Restoring): Promise
     const alone = holdDataAlone(dataFolder);
     try {
       return await withWork(dataFolder, 'restore-work', async (work) => {
-        needSpace(work, restoredBytes(manifest));
         let config: Buffer | null = null;
         const onConfig = (bytes: Buffer): void => {
           config = bytes;
@@ -65,10 +64,9 @@ export async function verifyBackup(
   const manifest = await inspectBackup(file, reading);
   const hold = holdBackups(reading.dataFolder);
   try {
-    return await withWork(reading.dataFolder, 'verify-work', async (work) => {
-      needSpace(work, restoredBytes(manifest));
-      return withScratch(file, manifest, { ...reading, work }, async (_scratch, read) => read);
-    });
+    return await withWork(reading.dataFolder, 'verify-work', (work) =>
+      withScratch(file, manifest, { ...reading, work }, async (_scratch, read) => read),
+    );
   } finally {
     hold.release();
   }

@@ -49,12 +49,12 @@ export async function inspectBackup(file: string, reading: Reading): Promise<Man
  */
 export async function withScratch<T>(
   file: string,
-  manifest: Pick<Manifest, 'migrations'>,
+  manifest: Manifest,
   reading: Reading & { readonly work: string; readonly onConfig?: (bytes: Buffer) => void },
   use: (scratch: Scratch, manifest: Manifest) => Promise<T>,
 ): Promise<T> {
   const { engine, work, masterKeys, onProgress } = reading;
-  const scratch = await engine.scratch(work, manifest.migrations);
+  const scratch = await engine.scratch(work, restoredBytes(manifest));
   try {
     const read = await readBackup(file, masterKeys, {
       onPart: async (part) => {
@@ -71,7 +71,7 @@ export async function withScratch<T>(
 }
 
 /** What restoring a backup needs on the disk, in bytes: its database, as large as it was. */
-export function restoredBytes(manifest: Manifest): number {
+function restoredBytes(manifest: Manifest): number {
   return manifest.parts.reduce((sum, part) => sum + part.bytes, 0);
 }
 

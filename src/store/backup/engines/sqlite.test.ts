@@ -64,7 +64,7 @@ test('what was in use before is a whole database in a folder of its own', async 
   made.close();
   const adopted: (string | null)[] = [];
   for (let i = 0; i < 2; i++) {
-    const scratch = await engine.scratch(dataFolder, []);
+    const scratch = await engine.scratch(dataFolder, 0);
     await scratch.take({ name: 'database', bytes: [readFileSync(fresh)] });
     adopted.push(await scratch.adopt());
   }

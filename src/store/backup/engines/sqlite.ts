@@ -21,7 +21,10 @@ export function sqliteEngine(dataFolder: string, file: string): BackupEngine {
   return {
     name: 'sqlite',
     snapshot: (work, onProgress) => snapshot(join(dataFolder, file), work, onProgress),
-    scratch: async (work) => new SqliteScratch(dataFolder, file, work),
+    async scratch(work, bytes) {
+      needSpace(work, bytes);
+      return new SqliteScratch(dataFolder, file, work);
+    },
   };
 }
 
