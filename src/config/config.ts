@@ -1,3 +1,4 @@
+import type { KeepRule, S3Settings } from '../core/backups.ts';
 import type { Secret } from '../core/secret.ts';
 import type { StrategyName } from '../core/strategy-name.ts';
 import type { Price } from '../core/usage.ts';
@@ -164,21 +165,9 @@ export interface CacheConfig {
 export interface BackupConfig {
   /** `null`: `backups` in the data folder. */
   readonly dir: string | null;
-  /** The newest so many, or the newest of each of the last so many days, weeks and months. */
-  readonly keep: number | { readonly daily: number; readonly weekly: number; readonly monthly: number };
+  readonly keep: KeepRule;
   /** `null` where nothing is uploaded. */
-  readonly s3: S3Config | null;
-}
-
-export interface S3Config {
-  readonly endpoint: string;
-  readonly bucket: string;
-  readonly region: string;
-  /** `''`, or ends in `/`. */
-  readonly prefix: string;
-  readonly accessKeyId: string;
-  readonly secretAccessKey: Secret<string>;
-  readonly forcePathStyle: boolean;
+  readonly s3: S3Settings | null;
 }
 
 export interface ScheduleConfig {

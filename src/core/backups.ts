@@ -1,3 +1,22 @@
+import type { Secret } from './secret.ts';
+
+/** How many backups stay: the newest so many, or the newest of each of the last so many days, weeks and months. */
+export type KeepRule = number | { readonly daily: number; readonly weekly: number; readonly monthly: number };
+
+/** A bucket of an S3-compatible service. */
+export interface S3Settings {
+  /** `https://s3.eu-central-1.amazonaws.com` */
+  readonly endpoint: string;
+  readonly bucket: string;
+  readonly region: string;
+  /** Before every key; `''`, or ends in `/`. */
+  readonly prefix: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: Secret<string>;
+  /** `endpoint/bucket/key` and not `bucket.endpoint/key`. */
+  readonly forcePathStyle: boolean;
+}
+
 /** A backup that lies somewhere. It has been restored and compared once, or it would not be listed. */
 export interface BackupListing {
   readonly name: string;

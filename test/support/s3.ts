@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import S3rver from '@20minutes/s3rver';
 import { Secret } from '../../src/core/secret.ts';
-import type { S3Settings } from '../../src/store/backup/targets/index.ts';
+import type { S3Settings } from '../../src/core/backups.ts';
 
 /** An S3-compatible server with the bucket `backups`, which checks signatures. */
 export interface S3Server {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
+import type { KeepRule } from '../../core/backups.ts';
 import { temporaryFolder } from '../../../test/support/folder.ts';
 import { Secret } from '../../core/secret.ts';
 import { MasterKeys, noMasterKeySettings } from '../../security/master-keys.ts';
@@ -9,7 +10,6 @@ import { holdBackups } from '../folder-lock.ts';
 import type { BackupEngine, BackupTarget } from './contract.ts';
 import type { CreatedBackup } from './create.ts';
 import { createBackup } from './create.ts';
-import type { KeepRule } from './keep.ts';
 import { restoreBackup, verifyBackup } from './restore.ts';
 import { folderTarget } from './targets/folder.ts';
 

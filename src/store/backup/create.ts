@@ -1,11 +1,11 @@
 import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import type { KeepRule } from '../../core/backups.ts';
 import type { MasterKeys } from '../../security/master-keys.ts';
 import { holdBackups } from '../folder-lock.ts';
 import type { BackupEngine, BackupTarget, OnProgress, Snapshot } from './contract.ts';
 import { BackupWriter } from './format.ts';
-import type { KeepRule } from './keep.ts';
 import { dispensable } from './keep.ts';
 import type { Manifest } from './manifest.ts';
 import { backupName } from './name.ts';

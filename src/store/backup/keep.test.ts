@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import type { KeepRule } from '../../core/backups.ts';
 import type { StoredBackup } from './contract.ts';
-import type { KeepRule } from './keep.ts';
 import { dispensable } from './keep.ts';
 import { backupName, timeOfName } from './name.ts';
 

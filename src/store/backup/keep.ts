@@ -1,8 +1,6 @@
+import type { KeepRule } from '../../core/backups.ts';
 import type { StoredBackup } from './contract.ts';
 import { newestFirst } from './name.ts';
-
-/** How many backups stay: the newest so many, or the newest of each of the last so many days, weeks and months. */
-export type KeepRule = number | { readonly daily: number; readonly weekly: number; readonly monthly: number };
 
 const dayMs = 86_400_000;
 

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { BackupListing, NewBackup } from '../../core/backups.ts';
+import type { BackupListing, KeepRule, NewBackup, S3Settings } from '../../core/backups.ts';
 import { Secret } from '../../core/secret.ts';
 import type { MasterKeySettings } from '../../security/master-keys.ts';
 import { MasterKeys } from '../../security/master-keys.ts';
@@ -7,9 +7,7 @@ import type { BackupEngine, BackupTarget, OnProgress } from './contract.ts';
 import type { CreatedBackup } from './create.ts';
 import { createBackup } from './create.ts';
 import { backupEngine } from './engines/index.ts';
-import type { KeepRule } from './keep.ts';
 import { newestFirst } from './name.ts';
-import type { S3Settings } from './targets/s3-client.ts';
 import { configuredTargets } from './targets/index.ts';
 
 /** What a configuration says of backups. */

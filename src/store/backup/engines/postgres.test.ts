@@ -2,7 +2,7 @@ import { Client } from 'pg';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { temporaryFolder } from '../../../../test/support/folder.ts';
 import type { PostgresServer } from '../../../../test/support/postgres.ts';
-import { ownPostgres } from '../../../../test/support/postgres.ts';
+import { anyPostgres } from '../../../../test/support/postgres.ts';
 import { newApiKey } from '../../../security/api-keys.ts';
 import type { World } from '../backup.suite.ts';
 import { backupSuite } from '../backup.suite.ts';
@@ -12,7 +12,7 @@ import { postgresFacts } from './postgres-facts.ts';
 let server: PostgresServer;
 
 beforeAll(async () => {
-  server = await ownPostgres();
+  server = await anyPostgres();
 });
 
 afterAll(() => server.end());

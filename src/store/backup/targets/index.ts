@@ -1,6 +1,6 @@
 import type { BackupTarget } from '../contract.ts';
 import { folderTarget } from './folder.ts';
-import type { S3Settings } from './s3-client.ts';
+import type { S3Settings } from '../../../core/backups.ts';
 import { s3Target } from './s3.ts';
 
 export interface TargetSettings {
@@ -8,8 +8,6 @@ export interface TargetSettings {
   /** `null` where nothing is uploaded. */
   readonly s3: S3Settings | null;
 }
-
-export type { S3Settings } from './s3-client.ts';
 
 /** Where backups go: into the folder, and from there to the bucket, where there is one. */
 export function configuredTargets(settings: TargetSettings): BackupTarget[] {

@@ -3,22 +3,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { AwsV4Signer } from 'aws4fetch';
 import type { Dispatcher } from 'undici';
 import { request } from 'undici';
+import type { S3Settings } from '../../../core/backups.ts';
 import { MizanError } from '../../../core/errors.ts';
-import type { Secret } from '../../../core/secret.ts';
-
-/** A bucket of an S3-compatible service. */
-export interface S3Settings {
-  /** `https://s3.eu-central-1.amazonaws.com` */
-  readonly endpoint: string;
-  readonly bucket: string;
-  readonly region: string;
-  /** Before every key; `''`, or ends in `/`. */
-  readonly prefix: string;
-  readonly accessKeyId: string;
-  readonly secretAccessKey: Secret<string>;
-  /** `endpoint/bucket/key` and not `bucket.endpoint/key`. */
-  readonly forcePathStyle: boolean;
-}
 
 export interface S3Call {
   readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE' | 'HEAD';

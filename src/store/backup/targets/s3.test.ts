@@ -11,7 +11,7 @@ import { startS3 } from '../../../../test/support/s3.ts';
 import { Secret } from '../../../core/secret.ts';
 import type { Progress } from '../contract.ts';
 import { backupName } from '../name.ts';
-import type { S3Settings } from './s3-client.ts';
+import type { S3Settings } from '../../../core/backups.ts';
 import { s3Target } from './s3.ts';
 
 let server: S3Server;

@@ -4,7 +4,7 @@ import { MizanError } from '../../../core/errors.ts';
 import type { BackupTarget, OnProgress, StoredBackup } from '../contract.ts';
 import { damaged } from '../manifest.ts';
 import { newestFirst, timeOfName } from '../name.ts';
-import type { S3Settings } from './s3-client.ts';
+import type { S3Settings } from '../../../core/backups.ts';
 import { elements, S3Client } from './s3-client.ts';
 
 /** What is sent at a time, in bytes, and held in memory. S3 wants at least 5 MiB, and at most 10,000 parts. */
