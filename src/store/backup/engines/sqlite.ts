@@ -4,7 +4,7 @@ import { join, relative } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { backup } from 'node:sqlite';
 import { SetupError } from '../../../core/errors.ts';
-import { openDatabase } from '../../sqlite/connection.ts';
+import { openDatabase } from '../../sqlite/database.ts';
 import { swap } from '../../swap.ts';
 import type { BackupEngine, DatabaseFacts, OnProgress, Part, Scratch, Snapshot } from '../contract.ts';
 import { damaged } from '../manifest.ts';
