@@ -146,7 +146,7 @@ describe('/api/backups', () => {
 
   test('begins one, says how it does, and lists it once it was verified', async () => {
     const { json } = await ask(`${running.url}/api/backups`, { token: admin });
-    expect(json).toEqual({ backups: [], run: null });
+    expect(json).toEqual({ backups: [], problems: [], run: null });
     const begun = await ask(`${running.url}/api/backups`, { token: admin, method: 'POST' });
     expect([begun.status, begun.json]).toMatchObject([202, { run: { state: 'running', error: null } }]);
     const second = await ask(`${running.url}/api/backups`, { token: admin, method: 'POST' });

@@ -84,7 +84,8 @@ async function list(options: CreateOptions): Promise<void> {
   const settings = await settingsOf(options);
   const { listBackups, targetsOf } = await import('../store/backup/settings.ts');
   const targets = options.to === undefined ? targetsOf(settings) : await targetsFor(settings, options.to);
-  const listed = (await listBackups(targets)).map(({ name, target, createdAt, bytes }) => ({
+  const { backups, problems } = await listBackups(targets);
+  const listed = backups.map(({ name, target, createdAt, bytes }) => ({
     name,
     target,
     created_at: new Date(createdAt).toISOString(),
@@ -95,6 +96,8 @@ async function list(options: CreateOptions): Promise<void> {
     const rows = listed.map(({ name, target, created_at, bytes }) => [name, created_at, sizeOf(bytes), target]);
     print(table(['NAME', 'CREATED', 'SIZE', 'PLACE'], rows));
   }
+  for (const { target, error } of problems) say(`${target}: ${error}`);
+  if (problems.length > 0) process.exitCode = 1;
 }
 
 async function verify(given: string, options: CreateOptions): Promise<void> {

@@ -53,10 +53,17 @@ export interface BackupRun {
   readonly error: string | null;
 }
 
+/** The backups there are, of every place they are kept in. */
+export interface BackupList {
+  /** Newest first. */
+  readonly backups: readonly BackupListing[];
+  /** The places that could not be asked, each with why. */
+  readonly problems: readonly { readonly target: string; readonly error: string }[];
+}
+
 /** Backups of all that Mizan keeps. */
 export interface Backups {
-  /** Newest first, of every place they are kept in. */
-  list(): Promise<BackupListing[]>;
+  list(): Promise<BackupList>;
   /** The one that runs or ran last in this process; `null` where none has. */
   readonly lastRun: BackupRun | null;
   /**

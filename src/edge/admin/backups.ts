@@ -6,7 +6,11 @@ import type { EdgeContext } from '../http/context.ts';
 /** `GET /api/backups`: what there is, newest first, and how the one is doing that runs or ran last. */
 export async function listBackups({ backups }: EdgeContext): Promise<unknown> {
   const listed = await backups.list();
-  return { backups: listed.map(shownListing), run: shownRun(backups.lastRun) };
+  return {
+    backups: listed.backups.map(shownListing),
+    problems: listed.problems,
+    run: shownRun(backups.lastRun),
+  };
 }
 
 /** `POST /api/backups`: begins one and answers 202 at once; `GET /api/backups` says how it does. */

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { BackupListing, BackupRun, Backups, NewBackup } from '../../core/backups.ts';
+import type { BackupList, BackupRun, Backups, NewBackup } from '../../core/backups.ts';
 import type { Clock } from '../../core/clock.ts';
 import { MizanError } from '../../core/errors.ts';
 import type { BackupSettings } from './settings.ts';
@@ -30,7 +30,7 @@ export class BackupService implements Backups {
     return this.#lastRun;
   }
 
-  list(): Promise<BackupListing[]> {
+  list(): Promise<BackupList> {
     return listBackups(targetsOf(this.#settings));
   }
 

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { BackupListing, KeepRule, NewBackup, S3Settings } from '../../core/backups.ts';
+import type { BackupList, KeepRule, NewBackup, S3Settings } from '../../core/backups.ts';
 import { Secret } from '../../core/secret.ts';
 import type { MasterKeySettings } from '../../security/master-keys.ts';
 import { MasterKeys } from '../../security/master-keys.ts';
@@ -113,12 +113,23 @@ export async function createConfiguredBackup(
   });
 }
 
-/** The backups in some places, newest first. */
-export async function listBackups(targets: readonly BackupTarget[]): Promise<BackupListing[]> {
+/** The backups in some places. One that can't be asked hides nothing of the others. */
+export async function listBackups(targets: readonly BackupTarget[]): Promise<BackupList> {
   const lists = await Promise.all(
-    targets.map(async (target) => (await target.list()).map((backup) => ({ ...backup, target: target.label }))),
+    targets.map(async (target) => {
+      try {
+        return { target: target.label, backups: await target.list(), error: null };
+      } catch (error) {
+        return { target: target.label, backups: [], error: error instanceof Error ? error.message : String(error) };
+      }
+    }),
   );
-  return lists.flat().toSorted(newestFirst);
+  return {
+    backups: lists
+      .flatMap(({ target, backups }) => backups.map((backup) => ({ ...backup, target })))
+      .toSorted(newestFirst),
+    problems: lists.flatMap(({ target, error }) => (error === null ? [] : [{ target, error }])),
+  };
 }
 
 export function newBackup({ name, bytes, manifest, places, removed }: CreatedBackup): NewBackup {

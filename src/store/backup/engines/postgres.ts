@@ -11,8 +11,8 @@ import { postgresFacts, tableNames } from './postgres-facts.ts';
 import type { TableStatements } from './postgres-schema.ts';
 import { moveSchema, statementsOf, tablesSchema } from './postgres-schema.ts';
 
-/** Rows that are fetched and inserted at a time. */
-const batch = 1000;
+/** About how much is fetched and inserted at a time, in bytes; a first batch is of so many rows, and later ones by what they weigh. */
+const batch = { bytes: 512 * 1024, rows: 50, mostRows: 5000 };
 
 /** Under it, scratch schemas are made and removed: one at a time in a database. */
 const scratchLock = 7_226_009;
@@ -44,7 +44,7 @@ async function connected(url: string): Promise<Client> {
   try {
     await client.connect();
     // Texts of values are hashed and sent: everywhere the same ones.
-    await client.query(`SET timezone = 'UTC'; SET datestyle = 'ISO'; SET intervalstyle = 'postgres';
+    await client.query(`SET statement_timeout = 0; SET timezone = 'UTC'; SET datestyle = 'ISO'; SET intervalstyle = 'postgres';
       SET bytea_output = 'hex'; SET extra_float_digits = 1`);
     return client;
   } catch (cause) {
@@ -84,10 +84,14 @@ async function* rowsOf(client: ClientBase, name: string): AsyncGenerator<Buffer>
   await client.query(
     `DECLARE backup_rows NO SCROLL CURSOR FOR SELECT row_to_json(t)::text AS json FROM ${escapeIdentifier(name)} t`,
   );
+  let count = batch.rows;
   for (;;) {
-    const { rows } = await client.query<{ readonly json: string }>(`FETCH ${batch} FROM backup_rows`);
+    const { rows } = await client.query<{ readonly json: string }>(`FETCH ${count} FROM backup_rows`);
     if (rows.length === 0) break;
-    yield Buffer.from(`[${rows.map(({ json }) => json).join(',')}]\n`);
+    const line = Buffer.from(`[${rows.map(({ json }) => json).join(',')}]\n`);
+    yield line;
+    const fitting = Math.floor((rows.length * batch.bytes) / line.length);
+    count = Math.min(Math.max(fitting, 1), batch.mostRows);
   }
   await client.query('CLOSE backup_rows');
 }

@@ -12,6 +12,8 @@ import { Secret } from '../../../core/secret.ts';
 import type { Progress } from '../contract.ts';
 import { backupName } from '../name.ts';
 import type { S3Settings } from '../../../core/backups.ts';
+import { listBackups } from '../settings.ts';
+import { folderTarget } from './folder.ts';
 import { s3Target } from './s3.ts';
 
 let server: S3Server;
@@ -120,4 +122,14 @@ test('a service that is busy for a moment is asked again', async () => {
   const settings = await answering(() => ({ status: ++calls < 3 ? 503 : 200, xml: '<ListBucketResult/>' }));
   expect(await s3Target(settings).list()).toEqual([]);
   expect(calls).toBe(3);
+});
+
+test('a bucket that can’t be asked hides nothing of the other places', async () => {
+  const folder = temporaryFolder();
+  const name = backupName(0);
+  writeFileSync(join(folder, name), 'x');
+  const broken = s3Target({ ...server.settings(''), bucket: 'nowhere' });
+  const { backups, problems } = await listBackups([folderTarget(folder), broken]);
+  expect(backups.map((backup) => backup.name)).toEqual([name]);
+  expect(problems).toEqual([{ target: 's3://nowhere/', error: expect.stringMatching(/NoSuchBucket/) as string }]);
 });
