@@ -40,6 +40,8 @@ describe('mizan backup', () => {
   let s3: S3Server;
   let running: RunningProcess;
   let keyId: string;
+  /** Of the backup that the first test makes. */
+  let name: string;
   const of = (): string[] => commonOptions(running);
 
   beforeAll(async () => {
@@ -59,13 +61,11 @@ describe('mizan backup', () => {
   test('makes one beside a running Mizan, and says where it is on stdout and nothing else', async () => {
     const { code, stdout, stderr } = await mizan(['backup', 'create', ...of()]);
     expect(code).toBe(0);
-    const name = (await listed(running))[0]!.name;
+    const there = await listed(running);
+    name = there[0]!.name;
     expect(stdout.split('\n')).toEqual([join(running.dataFolder, 'backups', name), `s3://backups/mizan/${name}`, '']);
     expect(stderr).toMatch(/^\d+ rows in \d+ tables, .* restored and compared\.\n$/);
-    expect((await listed(running)).map(({ target }) => target)).toEqual([
-      join(running.dataFolder, 'backups'),
-      's3://backups/mizan/',
-    ]);
+    expect(there.map(({ target }) => target)).toEqual([join(running.dataFolder, 'backups'), 's3://backups/mizan/']);
     expect((await mizan(['backup', 'verify', name, ...of()])).stderr).toMatch(/is good/);
   });
 
@@ -81,18 +81,15 @@ describe('mizan backup', () => {
   });
 
   test('refuses to restore under a running Mizan, a file that is none, and wrong usage', async () => {
-    const [{ name }] = (await listed(running)) as [Listed];
     const refused = await mizan(['backup', 'restore', name, ...of()]);
     expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/A Mizan runs on .* Stop it first/)]);
     const none = await mizan(['backup', 'verify', running.configFile, ...of()]);
     expect([none.code, none.stderr]).toEqual([1, expect.stringMatching(/no backup of Mizan/)]);
     expect((await mizan(['backup', 'restore', 'nothing', ...of()])).code).toBe(1);
-    expect((await mizan(['backup', 'restore', ...of()])).code).toBe(2);
     expect((await mizan(['backup', 'create', '--to', 's3', '--data', running.dataFolder])).code).toBe(2);
   });
 
   test('restores on an empty machine with one command, the file and the master key', async () => {
-    const [{ name }] = (await listed(running)) as [Listed];
     const file = join(running.dataFolder, 'backups', name);
     const MIZAN_MASTER_KEY = readFileSync(join(running.dataFolder, 'master.key'), 'utf8').trim();
     const cwd = temporaryFolder();
@@ -214,11 +211,11 @@ describe('kill -9', () => {
       onProgress: ({ step, done }) => writeSync(1, step + ' ' + done + '\\n'),
     };`;
 
-  test('of 20 backups, each at another moment, leaves the last good one listed and no half file', async () => {
+  test('of 10 backups, each at another moment, leaves the last good one listed and no half file', async () => {
     let killed = 0;
-    for (let i = 0; i < 20; i++) {
+    for (let i = 0; i < 10; i++) {
       const steps = await killedAt(
-        1 + Math.floor(i * 1.6),
+        1 + 3 * i,
         `${setUp()}
         await createBackup({ ...common, configFile: null, keep: 1, program: 'x', now: Date.now(),
           targets: [folderTarget(dataFolder + '/backups')] });
@@ -231,7 +228,7 @@ describe('kill -9', () => {
       good = there[0]!.name;
       expect(existsSync(join(house.dataFolder, 'backups', good))).toBe(true);
     }
-    expect(killed).toBe(20);
+    expect(killed).toBe(10);
     expect((await mizan(['backup', 'verify', good, ...commonOptions(house)])).code).toBe(0);
     expect((await mizan(['backup', 'create', ...commonOptions(house)])).code).toBe(0);
     expect(readdirSync(join(house.dataFolder, 'backups')).filter((name) => name.startsWith('.'))).toEqual([]);
@@ -244,7 +241,7 @@ describe('kill -9', () => {
     mark.exec('CREATE TABLE since (a)');
     mark.close();
     let outcomes = '';
-    for (const steps of [5, 15, 25, 33, 1000]) {
+    for (const steps of [5, 20, 33, 1000]) {
       await killedAt(
         steps,
         `${setUp()}
