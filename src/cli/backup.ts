@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import type { Command } from 'commander';
 import type { Config } from '../config/config.ts';
@@ -169,10 +169,11 @@ async function targetsFor(settings: BackupSettings, to: string | undefined): Pro
   return [s3Target({ ...settings.s3, bucket, prefix: prefix === '' ? '' : prefix.replace(/\/?$/, '/') })];
 }
 
-/** Lets a Mizan beside have the processor first. */
+/** Lets a Mizan beside have the processor first. On Linux a priority is a thread's, and there are several by now. */
 function stepBack(): void {
   try {
-    setPriority(15);
+    if (process.platform !== 'linux') setPriority(15);
+    else for (const thread of readdirSync('/proc/self/task')) setPriority(Number(thread), 15);
   } catch {
     // Not every system lets a process do that; then it runs as others do.
   }

@@ -48,7 +48,12 @@ export function finishSwap(folder: string): void {
 
 /** Makes what was renamed in a folder last through a power cut. */
 export function syncFolder(folder: string): void {
-  const descriptor = openSync(folder, 'r');
+  syncFile(folder);
+}
+
+/** Makes what a file holds last through a power cut. */
+export function syncFile(path: string): void {
+  const descriptor = openSync(path, 'r');
   try {
     fsyncSync(descriptor);
   } finally {

@@ -5,7 +5,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { backup } from 'node:sqlite';
 import { SetupError } from '../../../core/errors.ts';
 import { openDatabase } from '../../sqlite/database.ts';
-import { swap } from '../../swap.ts';
+import { swap, syncFile } from '../../swap.ts';
 import type { BackupEngine, DatabaseFacts, OnProgress, Part, Scratch, Snapshot } from '../contract.ts';
 import { damaged } from '../manifest.ts';
 import { needSpace } from '../work.ts';
@@ -72,7 +72,6 @@ class SqliteScratch implements Scratch {
     const file = await open(this.#scratch, 'w', 0o600);
     try {
       for await (const chunk of part.bytes) await file.writeFile(chunk);
-      await file.sync();
     } finally {
       await file.close();
     }
@@ -98,6 +97,8 @@ class SqliteScratch implements Scratch {
     const there = old.filter((name) => existsSync(join(this.#dataFolder, name)));
     // Out of the folder that is emptied before every backup: from the first rename on it is all there is.
     const ready = `${this.#file}.restored`;
+    // Only now has it to last; a large file that is synced makes others wait for the disk.
+    syncFile(this.#scratch);
     renameSync(this.#scratch, join(this.#dataFolder, ready));
     swap(this.#dataFolder, [
       ...there.map((name) => [name, join(relative(this.#dataFolder, aside), name)] as const),
