@@ -34,7 +34,7 @@ export function holdData(folder: string): Hold {
 }
 
 /**
- * Has the data in `folder` to itself.
+ * Has the data in `folder` to itself. What a killed restore left half-way is finished first.
  * @throws MizanError `backup_running` where anybody uses it.
  */
 export function holdDataAlone(folder: string): Hold {
@@ -42,6 +42,7 @@ export function holdDataAlone(folder: string): Hold {
   if (hold === null) {
     throw new MizanError('backup_running', `A Mizan runs on ${folder}, or a command uses it. Stop it first.`);
   }
+  finishSwap(folder);
   return hold;
 }
 

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFile
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { temporaryFolder } from '../../test/support/folder.ts';
-import { holdData } from './folder-lock.ts';
+import { holdData, holdDataAlone } from './folder-lock.ts';
 import type { Renames } from './swap.ts';
 import { finishSwap, isSwapping, swap } from './swap.ts';
 
@@ -36,7 +36,12 @@ test('files take the place of others, which are kept', () => {
 });
 
 describe('a swap that was killed', () => {
-  test.each([0, 1, 2, 3])('after %i renames is finished by the next who opens the data', (done) => {
+  test.each([
+    [0, 'opens the data', holdData],
+    [1, 'opens the data', holdData],
+    [2, 'restores', holdDataAlone],
+    [3, 'restores', holdDataAlone],
+  ] as const)('after %i renames is finished by the next who %s', (done, _, hold) => {
     const folder = furnished();
     for (const [from, to] of renames.slice(0, done)) {
       mkdirSync(dirname(join(folder, to)), { recursive: true });
@@ -44,7 +49,7 @@ describe('a swap that was killed', () => {
     }
     writeFileSync(join(folder, 'restore.json'), JSON.stringify(renames));
     expect(isSwapping(folder)).toBe(true);
-    holdData(folder).release();
+    hold(folder).release();
     expectNew(folder);
   });
 

@@ -74,20 +74,18 @@ async function create(plan: BackupPlan, work: string): Promise<CreatedBackup> {
     await withScratch(draft, manifest, { engine, masterKeys, work, onProgress }, async () => {});
     const bytes = statSync(draft).size;
     const removed = new Set<string>();
-    const places = [await first.keep(draft, name, onProgress)];
+    const kept = await first.keep(draft, name, onProgress);
     await prune(first, plan.keep, removed);
+    const places = [kept];
     for (const target of others) {
-      places.push(await target.keep(placeOnDisk(places, draft), name, onProgress));
+      // A folder has it under its name by now; a bucket left the draft where it was.
+      places.push(await target.keep(existsSync(draft) ? draft : kept, name, onProgress));
       await prune(target, plan.keep, removed);
     }
     return { name, bytes, manifest, places, removed: [...removed] };
   } finally {
     rmSync(draft, { force: true });
   }
-}
-
-function placeOnDisk([place]: readonly string[], draft: string): string {
-  return existsSync(draft) ? draft : (place ?? draft);
 }
 
 async function write(plan: BackupPlan, snapshot: Snapshot, draft: string): Promise<Manifest> {

@@ -4,8 +4,9 @@ import { join, relative } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { backup } from 'node:sqlite';
 import { SetupError } from '../../../core/errors.ts';
+import { holdData } from '../../folder-lock.ts';
 import { openDatabase } from '../../sqlite/database.ts';
-import { swap, syncFile } from '../../swap.ts';
+import { isSwapping, swap, syncFile } from '../../swap.ts';
 import type { BackupEngine, DatabaseFacts, OnProgress, Part, Scratch, Snapshot } from '../contract.ts';
 import { damaged } from '../manifest.ts';
 import { needSpace } from '../work.ts';
@@ -20,7 +21,18 @@ const partName = 'database';
 export function sqliteEngine(dataFolder: string, file: string): BackupEngine {
   return {
     name: 'sqlite',
-    snapshot: (work, onProgress) => snapshot(join(dataFolder, file), work, onProgress),
+    async snapshot(work, onProgress) {
+      const source = join(dataFolder, file);
+      if (!existsSync(source) && !isSwapping(dataFolder)) {
+        throw new SetupError(`There is nothing to back up: ${source} is not there.`);
+      }
+      const hold = holdData(dataFolder);
+      try {
+        return await snapshot(source, work, onProgress);
+      } finally {
+        hold.release();
+      }
+    },
     async scratch(work, bytes) {
       needSpace(work, bytes);
       return new SqliteScratch(dataFolder, file, work);
@@ -29,7 +41,6 @@ export function sqliteEngine(dataFolder: string, file: string): BackupEngine {
 }
 
 async function snapshot(source: string, work: string, onProgress: OnProgress): Promise<Snapshot> {
-  if (!existsSync(source)) throw new SetupError(`There is nothing to back up: ${source} is not there.`);
   const copy = join(work, 'copy.db');
   needSpace(work, statSync(source).size);
   const database = openDatabase(source, { readOnly: true, busyTimeoutMs: 5000 });
