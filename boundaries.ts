@@ -4,7 +4,7 @@
  */
 export const mayImport: Readonly<Record<string, readonly string[]>> = {
   core: [],
-  config: ['core', 'providers/catalogue.ts', 'providers/simulator'],
+  config: ['core', 'providers/catalogue.ts', 'providers/egress/rules.ts', 'providers/simulator'],
   edge: ['core', 'flow', 'security', 'telemetry'],
   flow: ['core', 'telemetry'],
   providers: ['core'],

@@ -80,7 +80,7 @@ export async function warmUp(running: Running, load: Load, options: Options): Pr
   for (const phase of phases) {
     const plan = planOf(phase, options);
     if (plan.requests === 0) continue;
-    const requests = phase === 'load' ? plan.requests * 3 : Math.min(plan.requests, 1000);
+    const requests = phase === 'load' ? options.warmUp : Math.min(plan.requests, 1000);
     await load.run({ ...plan, door: running.door, requests, deadlineMs: 15_000 });
   }
 }

@@ -6,6 +6,8 @@ export interface Options {
   readonly rounds: number;
   /** Answers that are not streamed, per contestant and round. */
   readonly requests: number;
+  /** Answers before anything is measured, or as many as there are in 15 s: V8 goes on compiling for about as long. */
+  readonly warmUp: number;
   readonly connections: number;
   /** Streams sent all at once, and again as many paced ones, per contestant and round. */
   readonly streams: number;
@@ -57,6 +59,7 @@ export function readOptions(args: readonly string[]): Options | null {
   return {
     rounds: whole('rounds', values.rounds, quick ? 1 : 3, [1, 100]),
     requests: whole('requests', values.requests, quick ? 1000 : 5000, [1, 1_000_000]),
+    warmUp: quick ? 3000 : 60_000,
     connections: whole('connections', values.connections, 32, [1, 1000]),
     streams: whole('streams', values.streams, quick ? 200 : 1000, [0, 100_000]),
     concurrency: whole('concurrency', values.concurrency, 200, [1, 2000]),

@@ -8,6 +8,7 @@ import { SetupError } from './core/errors.ts';
 import type { Random } from './core/random.ts';
 import { systemRandom } from './core/random.ts';
 import type { Provider } from './core/upstream.ts';
+import { Auditing } from './edge/admin/auditing.ts';
 import { Authenticator } from './edge/auth/authenticator.ts';
 import { RunningCalls } from './edge/http/running.ts';
 import { createServer } from './edge/http/server.ts';
@@ -16,12 +17,15 @@ import { Models } from './flow/routing/models.ts';
 import { Pool } from './flow/routing/pool.ts';
 import { Served } from './flow/routing/served.ts';
 import { strategies } from './flow/routing/strategies/index.ts';
+import { EgressGuard } from './providers/egress/guard.ts';
+import { egressRules } from './providers/egress/rules.ts';
 import { createProvider } from './providers/index.ts';
 import { createTokens } from './security/create-tokens.ts';
 import { masterKeyFrom } from './security/master-key-from.ts';
 import type { Tokens } from './security/tokens.ts';
 import { BackupService } from './store/backup/index.ts';
 import { backupSettings } from './store/backup/settings.ts';
+import type { AuditLogEvents } from './store/sqlite/audit-log.ts';
 import type { RequestLogEvents } from './store/sqlite/request-log.ts';
 import { openStore } from './store/sqlite/index.ts';
 import type { Log } from './telemetry/log.ts';
@@ -64,16 +68,18 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const random = systemRandom;
   const log = createLog(config.log.level);
   const tokens = createTokens(config, dataFolder);
-  const store = await openStore(dataFolder, { events: requestLogEvents(log) });
+  const store = await openStore(dataFolder, { events: requestLogEvents(log), auditEvents: auditLogEvents(log) });
   const backups = backupsOf(config, dataFolder, log);
   const metrics = new Metrics(() => store.requestLog.pending);
+  const guard = new EgressGuard(egressRules(config.egress.allow));
   const providers = new Map<string, Provider>();
   for (const [name, settings] of Object.entries(config.providers)) {
-    providers.set(name, provide(name, settings, clock));
+    providers.set(name, provide(name, settings, clock, guard));
   }
   const models = modelsOf(config, providers, { clock, random });
   metrics.watchInstances(() => instanceStates(models));
 
+  const auditing = new Auditing(store.audit, clock);
   let isDraining = false;
   const running = new RunningCalls();
   const server = createServer({
@@ -83,6 +89,8 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     requestHistory: store.requestHistory,
     running,
     backups,
+    auditing,
+    auditHistory: store.auditHistory,
     isDraining: () => isDraining,
     limits: { body: config.server.bodyLimit, headersTimeoutMs: config.server.headersTimeoutMs },
   });
@@ -92,6 +100,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const release = async (): Promise<void> => {
     await Promise.all([...providers.values()].map((provider) => provider.close()));
     await backups.close();
+    auditing.close();
     await store.close();
   };
   let url: string;
@@ -175,6 +184,14 @@ function requestLogEvents(log: Log): RequestLogEvents {
     failed: (err) => log.error({ event: 'request_log_failed', err }),
     recovered: () => log.info({ event: 'request_log_recovered' }),
     dropped: (record) => log.error({ event: 'request_log_row_dropped', requestId: record.id }),
+  };
+}
+
+function auditLogEvents(log: Log): AuditLogEvents {
+  return {
+    failed: (err) => log.error({ event: 'audit_log_failed', err }),
+    recovered: () => log.info({ event: 'audit_log_recovered' }),
+    dropped: (action) => log.error({ event: 'audit_log_entry_dropped', action }),
   };
 }
 

@@ -206,11 +206,11 @@ describe('POST /api/route/explain', () => {
 
 describe('GET /api/instances', () => {
   test.for([
-    ['ejected', 'broken', 2, 'Out of memory', 60_000],
+    ['ejected', 'broken', 2, 'mock answered with status 500.', 60_000],
     ['locked', 'refusing', 1, 'mock refused the key or account it is called with.', 600_000],
-    ['paused', 'limiting', 1, 'Slow down', 30_000],
+    ['paused', 'limiting', 1, 'mock answered with status 429.', 30_000],
   ] as const)(
-    'shows that an instance is %s, why, and when it is tried next',
+    'shows that an instance is %s, why in our own words, and when it is tried next',
     async ([state, id, failures, reason, ms]) => {
       expect(await instance(state, id)).toMatchObject({ state: 'healthy', reason: null, next_try_ms: null });
       for (let i = 0; i < failures; i++) expect(story(await chat(state))).toEqual([200, state, 'good', '2']);
@@ -329,7 +329,7 @@ describe('what is refused by policy', () => {
           instance: 'picky',
           purpose: 'first',
           outcome: 'content_policy',
-          detail: 'This was flagged by our moderation',
+          detail: 'mock answered with status 400.',
         },
         { ...timed, model: 'lenient', instance: 'lenient', purpose: 'retry', outcome: 'ok', detail: null },
       ],

@@ -1,7 +1,9 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { setPriority } from 'node:os';
+import { basename } from 'node:path';
 import type { Command } from 'commander';
 import type { Config } from '../config/config.ts';
+import { byOperator } from '../core/audit.ts';
 import { MizanError, SetupError } from '../core/errors.ts';
 import type { BackupTarget } from '../store/backup/contract.ts';
 import type { BackupSettings } from '../store/backup/settings.ts';
@@ -11,6 +13,7 @@ import { configOf, withCommonOptions } from './options.ts';
 import { progressBar } from './progress.ts';
 import { print, say, table } from './say.ts';
 import { version } from './version.ts';
+import { withStore } from './with-store.ts';
 
 interface CreateOptions extends CommonOptions {
   readonly to?: string;
@@ -71,6 +74,7 @@ async function create(options: CreateOptions): Promise<void> {
     onProgress: bar.show,
   }).finally(bar.clear);
   const { name, bytes, manifest, places, removed } = created;
+  await noted(settings, { action: 'backup.create', target: `backup:${name}`, after: { bytes, places, removed } });
   if (options.json === true) {
     print(JSON.stringify({ name, bytes, places, removed, manifest }, null, 2));
     return;
@@ -116,6 +120,8 @@ async function restore(given: string, options: CommonOptions): Promise<void> {
   const { manifest, aside, config } = await reading(given, settings, (file, facts) =>
     restoreBackup(file, { ...facts, configFile }),
   );
+  const target = `backup:${basename(given)}`;
+  await noted(settings, { action: 'backup.restore', target, after: { created_at: manifest.createdAt, aside } });
   say(`The data is that of ${manifest.createdAt}: ${rowsOf(manifest)}.`);
   if (aside !== null) say(`What was there before is in ${aside}.`);
   if (config !== null) say(`The configuration of that time is in ${config}.`);
@@ -134,6 +140,15 @@ async function reading<T>(
   const facts = { dataFolder, engine: engineOf(settings), masterKeys: masterKeysOf(settings), onProgress };
   const place = { given, targets: targetsOf(settings), dataFolder, onProgress };
   return withBackupFile(place, (file) => use(file, facts)).finally(clear);
+}
+
+/** Leaves an entry in the audit log: of a restore, in the database that was restored. */
+async function noted(
+  { dataFolder, databaseUrl }: BackupSettings,
+  did: { readonly action: string; readonly target: string; readonly after: unknown },
+): Promise<void> {
+  if (databaseUrl !== null) return;
+  await withStore(dataFolder, ({ audit }) => audit.record(byOperator({ ...did, tenant: 'system' })));
 }
 
 async function settingsOf(options: CommonOptions): Promise<BackupSettings> {

@@ -5,6 +5,10 @@ import { connect as connectTls } from 'node:tls';
 import { dirname, resolve } from 'node:path';
 import { request } from 'undici';
 import type { Config, ProviderConfig } from '../config/config.ts';
+import type { Outgoing } from '../core/outgoing.ts';
+import { guardedFetch } from '../providers/egress/fetch.ts';
+import { EgressGuard } from '../providers/egress/guard.ts';
+import { egressRules } from '../providers/egress/rules.ts';
 
 /** What one check came to. */
 export interface Finding {
@@ -19,6 +23,9 @@ const limitMs = 5000;
 /** Less free space than this is a failure, in bytes. */
 const leastFree = 256 * 1024 * 1024;
 
+/** The most of a list of models that is read, in bytes. */
+const maxListBytes = 16 * 1024 * 1024;
+
 /** A clock may be off by so much, in ms. */
 const mostDrift = 60_000;
 
@@ -26,6 +33,7 @@ const mostDrift = 60_000;
 export async function examine(config: Config, dataFolder: string): Promise<Finding[]> {
   const { host, port, metricsPort } = config.server;
   const providers = Object.entries(config.providers);
+  const outgoing = guardedFetch(new EgressGuard(egressRules(config.egress.allow)));
   return [
     await check('runtime', async () => `Node ${process.versions.node} (${process.execPath})`),
     await check('config', async () => config.file ?? 'no file, defaults'),
@@ -35,8 +43,15 @@ export async function examine(config: Config, dataFolder: string): Promise<Findi
     await check('redis', () => redis(config)),
     await check(`port ${port}`, () => freePort(host, port, '/healthz')),
     await check(`port ${metricsPort}`, () => freePort(host, metricsPort, '/metrics')),
-    ...(await Promise.all(providers.map(([name, provider]) => check(`provider ${name}`, () => answers(provider))))),
-    await check('clock', () => clock(providers.map(([, provider]) => provider))),
+    ...(await Promise.all(
+      providers.map(([name, provider]) => check(`provider ${name}`, () => answers(provider, outgoing))),
+    )),
+    await check('clock', () =>
+      clock(
+        providers.map(([, provider]) => provider),
+        outgoing,
+      ),
+    ),
   ];
 }
 
@@ -125,27 +140,30 @@ async function isMizan(host: string, port: number, path: string): Promise<boolea
 }
 
 /** Asks for its list of models, which costs nothing. */
-async function answers(provider: ProviderConfig): Promise<string> {
+async function answers(provider: ProviderConfig, outgoing: Outgoing): Promise<string> {
   if (provider.kind === 'simulator') return 'built in';
-  const { statusCode } = await models(provider);
-  if (statusCode === 401 || statusCode === 403) throw new Error(`refuses the API key (status ${statusCode})`);
-  if (statusCode >= 500) throw new Error(`answers with status ${statusCode}`);
+  const { status } = await models(provider, outgoing);
+  if (status === 401 || status === 403) throw new Error(`refuses the API key (status ${status})`);
+  if (status >= 500) throw new Error(`answers with status ${status}`);
   return `${new URL(provider.baseUrl).host} answers`;
 }
 
-async function models(provider: Exclude<ProviderConfig, { kind: 'simulator' }>) {
+async function models(provider: Exclude<ProviderConfig, { kind: 'simulator' }>, outgoing: Outgoing) {
   const headers = provider.apiKey === null ? {} : { authorization: `Bearer ${provider.apiKey.reveal()}` };
-  const signal = AbortSignal.timeout(limitMs);
-  const answer = await request(`${provider.baseUrl}/models`, { headers: { ...provider.headers, ...headers }, signal });
-  await answer.body.dump();
-  return answer;
+  return outgoing({
+    url: `${provider.baseUrl}/models`,
+    headers: { ...provider.headers, ...headers },
+    namedBy: 'config',
+    maxBytes: maxListBytes,
+    deadlineMs: limitMs,
+  });
 }
 
 /** Against the `Date` of the first provider that can be reached. */
-async function clock(providers: readonly ProviderConfig[]): Promise<string> {
+async function clock(providers: readonly ProviderConfig[], outgoing: Outgoing): Promise<string> {
   for (const provider of providers) {
     if (provider.kind === 'simulator') continue;
-    const answer = await models(provider).catch(() => null);
+    const answer = await models(provider, outgoing).catch(() => null);
     const date = Date.parse(String(answer?.headers['date']));
     if (Number.isNaN(date)) continue;
     const drift = Date.now() - date;

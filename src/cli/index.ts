@@ -1,6 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ConfigError } from '../config/load.ts';
 import { SetupError } from '../core/errors.ts';
+import { registerAudit } from './audit.ts';
 import { registerBackup } from './backup.ts';
 import { registerConfig } from './config.ts';
 import { registerDoctor } from './doctor.ts';
@@ -26,6 +27,7 @@ for (const register of [
   registerToken,
   registerKeys,
   registerRequests,
+  registerAudit,
   registerBackup,
   registerConfig,
   registerDoctor,

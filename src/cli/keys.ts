@@ -1,9 +1,12 @@
 import type { Command } from 'commander';
-import type { ApiKeyRecord, ApiKeys } from '../core/api-key.ts';
+import type { ApiKeyRecord } from '../core/api-key.ts';
+import { byOperator } from '../core/audit.ts';
 import type { Role } from '../core/principal.ts';
 import type { CommonOptions } from './options.ts';
 import { configOf, duration, name, names, role, withCommonOptions } from './options.ts';
+import type { Store } from '../store/sqlite/index.ts';
 import { print, say, table } from './say.ts';
+import { withStore } from './with-store.ts';
 
 interface CreateOptions extends CommonOptions {
   readonly name: string;
@@ -40,7 +43,11 @@ export function registerKeys(program: Command): void {
         expiresAt: options.ttl === undefined ? null : createdAt + options.ttl * 1000,
         revokedAt: null,
       };
-      await withKeys(options, (store) => store.insert(record));
+      await withKeys(options, (store) => {
+        store.apiKeys.insert(record);
+        const { tenant } = record;
+        store.audit.record(byOperator({ action: 'key.create', tenant, target: `key:${id}`, after: shown(record) }));
+      });
       if (options.json === true) print(JSON.stringify({ key: key.reveal(), ...shown(record) }));
       else print(key.reveal());
     });
@@ -48,7 +55,7 @@ export function registerKeys(program: Command): void {
   withCommonOptions(keys.command('list').description('the keys there are, without what makes them keys'))
     .option('--json', 'print JSON')
     .action(async (options: CommonOptions & { readonly json?: boolean }) => {
-      const records = (await withKeys(options, (store) => store.list())).map(shown);
+      const records = (await withKeys(options, (store) => store.apiKeys.list())).map(shown);
       if (options.json === true) {
         print(JSON.stringify(records, null, 2));
         return;
@@ -71,21 +78,24 @@ export function registerKeys(program: Command): void {
   ).action(async (given: string, options: CommonOptions) => {
     const { apiKeyId } = await import('../security/api-keys.ts');
     const id = apiKeyId(given) ?? given;
-    const isDone = await withKeys(options, (store) => store.revoke(id, Date.now()));
+    const isDone = await withKeys(options, (store) => {
+      const before = store.apiKeys.find(id);
+      const isRevoked = store.apiKeys.revoke(id, Date.now());
+      const after = store.apiKeys.find(id);
+      if (before === undefined || after === undefined || !isRevoked) return isRevoked;
+      const states = { before: shown(before), after: shown(after) };
+      const { tenant } = before;
+      store.audit.record(byOperator({ action: 'key.revoke', tenant, target: `key:${id}`, ...states }));
+      return true;
+    });
     say(isDone ? `The key ${id} is revoked.` : `There is no key ${id} that is not revoked yet.`);
     if (!isDone) process.exitCode = 1;
   });
 }
 
-async function withKeys<T>(options: CommonOptions, use: (keys: ApiKeys) => T): Promise<T> {
+async function withKeys<T>(options: CommonOptions, use: (store: Store) => T): Promise<T> {
   configOf(options);
-  const { openStore } = await import('../store/sqlite/index.ts');
-  const store = await openStore(options.data);
-  try {
-    return use(store.apiKeys);
-  } finally {
-    await store.close();
-  }
+  return withStore(options.data, use);
 }
 
 function shown(key: ApiKeyRecord) {

@@ -20,6 +20,7 @@ export interface Config {
   /** `null`: memory. */
   readonly redis: { readonly url: Secret<string> | null };
   readonly auth: { readonly jwt: JwtConfig };
+  readonly egress: EgressConfig;
   readonly providers: Readonly<Record<string, ProviderConfig>>;
   readonly models: Readonly<Record<string, ModelConfig>>;
   readonly agents: Readonly<Record<string, AgentConfig>>;
@@ -53,6 +54,11 @@ export interface JwtConfig {
   readonly secret: Secret<string> | null;
   readonly issuer: string;
   readonly audience: string;
+}
+
+export interface EgressConfig {
+  /** Addresses, ranges and hosts that may be connected to though they are not public. */
+  readonly allow: readonly string[];
 }
 
 export type ProviderConfig = UpstreamProviderConfig | SimulatorProviderConfig;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Secret } from '../core/secret.ts';
+import { isAllowEntry } from '../providers/egress/rules.ts';
 
 /** Names become label values and parts of URLs. */
 const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
@@ -90,6 +91,11 @@ export const baseUrl = z
     }
   })
   .transform((value) => value.replace(/\/+$/, ''));
+
+const egressError = 'expected an address, a range such as 10.0.0.0/8, a host, or *.example.com';
+
+/** What may be connected to though it is not public. */
+export const egressEntry = z.string({ error: egressError }).refine(isAllowEntry, { error: egressError });
 
 /** A `redis` or `rediss` URL, or `''`. */
 export const redisUrl = secret().refine(

@@ -12,8 +12,29 @@ describe('every problem says where it is, what was expected and what was found',
       'an unknown section, with those there are',
       'qqqqqqqq: 1',
       [
-        'mizan.yaml:1:1 qqqqqqqq: unknown key; known: server, database, redis, auth, providers, models, agents, ' +
+        'mizan.yaml:1:1 qqqqqqqq: unknown key; known: server, database, redis, auth, egress, providers, models, agents, ' +
           'defaultAgent, cache, backup, schedule',
+      ],
+    ],
+    [
+      'a provider at an address that no connection is made to',
+      [
+        'providers:',
+        '  a: { kind: ollama, baseUrl: "http://169.254.169.254/v1" }',
+        '  b: { kind: ollama, baseUrl: "http://0.0.0.0:11434/v1" }',
+        '  c: { kind: ollama, baseUrl: "http://2130706433:11434/v1" }',
+        '  d: { kind: ollama, baseUrl: "http://10.0.0.1:11434/v1" }',
+        '  e: { kind: ollama, baseUrl: "http://198.18.0.1/v1" }',
+        'egress: { allow: [198.18.0.0/15, "10.0.0.0/33"] }',
+      ].join('\n'),
+      [
+        "mizan.yaml:2:31 providers.a.baseUrl: 169.254.169.254 is a cloud's metadata address; if it is meant, list it in " +
+          'egress.allow',
+        'mizan.yaml:3:31 providers.b.baseUrl: 0.0.0.0 is a special-purpose address; if it is meant, list it in ' +
+          'egress.allow',
+        'mizan.yaml:4:31 providers.c.baseUrl: an address in an odd notation: write 127.0.0.1',
+        'mizan.yaml:7:34 egress.allow[1]: expected an address, a range such as 10.0.0.0/8, a host, or *.example.com, ' +
+          'found "10.0.0.0/33"',
       ],
     ],
     [

@@ -1,5 +1,6 @@
 import { catalogue } from '../providers/catalogue.ts';
 import type { CatalogueRow } from '../providers/catalogue.ts';
+import { egressRules, isAllowEntry, literalProblem } from '../providers/egress/rules.ts';
 import type { Finding } from './findings.ts';
 import type { Path } from './places.ts';
 import { entriesOf, isMapping, valueAt } from './tree.ts';
@@ -45,6 +46,19 @@ function* headerFindings(path: Path, headers: unknown): Generator<Finding> {
     const same = header.toLowerCase();
     if (seen.has(same)) yield { path: [...path, header], message: 'this header stands here again', onKey: true };
     seen.add(same);
+  }
+}
+
+/** A provider at an address that no connection would be made to. Names are looked at when they are looked up. */
+function* egressFindings(tree: Mapping): Generator<Finding> {
+  const given = valueAt(tree, ['egress', 'allow']);
+  const allow = (Array.isArray(given) ? (given as unknown[]) : []).filter((entry) => typeof entry === 'string');
+  const rules = egressRules(allow.filter(isAllowEntry));
+  for (const [name, provider] of entriesOf(tree['providers'])) {
+    const url = valueAt(provider, ['baseUrl']);
+    if (typeof url !== 'string' || !URL.canParse(url)) continue;
+    const problem = literalProblem(url, rules);
+    if (problem !== null) yield { path: ['providers', name, 'baseUrl'], message: problem };
   }
 }
 
@@ -95,6 +109,7 @@ function* portFindings(tree: Mapping): Generator<Finding> {
 export function* referenceFindings(tree: Mapping): Generator<Finding> {
   const providers = entriesOf(tree['providers']).map(([name]) => name);
   yield* providerFindings(tree);
+  yield* egressFindings(tree);
   yield* modelFindings(tree, providers);
   yield* agentFindings(tree, providers);
   const agents = entriesOf(tree['agents']).map(([name]) => name);

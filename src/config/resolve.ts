@@ -64,6 +64,7 @@ export function resolveConfig(
     database: read.database,
     redis: read.redis,
     auth: read.auth,
+    egress: read.egress,
     providers: record(read.providers, providerOf),
     models: record(read.models, modelOf),
     agents: record(read.agents, agentOf),

@@ -7,6 +7,7 @@ import {
   apiKey,
   baseUrl,
   databaseUrl,
+  egressEntry,
   integer,
   timeZone,
   milliseconds,
@@ -63,6 +64,13 @@ const jwtSchema = z.strictObject({
 });
 
 const authSchema = z.strictObject({ jwt: jwtSchema.prefault({}).describe('JSON Web Tokens.') });
+
+const egressSchema = z.strictObject({
+  allow: z
+    .array(egressEntry)
+    .default([])
+    .describe('Addresses, ranges, hosts or *.domains that may be connected to though they are not public.'),
+});
 
 /** Headers that say how a message is sent: undici's to write, and wrong from anyone else. */
 const framing = /^(?:connection|content-length|expect|keep-alive|te|trailer|transfer-encoding|upgrade)$/i;
@@ -141,6 +149,7 @@ export const fileSchema = z.strictObject({
   database: databaseSchema.prefault({}).describe('Where records are kept.'),
   redis: redisSchema.prefault({}).describe('Shared memory of several processes. Unused in this version.'),
   auth: authSchema.prefault({}).describe('Who may ask.'),
+  egress: egressSchema.prefault({}).describe('Where connections may lead.'),
   providers: z.record(name, providerSchema).default({}).describe('Services that answer, by names of your choice.'),
   models: z.record(name, modelSchema).default({}).describe('Models, each balanced over its instances.'),
   agents: z.record(name, agentSchema).default({}).describe('Agents: a model, a system prompt and parameters.'),

@@ -33,6 +33,7 @@ export const failureTable = {
   rate_limited: { code: 'upstream_rate_limited', next: 'instance', instance: 'busy' },
   overloaded: { code: 'upstream_error', next: 'again', instance: 'busy' },
   server_error: { code: 'upstream_error', next: 'again', instance: 'failed' },
+  forbidden_address: { code: 'upstream_error', next: 'instance', instance: 'locked' },
   network: { code: 'upstream_error', next: 'again', instance: 'failed' },
   protocol: { code: 'upstream_protocol', next: 'again', instance: 'failed' },
   truncated: { code: 'upstream_truncated', next: 'again', instance: 'failed' },
@@ -45,10 +46,12 @@ export const failureTable = {
 
 export type FailureKind = keyof typeof failureTable;
 
-/** How an attempt failed. `message` is safe to show; `cause` is for the log. */
+/** How an attempt failed. `message` is for its own caller; `cause` is for the log. */
 export interface Failure {
   readonly kind: FailureKind;
   readonly message: string;
+  /** The same in words of ours, where `message` has an upstream's: they may repeat what was said to it. */
+  readonly ownWords?: string;
   /** The upstream's HTTP status, where it answered at all. */
   readonly status?: number;
   /** The upstream's own advice, in milliseconds from now. */
@@ -56,4 +59,9 @@ export interface Failure {
   /** The field that the upstream names as wrong. */
   readonly param?: string;
   readonly cause?: unknown;
+}
+
+/** What is kept of a failure, and shown to others than its caller: nothing of what was said. */
+export function wordsToKeep({ message, ownWords = message }: Failure): string {
+  return ownWords;
 }

@@ -1,6 +1,6 @@
 import { finishReasonOf, firstChoice } from '../core/chat.ts';
 import type { Clock } from '../core/clock.ts';
-import type { Failure } from '../core/failure.ts';
+import type { Failure, FailureKind } from '../core/failure.ts';
 import type { JsonObject } from '../core/json-document.ts';
 import type { AttemptHandler, OngoingAttempt } from '../core/upstream.ts';
 import { quotaOf } from './quota-headers.ts';
@@ -138,8 +138,7 @@ export class ChatExchange implements OngoingAttempt, TransportHandler {
       return;
     }
     const { provider } = this.#context;
-    const kind = error.timedOut ? 'timeout_connect' : error.phase === 'body' ? 'truncated' : 'network';
-    this.#fail({ kind, message: `${provider}: ${error.reason}.`, cause: error.cause });
+    this.#fail({ kind: kindOf(error), message: `${provider}: ${error.reason}.`, cause: error.cause });
   }
 
   /** What an upstream says by its status holds even where the words that follow it are cut. */
@@ -206,6 +205,12 @@ export class ChatExchange implements OngoingAttempt, TransportHandler {
     this.#exchange?.abort();
     this.#handler.onFailure(failure);
   }
+}
+
+function kindOf({ isForbidden, timedOut, phase }: TransportError): FailureKind {
+  if (isForbidden === true) return 'forbidden_address';
+  if (timedOut) return 'timeout_connect';
+  return phase === 'body' ? 'truncated' : 'network';
 }
 
 /** The chunk that carries nothing but the stream's usage: callers who didn't ask for it don't see it. */

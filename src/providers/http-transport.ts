@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
-import { buildConnector } from 'undici';
+import type { buildConnector } from 'undici';
+import { EgressGuard } from './egress/guard.ts';
 import { Connection } from './http1/connection.ts';
 import type { ConnectionUser } from './http1/connection.ts';
 import { requestHead } from './http1/request-head.ts';
@@ -22,6 +23,7 @@ const reasons: Readonly<Record<string, string>> = {
   EHOSTUNREACH: 'host unreachable',
   ENETUNREACH: 'network unreachable',
   ETIMEDOUT: 'connection timed out',
+  ERR_FORBIDDEN_ADDRESS: 'an address that is not allowed',
   ERR_INVALID_CHAR: 'a header or path that can not be sent',
 };
 
@@ -53,9 +55,9 @@ export class HttpTransport implements Transport {
   #isClosed = false;
 
   /** @param origin Scheme, host and port: `https://openrouter.ai`. */
-  constructor(origin: string, connectLimitMs: number = maxConnectMs) {
+  constructor(origin: string, connectLimitMs: number = maxConnectMs, guard: EgressGuard = new EgressGuard()) {
     this.#origin = new URL(origin);
-    this.#connect = buildConnector({ timeout: connectLimitMs, allowH2: false });
+    this.#connect = guard.connector({ origin, namedBy: 'config', timeoutMs: connectLimitMs });
   }
 
   send(request: TransportRequest, handler: TransportHandler): Exchange {
@@ -216,7 +218,8 @@ class HttpExchange implements Exchange, ConnectionUser {
   #fail(error: Error): void {
     const phase = this.#phase;
     this.#finish();
-    this.#handler.onError({ phase, timedOut: false, reason: reasonOf(error), cause: error });
+    const isForbidden = codeOf(error) === 'ERR_FORBIDDEN_ADDRESS';
+    this.#handler.onError({ phase, timedOut: false, isForbidden, reason: reasonOf(error), cause: error });
   }
 
   #connectTimedOut(): void {

@@ -4,6 +4,7 @@ import type { Provider } from '../core/upstream.ts';
 import type { Price } from '../core/usage.ts';
 import type { CatalogueKind, CatalogueRow } from './catalogue.ts';
 import { catalogue } from './catalogue.ts';
+import type { EgressGuard } from './egress/guard.ts';
 import { HttpTransport } from './http-transport.ts';
 import { OpenAICompatible } from './openai-compatible.ts';
 import type { SimulatorOptions } from './simulator/options.ts';
@@ -24,8 +25,11 @@ export type ProviderSettings =
 /** Nothing is paid for what the simulator says. */
 const free: Price = { input: 0, output: 0 };
 
-/** @param name The provider's name in the config. */
-export function createProvider(name: string, settings: ProviderSettings, clock: Clock): Provider {
+/**
+ * @param name The provider's name in the config.
+ * @param guard What its connections are made through.
+ */
+export function createProvider(name: string, settings: ProviderSettings, clock: Clock, guard?: EgressGuard): Provider {
   if (settings.kind === 'simulator') {
     const transport = new SimulatorTransport(settings.options, clock);
     const row = {
@@ -51,7 +55,7 @@ export function createProvider(name: string, settings: ProviderSettings, clock: 
       prices: settings.prices,
       price: row.price ?? null,
     },
-    new HttpTransport(url.origin),
+    new HttpTransport(url.origin, undefined, guard),
     clock,
   );
 }

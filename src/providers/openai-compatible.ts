@@ -7,6 +7,9 @@ import type { Price } from '../core/usage.ts';
 import { ChatExchange } from './chat-exchange.ts';
 import type { Transport } from './transport.ts';
 
+/** Shorter values of headers are taken for words. In characters. */
+const leastSecret = 8;
+
 export interface OpenAICompatibleOptions {
   readonly name: string;
   /** The base URL's path, without a slash at its end: `/api/v1`. */
@@ -88,9 +91,11 @@ export class OpenAICompatible implements Provider {
     return edits;
   }
 
-  /** Our own key in an upstream's words ("incorrect API key: …") stays ours. */
+  /** Our own key in an upstream's words ("incorrect API key: …") stays ours, in whichever header it is sent. */
   readonly #scrub = (text: string): string => {
-    const key = this.#options.apiKey?.reveal();
-    return key === undefined || key === '' ? text : text.replaceAll(key, '[secret]');
+    const { apiKey, headers } = this.#options;
+    const keys = Object.values(headers).filter((value) => value.length >= leastSecret);
+    if (apiKey !== null && apiKey.reveal() !== '') keys.unshift(apiKey.reveal());
+    return keys.reduce((scrubbed, key) => scrubbed.replaceAll(key, '[secret]'), text);
   };
 }

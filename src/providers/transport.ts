@@ -22,6 +22,8 @@ export type TransportHeaders = Readonly<Record<string, string | readonly string[
 export interface TransportError {
   readonly phase: 'connect' | 'head' | 'body';
   readonly timedOut: boolean;
+  /** The guard of outgoing connections refused it: nothing was sent, and no upstream was asked. */
+  readonly isForbidden?: boolean;
   /** In a few words, without addresses or secrets: `connection refused`. */
   readonly reason: string;
   readonly cause: unknown;

@@ -51,11 +51,13 @@ export function failureOfStatus(
   const error = errorOf(answer.body, context.scrub);
   const kind = kindOf(answer.status, error);
   const said = kind in ownWords ? null : error.message;
+  const own = `${provider} ${ownWords[kind] ?? `answered with status ${answer.status}`}.`;
   const retryAfterMs = retryAfterOf(answer.headers, context.now) ?? resetOf(answer.headers, context.now);
   return {
     kind,
     status: answer.status,
-    message: said ?? `${provider} ${ownWords[kind] ?? `answered with status ${answer.status}`}.`,
+    message: said ?? own,
+    ownWords: own,
     ...(retryAfterMs === null ? {} : { retryAfterMs }),
     ...(error.param === null ? {} : { param: error.param }),
     ...(error.message === null ? {} : { cause: error.message }),
@@ -68,7 +70,8 @@ export function failureInBand(provider: string, error: unknown, scrub: (text: st
   const status = Number(details.code);
   const kind = status >= 400 && status < 600 ? kindOf(status, details) : 'server_error';
   const said = kind in ownWords ? null : details.message;
-  return { kind, message: said ?? `${provider} ${ownWords[kind] ?? 'broke off its answer with an error'}.` };
+  const own = `${provider} ${ownWords[kind] ?? 'broke off its answer with an error'}.`;
+  return { kind, message: said ?? own, ownWords: own };
 }
 
 interface ErrorWords {

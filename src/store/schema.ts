@@ -3,6 +3,7 @@ export interface Database {
   requests: RequestsTable;
   attempts: AttemptsTable;
   api_keys: ApiKeysTable;
+  audit: AuditTable;
 }
 
 export interface RequestsTable {
@@ -56,4 +57,25 @@ export interface ApiKeysTable {
   created_at: number;
   expires_at: number | null;
   revoked_at: number | null;
+}
+
+/** Appended to, never changed. */
+export interface AuditTable {
+  /** From 1, without gaps. */
+  seq: number;
+  time: number;
+  tenant: string;
+  action: string;
+  outcome: string;
+  /** JSON, or null where nobody proved who they are. */
+  actor: string | null;
+  target: string | null;
+  /** JSON; likewise `after`. */
+  before: string | null;
+  after: string | null;
+  from_address: string | null;
+  request_id: string | null;
+  count: number;
+  /** Over the row and the `mac` before it; 32 bytes. */
+  mac: Uint8Array;
 }

@@ -42,7 +42,7 @@ export async function startUpstream(behaviours: Readonly<Record<string, Behaviou
     request.on('data', (part: Buffer) => parts.push(part));
     request.on('end', () => {
       const bytes = Buffer.concat(parts);
-      const body = JSON.parse(bytes.toString()) as Record<string, unknown>;
+      const body = (bytes.length === 0 ? {} : JSON.parse(bytes.toString())) as Record<string, unknown>;
       const received = { headers: request.headers, bytes, body, closed };
       const model = String(body['model']);
       const inbox = inboxOf(model);

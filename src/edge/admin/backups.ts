@@ -16,9 +16,10 @@ export async function listBackups({ backups }: EdgeContext): Promise<unknown> {
 /** `POST /api/backups`: begins one and answers 202 at once; `GET /api/backups` says how it does. */
 export async function createBackup(
   { backups }: EdgeContext,
-  _request: FastifyRequest,
+  request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<unknown> {
+  request.audit = { action: 'backup.create' };
   if (backups.lastRun?.state === 'running') throw new MizanError('backup_running', 'A backup is being made already.');
   // How it ends is in `lastRun` and in the log.
   backups.create().catch(() => undefined);

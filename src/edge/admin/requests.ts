@@ -1,10 +1,10 @@
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { MizanError } from '../../core/errors.ts';
-import { didYouMean } from '../../core/nearest.ts';
 import type { RequestQuery } from '../../core/request-record.ts';
 import { publicRequest } from '../../core/request-record.ts';
 import type { EdgeContext } from '../http/context.ts';
+import { readQuery } from './query.ts';
 
 const query = z.strictObject({
   limit: z.coerce.number().int().min(1).max(1000).default(10),
@@ -25,11 +25,10 @@ const expectations: Readonly<Record<string, string>> = {
 
 /** `GET /api/requests?limit=10&agent=&status=&before=ID`: the principal's tenant's, newest first. */
 export async function listRequests(context: EdgeContext, request: FastifyRequest): Promise<unknown> {
-  const parsed = query.safeParse(withoutEmpty(request.query as Record<string, unknown>));
-  if (!parsed.success) throw refusal(parsed.error.issues[0]);
-  const records = await context.requestHistory.list(request.principal.tenant, parsed.data as RequestQuery);
+  const asked = readQuery(query, expectations, request) as RequestQuery;
+  const records = await context.requestHistory.list(request.principal.tenant, asked);
   const last = records.at(-1);
-  const isFull = records.length === parsed.data.limit;
+  const isFull = records.length === asked.limit;
   return { requests: records.map(publicRequest), next_before: isFull && last !== undefined ? last.id : null };
 }
 
@@ -39,21 +38,4 @@ export async function getRequest(context: EdgeContext, request: FastifyRequest):
   const record = await context.requestHistory.find(request.principal.tenant, id);
   if (record === undefined) throw new MizanError('not_found', `There is no request "${id.slice(0, 40)}".`);
   return publicRequest(record);
-}
-
-/** `?agent=&status=` is how forms send what was not filled in. */
-function withoutEmpty(given: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== ''));
-}
-
-function refusal(issue: z.core.$ZodIssue | undefined): MizanError {
-  if (issue?.code === 'unrecognized_keys') {
-    const key = issue.keys[0] ?? '';
-    const hint = didYouMean(key, Object.keys(query.shape));
-    return new MizanError('invalid_request', `There is no query parameter "${key.slice(0, 100)}".${hint}`, {
-      param: key,
-    });
-  }
-  const param = String(issue?.path[0] ?? '');
-  return new MizanError('invalid_request', `${param} ${expectations[param] ?? 'is not as expected'}.`, { param });
 }

@@ -51,6 +51,7 @@ export async function answerCall(
     const body = dialect.answer(outcome, call.id);
     sendBody(raw, { status: 200, headers: answerHeaders(call.id, outcome.head), body });
   } else {
+    if (outcome.error.code === 'forbidden') context.auditing.denied(request, outcome.error);
     const { headers, body } = errorAnswer(outcome.error, call.id);
     sendBody(raw, {
       status: outcome.error.status,

@@ -1,7 +1,9 @@
 import type { ApiKeys } from '../../core/api-key.ts';
+import type { AuditHistory } from '../../core/audit.ts';
 import type { Backups } from '../../core/backups.ts';
 import type { RequestHistory } from '../../core/request-record.ts';
 import type { Flow } from '../../flow/run.ts';
+import type { Auditing } from '../admin/auditing.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
 import type { RunningCalls } from './running.ts';
 
@@ -12,6 +14,8 @@ export interface EdgeContext {
   readonly apiKeys: ApiKeys;
   readonly requestHistory: RequestHistory;
   readonly running: RunningCalls;
+  readonly auditing: Auditing;
+  readonly auditHistory: AuditHistory;
   readonly backups: Backups;
   /** From the moment this process was asked to end: what runs is finished, nothing new is begun. */
   readonly isDraining: () => boolean;

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Role } from '../../core/principal.ts';
+import { listAudit } from '../admin/audit.ts';
 import { createBackup, listBackups } from '../admin/backups.ts';
 import { listInstances } from '../admin/instances.ts';
 import { getRequest, listRequests } from '../admin/requests.ts';
@@ -19,6 +20,8 @@ export interface Route {
   readonly url: string;
   /** The least role that may use it; `null` where nobody is asked who they are. */
   readonly role: Role | null;
+  /** A POST of `/api` that changes nothing, and so is no administrative action. */
+  readonly isReading?: boolean;
   readonly handler: Handler;
 }
 
@@ -31,9 +34,10 @@ export const routes: readonly Route[] = [
   { method: 'GET', url: '/api/requests', role: 'viewer', handler: listRequests },
   { method: 'GET', url: '/api/requests/:id', role: 'viewer', handler: getRequest },
   { method: 'GET', url: '/api/instances', role: 'viewer', handler: listInstances },
+  { method: 'POST', url: '/api/route/explain', role: 'member', isReading: true, handler: explainRoute },
+  { method: 'GET', url: '/api/audit', role: 'admin', handler: listAudit },
   { method: 'GET', url: '/api/backups', role: 'admin', handler: listBackups },
   { method: 'POST', url: '/api/backups', role: 'admin', handler: createBackup },
-  { method: 'POST', url: '/api/route/explain', role: 'member', handler: explainRoute },
   { method: 'GET', url: '/healthz', role: null, handler: healthz },
   { method: 'GET', url: '/readyz', role: null, handler: readyz },
 ];

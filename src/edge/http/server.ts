@@ -6,6 +6,7 @@ import { didYouMean } from '../../core/nearest.ts';
 import type { Principal, Role } from '../../core/principal.ts';
 import { includesRole } from '../../core/principal.ts';
 import { headWithoutAttempt } from '../../flow/call.ts';
+import type { AuditDetail } from '../admin/auditing.ts';
 import type { EdgeContext } from './context.ts';
 import { answerBrokenHttp, errorAnswer, knownError } from './errors.ts';
 import { answerHeaders } from './respond.ts';
@@ -19,6 +20,8 @@ declare module 'fastify' {
     startedAt: number;
     /** Set by the time a handler runs, on every route with a role. */
     principal: Principal;
+    /** What a handler adds to its request's entry in the audit log. */
+    audit: AuditDetail | null;
   }
   interface FastifyContextConfig {
     role?: Role | null;
@@ -56,6 +59,7 @@ export function createServer(context: EdgeContext): FastifyInstance {
   server.decorateRequest('startedAt', 0);
   // Typed as always there: no handler of a route with a role runs before it is set.
   server.decorateRequest('principal', null as unknown as Principal);
+  server.decorateRequest('audit', null);
 
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
@@ -71,11 +75,11 @@ export function createServer(context: EdgeContext): FastifyInstance {
     }
     const refuse = (error: unknown): void => sendError(error, request, reply);
     const enter = (principal: Principal): void => {
+      request.principal = principal;
       if (!includesRole(principal.role, role)) {
         refuse(new MizanError('forbidden', `This needs the role ${role}; this identity is a ${principal.role}.`));
         return;
       }
-      request.principal = principal;
       done();
     };
     try {
@@ -97,8 +101,15 @@ export function createServer(context: EdgeContext): FastifyInstance {
     done();
   });
 
-  for (const { method, url, role, handler } of routes) {
-    server.route({ method, url, config: { role }, handler: (request, reply) => handler(context, request, reply) });
+  for (const route of routes) {
+    const { method, url, role, handler } = route;
+    server.route({
+      method,
+      url,
+      config: { role },
+      ...context.auditing.hooksFor(route),
+      handler: (request, reply) => handler(context, request, reply),
+    });
   }
 
   server.setNotFoundHandler((request, reply) => {
@@ -116,6 +127,7 @@ export function createServer(context: EdgeContext): FastifyInstance {
     const known = knownError(error);
     if (known === undefined) log.error({ event: 'request_crashed', requestId: request.id, err: error });
     const shown = known ?? new MizanError('internal', 'Something went wrong inside Mizan; its log has the cause.');
+    if (shown.status === 401 || shown.status === 403) context.auditing.denied(request, shown);
     const { headers, body } = errorAnswer(shown, request.id);
     if (!request.raw.complete) takeTheRest(request, reply);
     void reply

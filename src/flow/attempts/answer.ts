@@ -1,7 +1,7 @@
 import type { ChatEvents, PreparedChat } from '../../core/chat.ts';
 import { MizanError } from '../../core/errors.ts';
 import type { Failure, FailureKind } from '../../core/failure.ts';
-import { failureTable } from '../../core/failure.ts';
+import { failureTable, wordsToKeep } from '../../core/failure.ts';
 import type { TrailStep } from '../../core/trail.ts';
 import type { Usage } from '../../core/usage.ts';
 import { sumOf, unknownUsage } from '../../core/usage.ts';
@@ -299,7 +299,7 @@ class Answering {
       instance: instance.id,
       provider: instance.provider.name,
       outcome: failure?.kind ?? 'ok',
-      detail: failure?.message ?? null,
+      detail: failure === null ? null : wordsToKeep(failure),
       purpose: settings.purpose,
       startedMs: startedAt - call.startedAt,
       durationMs: result.durationMs,

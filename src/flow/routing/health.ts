@@ -1,5 +1,5 @@
 import type { Failure } from '../../core/failure.ts';
-import { failureTable } from '../../core/failure.ts';
+import { failureTable, wordsToKeep } from '../../core/failure.ts';
 
 /** When an instance is taken out, and for how long. Times in ms. */
 export interface HealthSettings {
@@ -121,7 +121,7 @@ export class Health {
     if (isProbe) this.#isProbing = false;
     const effect = failure === null ? 'ok' : failureTable[failure.kind].instance;
     if (failure === null || effect === 'ok') this.#answered(isProbe, now);
-    else if (effect === 'locked') this.#takeOut('locked', now + this.#settings.lockMs, failure.message);
+    else if (effect === 'locked') this.#takeOut('locked', now + this.#settings.lockMs, wordsToKeep(failure));
     else if (effect === 'busy' && failure.retryAfterMs !== undefined) this.#pause(failure.retryAfterMs, failure, now);
     else if (effect === 'busy' && failure.kind === 'rate_limited') this.#pause(this.#settings.pauseMs, failure, now);
     else if (effect !== 'fine') this.#failed(failure, { isProbe, isLast, now });
@@ -156,12 +156,12 @@ export class Health {
     // Alone, it is asked again every second: there is nobody else to send anything to.
     const longest = isLast ? this.#settings.ejectionMs : this.#settings.maxEjectionMs;
     this.#ejections++;
-    this.#takeOut('ejected', now + Math.min(doubled, longest), failure.message);
+    this.#takeOut('ejected', now + Math.min(doubled, longest), wordsToKeep(failure));
   }
 
   #pause(ms: number, failure: Failure, now: number): void {
     const until = now + Math.min(ms, this.#settings.maxPauseMs);
-    if (this.#out === null || this.#out.until < until) this.#takeOut('paused', until, failure.message);
+    if (this.#out === null || this.#out.until < until) this.#takeOut('paused', until, wordsToKeep(failure));
   }
 
   #takeOut(state: OutState, until: number, reason: string): void {

@@ -3,6 +3,7 @@ import type { CompiledQuery, DatabaseConnection, Driver, QueryResult } from 'kys
 import { Kysely, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from 'kysely';
 import { MizanError } from '../../core/errors.ts';
 import type { Database } from '../schema.ts';
+import type { AuditRow } from './audit-chain.ts';
 import type { WorkerReply, WorkerRequest } from './worker-protocol.ts';
 
 interface Pending {
@@ -39,6 +40,11 @@ export class StoreWorker {
 
   read(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]> {
     return this.#ask({ kind: 'read', sql, parameters });
+  }
+
+  /** Appends to the audit log: all of them or none. */
+  async appendAudit(rows: readonly AuditRow[]): Promise<void> {
+    await this.#ask({ kind: 'audit', rows });
   }
 
   /** Moves what the write-ahead log holds into the database, as far as nobody is in the way. */

@@ -1,0 +1,100 @@
+import type { FastifyRequest, onRequestHookHandler, onResponseHookHandler } from 'fastify';
+import type { AuditEvent, AuditLog } from '../../core/audit.ts';
+import type { Clock } from '../../core/clock.ts';
+import type { MizanError } from '../../core/errors.ts';
+import type { Principal } from '../../core/principal.ts';
+import { Denials } from './denials.ts';
+
+/** What a handler adds to the entry that its request leaves in the audit log. No secrets. */
+export interface AuditDetail {
+  /** A noun and a verb: `key.create`. The route's method and path where it isn't given. */
+  readonly action?: string;
+  /** Whose data it was about; the principal's tenant's where it isn't given. */
+  readonly tenant?: string;
+  readonly target?: string;
+  readonly before?: unknown;
+  readonly after?: unknown;
+}
+
+/** A route, as far as it matters here. */
+interface AuditedRoute {
+  readonly method: string;
+  readonly url: string;
+  readonly isReading?: boolean;
+}
+
+/** Leaves every administrative action and every denial in the audit log, whatever the route. */
+export class Auditing {
+  readonly #log: AuditLog;
+  readonly #denials: Denials;
+
+  constructor(log: AuditLog, clock: Clock) {
+    this.#log = log;
+    this.#denials = new Denials(log, clock);
+  }
+
+  /** For a route's options; nothing where nothing it does is an administrative action. */
+  hooksFor(route: AuditedRoute): { onRequest?: onRequestHookHandler; onResponse?: onResponseHookHandler } {
+    if (!route.url.startsWith('/api/') || route.method === 'GET' || route.isReading === true) return {};
+    return {
+      onRequest: (request, _reply, done) => {
+        // Node remembers it from now on: the caller may be gone when the answer is.
+        void request.ip;
+        done();
+      },
+      onResponse: (request, reply, done) => {
+        const { statusCode: status } = reply;
+        if (status !== 401 && status !== 403) this.#did(request, status < 400);
+        done();
+      },
+    };
+  }
+
+  /** A request was refused for who asks, or for the lack of it. */
+  denied(request: FastifyRequest, { code }: MizanError): void {
+    const actor = actorOf(request.principal);
+    this.#denials.record({
+      action: 'request.denied',
+      outcome: 'denied',
+      actor,
+      tenant: actor?.tenant ?? 'system',
+      target: routeOf(request),
+      before: null,
+      after: { code },
+      from: request.ip ?? null,
+      requestId: request.id,
+    });
+  }
+
+  /** Records what is only counted yet. */
+  close(): void {
+    this.#denials.flush();
+  }
+
+  #did(request: FastifyRequest, isDone: boolean): void {
+    const { audit: detail, id, ip } = request;
+    const actor = actorOf(request.principal);
+    this.#log.record({
+      action: detail?.action ?? routeOf(request),
+      outcome: isDone ? 'done' : 'failed',
+      actor,
+      tenant: detail?.tenant ?? actor?.tenant ?? 'system',
+      target: detail?.target ?? null,
+      before: detail?.before ?? null,
+      after: detail?.after ?? null,
+      from: ip ?? null,
+      requestId: id,
+    });
+  }
+}
+
+/** The route as it was dispatched, never what stands in a URL. */
+function routeOf({ routeOptions: { method, url } }: FastifyRequest): string {
+  return `${Array.isArray(method) ? method.join(',') : method} ${url ?? ''}`;
+}
+
+function actorOf(principal: Principal | null): Exclude<AuditEvent['actor'], string> {
+  if (principal === null) return null;
+  const { subject, tenant, via } = principal;
+  return { subject, tenant, via };
+}
