@@ -75,7 +75,7 @@ describe('mizan backup', () => {
     const made = JSON.parse(stdout) as { readonly places: string[]; readonly manifest: { readonly config: string } };
     expect(made.places).toHaveLength(1);
     expect(made.manifest.config).toBe('mizan.yaml');
-    expect((await listed(running, '--to', folder)).map(({ name }) => join(folder, name))).toEqual(made.places);
+    expect((await listed(running, '--to', folder)).map((backup) => join(folder, backup.name))).toEqual(made.places);
     const bucket = await mizan(['backup', 'create', '--to', 's3://backups/other', ...of()]);
     expect(bucket.stdout).toMatch(/^s3:\/\/backups\/other\/mizan-/);
   });
