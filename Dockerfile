@@ -9,7 +9,9 @@ COPY src src
 RUN npm run build
 
 FROM node:26-slim
-ENV NODE_ENV=production MIZAN_DATA=/data
+# Which of the container's ports others reach is said where it is run, and nobody has a token who wasn't given one: so the
+# secret that Mizan makes itself, in the volume, is enough. docs/decisions/0031
+ENV NODE_ENV=production MIZAN_DATA=/data MIZAN_GENERATED_SECRET=anywhere
 WORKDIR /app
 COPY package.json LICENSE ./
 COPY bin bin

@@ -17,14 +17,21 @@ import { Models } from './flow/routing/models.ts';
 import { Pool } from './flow/routing/pool.ts';
 import { Served } from './flow/routing/served.ts';
 import { strategies } from './flow/routing/strategies/index.ts';
+import { guardedFetch } from './providers/egress/fetch.ts';
 import { EgressGuard } from './providers/egress/guard.ts';
 import { egressRules } from './providers/egress/rules.ts';
 import { createProvider } from './providers/index.ts';
 import { createTokens } from './security/create-tokens.ts';
 import { masterKeyFrom } from './security/master-key-from.ts';
-import type { Tokens } from './security/tokens.ts';
 import { BackupService } from './store/backup/index.ts';
 import { backupSettings } from './store/backup/settings.ts';
+import { checkReach } from './security/reach.ts';
+import { Issuer } from './security/issuer.ts';
+import type { IssuerEvents } from './security/issuer-keys.ts';
+import { IssuerKeys } from './security/issuer-keys.ts';
+import { jwksOver } from './security/jwks-fetch.ts';
+import type { Tokens } from './security/tokens.ts';
+import { Verifier } from './security/verifier.ts';
 import type { AuditLogEvents } from './store/sqlite/audit-log.ts';
 import type { RequestLogEvents } from './store/sqlite/request-log.ts';
 import { openStore } from './store/sqlite/index.ts';
@@ -69,6 +76,12 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const log = createLog(config.log.level);
   const tokens = createTokens(config, dataFolder);
   const store = await openStore(dataFolder, { events: requestLogEvents(log), auditEvents: auditLogEvents(log) });
+  try {
+    checkReach(config.server.host, { ...config.auth, apiKeys: store.apiKeys, now: clock.now() });
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
   const backups = backupsOf(config, dataFolder, log);
   const metrics = new Metrics(() => store.requestLog.pending);
   const guard = new EgressGuard(egressRules(config.egress.allow));
@@ -84,8 +97,14 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const running = new RunningCalls();
   const server = createServer({
     flow: { agents: agentsOf(config), models, requestLog: store.requestLog, metrics, log, clock, random },
-    authenticator: new Authenticator(tokens, store.apiKeys, clock),
+    authenticator: new Authenticator(
+      new Verifier(tokens, issuersOf(config, { clock, log, guard })),
+      store.apiKeys,
+      store.revocations,
+      clock,
+    ),
     apiKeys: store.apiKeys,
+    revocations: store.revocations,
     requestHistory: store.requestHistory,
     running,
     backups,
@@ -136,6 +155,23 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
       await release();
     },
   };
+}
+
+/** Their keys are fetched at once, behind the start, so that few first tokens have to wait. */
+function issuersOf(
+  config: Config,
+  { clock, log, guard }: { readonly clock: Clock; readonly log: Log; readonly guard: EgressGuard },
+): Issuer[] {
+  const fetch = jwksOver(guardedFetch(guard));
+  const events: IssuerEvents = {
+    failed: (issuer, err) => log.error({ event: 'issuer_unreachable', issuer, err }),
+    recovered: (issuer) => log.info({ event: 'issuer_recovered', issuer }),
+  };
+  return config.auth.issuers.map((settings) => {
+    const keys = new IssuerKeys(settings, { fetch, clock, events });
+    keys.refresh();
+    return new Issuer(settings, keys);
+  });
 }
 
 function agentsOf(config: Config): Agents {

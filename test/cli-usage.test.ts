@@ -45,6 +45,7 @@ describe('exit code 2 and one clear line for', () => {
     'wrong-type.yaml': 'server:\n  port: eighty\n',
     'no-such-model.yaml': 'models:\n  fast: {}\nagents:\n  helper: { model: fats }\n',
     'no-variable.yaml': 'providers:\n  openai: { apiKey: "${NO_SUCH_KEY}" }\n',
+    'anywhere.yaml': 'auth: { jwt: { generated: anywhere } }\n',
     occupied: 'a file, where a folder should be',
   };
 
@@ -69,7 +70,16 @@ describe('exit code 2 and one clear line for', () => {
   test.for([
     ['a port that is taken', 'start --port $PORT --metrics-port 0', /^Can't listen on .*:\d+: the port is taken$/],
     ['a metrics port that is taken', 'start --port 0 --metrics-port $PORT', /^Can't listen on .*: the port is taken$/],
-    ['an address of another machine', `${start} --host 192.0.2.1`, /^Can't listen on 192\.0\.2\.1:0: .*EADDRNOTAVAIL/],
+    [
+      'every address, before anybody may come',
+      `${start} --host 0.0.0.0`,
+      /^Mizan listens on 0\.0\.0\.0 only .*keys create/,
+    ],
+    [
+      'an address of another machine',
+      `${start} --host 192.0.2.1 --config anywhere.yaml`,
+      /^Can't listen on 192\.0\.2\.1:0: .*EADDRNOTAVAIL/,
+    ],
     ['a data folder that is a file', `${start} --data occupied`, /occupied.* can't be /],
     ['a data folder with a damaged database', `${start} --data damaged`, /damaged can't be used: .*not a database$/],
     ['a damaged database, for other commands too', 'requests --data damaged', /can't be used: .*not a database$/],
@@ -97,6 +107,10 @@ describe('exit code 2 and one clear line for', () => {
     ['an argument too many', 'requests all', /too many arguments/],
     ['an argument that is missing', 'keys revoke', /missing required argument 'id'/],
     ['a number that is out of range', 'requests --limit 1001', /--limit.*whole number from 1 to 1000/],
+    ['the tenant that is every tenant', 'token create --tenant *', /--tenant.*name of one tenant/],
+    ['money without a period', 'keys create --budget 10', /--budget.*US dollars per hour, day, week, month, total/],
+    ['two ways to name a token', 'token revoke --jti a --sub b', /^Give --jti or --sub, not both\.$/],
+    ['no token to revoke', 'token revoke', /^There is no token on stdin; give --jti or --sub/],
     ['a role that is none', 'token create --role king', /--role.*viewer, member, operator, admin/],
     ['a fault that is none', 'simulate --port 0 --fault cutt', /Did you mean "cut"\?/],
   ] as const)('%s', async ([, line, saying]) => {

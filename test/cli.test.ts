@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Ended } from './support/command.ts';
 import { launch, mizan as command } from './support/command.ts';
 import { ask, post, rows } from './support/http.ts';
+import { issuerKey, startIssuer } from './support/issuer.ts';
 import type { RunningProcess } from './support/mizan.ts';
 import { commonOptions, furnish, startProcess } from './support/mizan.ts';
 import { closedPort } from './support/model-service.ts';
@@ -104,12 +105,18 @@ describe('mizan keys', () => {
       id,
       name: 'mobile app',
       tenant: 'acme',
+      any_tenant: false,
       role: 'member',
       agents: null,
+      models: null,
+      limits: { rpm: null, tpm: null, max_in_flight: null, budget: null },
       state: 'active',
       created_at: expect.stringMatching(/^\d{4}-.*Z$/),
       expires_at: expect.stringMatching(/^\d{4}-.*Z$/),
       revoked_at: null,
+      rotated_at: null,
+      previous_until: null,
+      last_used_at: null,
     });
     expect((await beside('keys', 'list')).stdout).toMatch(
       new RegExp(`^ID +NAME +TENANT .*\\n(.*\\n)*${id}  mobile app  acme `),
@@ -132,6 +139,54 @@ describe('mizan keys', () => {
     for (const file of await readdir(mizan.dataFolder)) {
       expect((await readFile(join(mizan.dataFolder, file))).includes(secret)).toBe(false);
     }
+  });
+});
+
+describe('mizan keys rotate', () => {
+  test('prints another secret for the key, and the old one works for as long as it says', async () => {
+    const options = ['--models', 'words', '--rpm', '60', '--budget', '10/day', '--any-tenant'];
+    const old = (await beside('keys', 'create', ...options)).stdout.trim();
+    const { code, stdout, stderr } = await beside('keys', 'rotate', old, '--overlap', '2h', '--json');
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^The old secret of the key [0-9a-f]{16} is good until \d{4}-/);
+    const { key, ...shown } = JSON.parse(stdout) as { readonly key: string; readonly id: string };
+    expect(shown).toMatchObject({
+      id: old.slice(3, 19),
+      any_tenant: true,
+      models: ['words'],
+      limits: { rpm: 60, tpm: null, max_in_flight: null, budget: { usd: 10, per: 'day' } },
+      previous_until: expect.any(String),
+    });
+    for (const by of [old, key]) expect((await run(by)).status).toBe(200);
+    expect(await beside('keys', 'rotate', 'nobody')).toMatchObject({ code: 1, stdout: '' });
+  });
+});
+
+describe('mizan token revoke', () => {
+  test('ends the token on stdin, or all of a subject, in a Mizan that runs, within a second', async () => {
+    const [one, two] = [await mizan.token({ subject: 'leaver' }), await mizan.token({ subject: 'leaver' })];
+    for (const by of [one, two]) expect((await run(by)).status).toBe(200);
+    const given = await command(['token', 'revoke', ...commonOptions(mizan)], { input: `${one}\n` });
+    expect(given).toMatchObject({
+      code: 0,
+      stdout: '',
+      stderr: expect.stringMatching(/^The token \S+ is revoked\.\n$/),
+    });
+    const endedWithin = async (by: string): Promise<number> => {
+      const begun = performance.now();
+      while ((await run(by)).status === 200);
+      return performance.now() - begun;
+    };
+    expect(await endedWithin(one)).toBeLessThan(1000);
+    expect((await run(two)).status).toBe(200);
+    expect(await beside('token', 'revoke', '--sub', 'leaver')).toMatchObject({ code: 0, stdout: '' });
+    expect(await endedWithin(two)).toBeLessThan(1000);
+    expect((await run(two)).json).toMatchObject({ error: { code: 'revoked_token' } });
+    const { stdout } = await beside('token', 'revocations', '--json');
+    expect(JSON.parse(stdout)).toEqual([
+      { sub: 'leaver', tenant: null, revoked_at: expect.any(String), expires_at: null },
+      { jti: decodeJwt(one).jti, tenant: null, revoked_at: expect.any(String), expires_at: expect.any(String) },
+    ]);
   });
 });
 
@@ -218,7 +273,10 @@ describe('mizan doctor', () => {
     service.listen(0, '127.0.0.1');
     await once(service, 'listening');
     const baseUrl = `http://127.0.0.1:${(service.address() as AddressInfo).port}/v1`;
+    const issuer = await startIssuer(await issuerKey('ES256', 'one'));
+    const nobody = `http://127.0.0.1:${await closedPort()}`;
     const house = await furnish({
+      auth: { issuers: [issuer.url, nobody].map((url) => ({ issuer: url, audience: 'mizan' })) },
       server: { port: await closedPort(), metricsPort: await closedPort() },
       providers: {
         there: { kind: 'openai-compatible', baseUrl, apiKey },
@@ -244,7 +302,9 @@ describe('mizan doctor', () => {
     expect(findings.filter(({ isFine }) => !isFine).map(({ detail }) => detail)).toEqual([
       expect.stringContaining('401'),
       expect.stringContaining('ECONNREFUSED'),
+      expect.stringContaining('ECONNREFUSED'),
     ]);
+    expect(findings).toContainEqual({ check: `issuer ${issuer.url}`, isFine: true, detail: '1 key' });
     service.close();
     await house.remove();
   });
@@ -315,6 +375,18 @@ describe('mizan start', () => {
       ) ?? [];
     const { status, json } = await post(url, bearer, JSON.parse(body));
     expect([status, json]).toEqual([200, expect.objectContaining({ agent: 'assistant' })]);
+  });
+
+  test('listens for others with nothing but its own secret, where the image says so', async () => {
+    const house = await furnish({});
+    const dockerfile = await readFile(join(import.meta.dirname, '../Dockerfile'), 'utf8');
+    const [, name = '', value = ''] = /^ENV .*\b(MIZAN_GENERATED_SECRET)=(\w+)$/m.exec(dockerfile) ?? [];
+    const options = ['--host', '0.0.0.0', '--port', '0', '--metrics-port', '0', '--data', house.dataFolder];
+    const started = launch(['start', ...options], { cwd: house.folder, env: { [name]: value } });
+    await started.said(/listens on http:\/\/0\.0\.0\.0:/);
+    started.signal('SIGTERM');
+    expect(await started.ended).toMatchObject({ code: 0 });
+    await house.remove();
   });
 
   test('starts from nothing at all: no file, no key, no data', async () => {

@@ -28,10 +28,10 @@ test('every error code is used somewhere', () => {
   expect(unused).toEqual([]);
 });
 
-test('the page about HTTP has every route with its least role', () => {
+test('the page about HTTP has every route with its least role and its tenant', () => {
   const page = readPage('http');
   const rows = routes.map(
-    ({ method, url, role }) => `| \`${method} ${url}\` | ${role === null ? '–' : `\`${role}\``} |`,
+    ({ method, url, role, tenant }) => `| \`${method} ${url}\` | ${role === null ? '–' : `\`${role}\``} | ${tenant} |`,
   );
   expect(rows.filter((row) => !page.includes(row))).toEqual([]);
 });

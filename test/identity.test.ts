@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createTokens } from '../src/security/create-tokens.ts';
 import { mizan as command } from './support/command.ts';
 import { ask, errorOf, post } from './support/http.ts';
+import { issuerKey, startIssuer } from './support/issuer.ts';
 import type { Running } from './support/mizan.ts';
 import { commonOptions, readConfig, runMizan } from './support/mizan.ts';
 
@@ -72,7 +73,7 @@ describe('an identity', () => {
       { ...config.auth.jwt, issuer: 'another' },
       { ...config.auth.jwt, audience: 'another' },
     ]) {
-      const tokens = createTokens({ ...config, auth: { jwt } }, mizan.dataFolder);
+      const tokens = createTokens({ auth: { jwt } }, mizan.dataFolder);
       const foreign = await tokens.sign(
         { subject: 'x', tenant: 'default', role: 'admin', agents: null, ttl: 60 },
         Date.now(),
@@ -95,6 +96,35 @@ describe('an identity', () => {
     }
     expect((await ask(`${mizan.url}/v1/models`, { token: viewer })).status).toBe(200);
     expect((await ask(`${mizan.url}/api/requests`, { token: viewer })).status).toBe(200);
+  });
+
+  test('may be vouched for by a configured issuer, within what it may say, also once it is away', async () => {
+    const key = await issuerKey('ES256', 'k1');
+    const issuer = await startIssuer(key);
+    const claims = { tenant: 'org', role: 'groups', agents: 'agents' };
+    const rules = { claims, roles: { staff: 'operator', boss: 'admin' }, maxRole: 'admin', anyTenant: ['root'] };
+    const second = await runMizan({
+      auth: { issuers: [{ issuer: issuer.url, audience: 'mizan', algorithms: ['ES256'], ...rules }] },
+      providers: { sim: { kind: 'simulator' } },
+      models: { words: { instances: [{ id: 'a', provider: 'sim', model: 'simulator' }] } },
+      agents: { assistant: { model: 'words' }, other: { model: 'words' } },
+    });
+    const by = async (more: object) => issuer.sign(key, { org: 'acme', agents: ['assistant'], ...more });
+    const status = async (path: string, bearer: string) =>
+      (await ask(`${second.url}${path}`, { token: bearer })).status;
+    const call = async (agent: string, bearer: string) =>
+      (await post(`${second.url}/ai-process`, bearer, { agent, input: 'x' })).status;
+    const staff = await by({ groups: ['staff'] });
+    expect([await call('assistant', staff), await call('other', staff)]).toEqual([200, 403]);
+    expect(await status('/api/keys', staff)).toBe(403);
+    expect(await status('/api/keys', await by({ groups: ['boss'] }))).toBe(200);
+    expect(await status('/api/requests?tenant=acme', await by({ org: 'other', groups: ['boss'] }))).toBe(403);
+    expect(await status('/api/requests?tenant=acme', await by({ org: 'other', groups: ['root'] }))).toBe(200);
+    expect(await status('/v1/models', await by({ org: undefined }))).toBe(401);
+    expect(await status('/v1/models', await second.token())).toBe(200);
+    await issuer.close();
+    expect(await call('assistant', await by({ sub: 'never seen before' }))).toBe(200);
+    await second.end();
   });
 
   test('is an API key from the moment the command made it, until the moment the command revokes it', async () => {

@@ -5,6 +5,9 @@ import { connect as connectTls } from 'node:tls';
 import { dirname, resolve } from 'node:path';
 import { request } from 'undici';
 import type { Config, ProviderConfig } from '../config/config.ts';
+import type { IssuerSettings } from '../core/issuer.ts';
+import { fetchKeySet } from '../security/issuer-keys.ts';
+import { jwksOver } from '../security/jwks-fetch.ts';
 import type { Outgoing } from '../core/outgoing.ts';
 import { guardedFetch } from '../providers/egress/fetch.ts';
 import { EgressGuard } from '../providers/egress/guard.ts';
@@ -45,6 +48,9 @@ export async function examine(config: Config, dataFolder: string): Promise<Findi
     await check(`port ${metricsPort}`, () => freePort(host, metricsPort, '/metrics')),
     ...(await Promise.all(
       providers.map(([name, provider]) => check(`provider ${name}`, () => answers(provider, outgoing))),
+    )),
+    ...(await Promise.all(
+      config.auth.issuers.map((issuer) => check(`issuer ${issuer.issuer}`, () => keysOf(issuer, outgoing))),
     )),
     await check('clock', () =>
       clock(
@@ -157,6 +163,12 @@ async function models(provider: Exclude<ProviderConfig, { kind: 'simulator' }>, 
     maxBytes: maxListBytes,
     deadlineMs: limitMs,
   });
+}
+
+async function keysOf(issuer: IssuerSettings, outgoing: Outgoing): Promise<string> {
+  const { keys } = await fetchKeySet(issuer, jwksOver(outgoing));
+  if (keys.length === 0) throw new Error('it shows no keys');
+  return `${keys.length} ${keys.length === 1 ? 'key' : 'keys'}`;
 }
 
 /** Against the `Date` of the first provider that can be reached. */

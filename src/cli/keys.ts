@@ -1,9 +1,13 @@
 import type { Command } from 'commander';
-import type { ApiKeyRecord } from '../core/api-key.ts';
+import { InvalidArgumentError } from 'commander';
+import type { ApiKeyRecord, KeyLimits } from '../core/api-key.ts';
+import { budgetPeriods, publicKey, usualOverlap } from '../core/api-key.ts';
+import { parseDuration } from '../core/duration.ts';
 import { byOperator } from '../core/audit.ts';
 import type { Role } from '../core/principal.ts';
+import { everyTenant } from '../core/request-record.ts';
 import type { CommonOptions } from './options.ts';
-import { configOf, duration, name, names, role, withCommonOptions } from './options.ts';
+import { configOf, duration, name, names, role, tenant, wholeNumber, withCommonOptions } from './options.ts';
 import type { Store } from '../store/sqlite/index.ts';
 import { print, say, table } from './say.ts';
 import { withStore } from './with-store.ts';
@@ -11,86 +15,96 @@ import { withStore } from './with-store.ts';
 interface CreateOptions extends CommonOptions {
   readonly name: string;
   readonly tenant: string;
+  readonly anyTenant?: boolean;
   readonly role: Role;
   readonly agents?: string[];
+  readonly models?: string[];
   readonly ttl?: number;
+  readonly rpm?: number;
+  readonly tpm?: number;
+  readonly maxInFlight?: number;
+  readonly budget?: KeyLimits['budget'];
   readonly json?: boolean;
 }
 
-/** `mizan keys create|list|revoke` */
+const limit = wholeNumber(1, 1_000_000_000);
+
+/** `mizan keys create|list|revoke|rotate` */
 export function registerKeys(program: Command): void {
   const keys = program.command('keys').description('API keys: mz_…, shown once, kept as a hash');
 
   withCommonOptions(keys.command('create').description('print a new key on stdout; it is never shown again'))
     .option('--name <name>', 'what it is for', name, 'cli')
-    .option('--tenant <name>', 'whose data it reaches', name, 'default')
+    .option('--tenant <name>', 'whose data it reaches', tenant, 'default')
+    .option('--any-tenant', 'its role reaches every tenant: for those who run this Mizan')
     .option('--role <role>', 'admin, operator, member or viewer', role, 'member')
     .option('--agents <a,b>', 'only these agents; default: all, and models directly', names)
+    .option('--models <a,b>', 'only these models directly; default: all, or none where agents are named', names)
     .option('--ttl <time>', 'how long it is good: 1h, 30d; default: until it is revoked', duration)
+    .option('--rpm <n>', 'requests per minute (kept and shown, not enforced by this version; likewise below)', limit)
+    .option('--tpm <n>', 'tokens per minute', limit)
+    .option('--max-in-flight <n>', 'requests at the same time', limit)
+    .option('--budget <usd/period>', 'money: 10/day; also per hour, week, month, or in total', budget)
     .option('--json', 'print the key with its id as JSON')
-    .action(async (options: CreateOptions) => {
-      const { newApiKey } = await import('../security/api-keys.ts');
-      const { id, key, hash } = newApiKey();
-      const createdAt = Date.now();
-      const record: ApiKeyRecord = {
-        id,
-        hash,
-        name: options.name,
-        tenant: options.tenant,
-        role: options.role,
-        agents: options.agents ?? null,
-        createdAt,
-        expiresAt: options.ttl === undefined ? null : createdAt + options.ttl * 1000,
-        revokedAt: null,
-      };
-      await withKeys(options, (store) => {
-        store.apiKeys.insert(record);
-        const { tenant } = record;
-        store.audit.record(byOperator({ action: 'key.create', tenant, target: `key:${id}`, after: shown(record) }));
-      });
-      if (options.json === true) print(JSON.stringify({ key: key.reveal(), ...shown(record) }));
-      else print(key.reveal());
-    });
+    .action(create);
 
   withCommonOptions(keys.command('list').description('the keys there are, without what makes them keys'))
+    .option('--tenant <name>', "only this tenant's; default: of all", name)
     .option('--json', 'print JSON')
-    .action(async (options: CommonOptions & { readonly json?: boolean }) => {
-      const records = (await withKeys(options, (store) => store.apiKeys.list())).map(shown);
-      if (options.json === true) {
-        print(JSON.stringify(records, null, 2));
-        return;
-      }
-      const rows = records.map((key) => [
-        key.id,
-        key.name,
-        key.tenant,
-        key.role,
-        key.agents?.join(',') ?? '*',
-        key.state,
-        key.created_at,
-        key.expires_at ?? '-',
-      ]);
-      print(table(['ID', 'NAME', 'TENANT', 'ROLE', 'AGENTS', 'STATE', 'CREATED', 'EXPIRES'], rows));
-    });
+    .action(list);
 
   withCommonOptions(
     keys.command('revoke').description('end a key at once').argument('<id>', 'its id, or the key'),
   ).action(async (given: string, options: CommonOptions) => {
-    const { apiKeyId } = await import('../security/api-keys.ts');
-    const id = apiKeyId(given) ?? given;
+    const id = await idOf(given);
     const isDone = await withKeys(options, (store) => {
       const before = store.apiKeys.find(id);
       const isRevoked = store.apiKeys.revoke(id, Date.now());
-      const after = store.apiKeys.find(id);
-      if (before === undefined || after === undefined || !isRevoked) return isRevoked;
-      const states = { before: shown(before), after: shown(after) };
-      const { tenant } = before;
-      store.audit.record(byOperator({ action: 'key.revoke', tenant, target: `key:${id}`, ...states }));
+      if (before === undefined || !isRevoked) return isRevoked;
+      audit(store, 'key.revoke', { before, after: store.apiKeys.find(id) });
       return true;
     });
-    say(isDone ? `The key ${id} is revoked.` : `There is no key ${id} that is not revoked yet.`);
+    say(isDone ? `The key ${id} is revoked.` : notThere(id));
     if (!isDone) process.exitCode = 1;
   });
+
+  withCommonOptions(keys.command('rotate').description('give a key another secret, and print it on stdout'))
+    .argument('<id>', 'its id, or the key')
+    .option('--overlap <time>', 'how long the old secret stays good: 0, 1h, 7d', overlap, usualOverlap)
+    .option('--json', 'print the key with its id as JSON')
+    .action(rotate);
+}
+
+async function create(options: CreateOptions): Promise<void> {
+  const { newApiKey } = await import('../security/api-keys.ts');
+  const config = configOf(options);
+  for (const agent of options.agents ?? []) {
+    if (!(agent in config.agents)) say(`Note: there is no agent "${agent}" in the configuration.`);
+  }
+  const { id, key, hash } = newApiKey();
+  const createdAt = Date.now();
+  const { rpm = null, tpm = null, maxInFlight = null, budget: money = null } = options;
+  const record: ApiKeyRecord = {
+    id,
+    hash,
+    name: options.name,
+    tenant: options.tenant,
+    scope: options.anyTenant === true ? 'any' : 'own',
+    role: options.role,
+    agents: options.agents ?? null,
+    models: options.models ?? null,
+    limits: { rpm, tpm, maxInFlight, budget: money },
+    createdAt,
+    expiresAt: options.ttl === undefined ? null : createdAt + options.ttl * 1000,
+    revokedAt: null,
+    rotatedAt: null,
+    previous: null,
+  };
+  await withKeys(options, (store) => {
+    store.apiKeys.insert(record);
+    audit(store, 'key.create', { after: record });
+  });
+  printKey(key.reveal(), record, options.json === true);
 }
 
 async function withKeys<T>(options: CommonOptions, use: (store: Store) => T): Promise<T> {
@@ -98,17 +112,93 @@ async function withKeys<T>(options: CommonOptions, use: (store: Store) => T): Pr
   return withStore(options.data, use);
 }
 
-function shown(key: ApiKeyRecord) {
-  const isExpired = key.expiresAt !== null && key.expiresAt <= Date.now();
-  return {
-    id: key.id,
-    name: key.name,
-    tenant: key.tenant,
-    role: key.role,
-    agents: key.agents,
-    state: key.revokedAt !== null ? 'revoked' : isExpired ? 'expired' : 'active',
-    created_at: new Date(key.createdAt).toISOString(),
-    expires_at: key.expiresAt === null ? null : new Date(key.expiresAt).toISOString(),
-    revoked_at: key.revokedAt === null ? null : new Date(key.revokedAt).toISOString(),
-  };
+/** Leaves in the audit log what became of a key. */
+function audit(
+  store: Store,
+  action: string,
+  { before, after }: { readonly before?: ApiKeyRecord; readonly after: ApiKeyRecord | undefined },
+): void {
+  const shown = (key: ApiKeyRecord | undefined) => (key === undefined ? null : publicKey(key, undefined, Date.now()));
+  const key = after ?? before;
+  if (key === undefined) return;
+  const states = { before: shown(before), after: shown(after) };
+  store.audit.record(byOperator({ action, tenant: key.tenant, target: `key:${key.id}`, ...states }));
+}
+
+async function list(options: CommonOptions & { readonly tenant?: string; readonly json?: boolean }): Promise<void> {
+  const now = Date.now();
+  const records = await withKeys(options, ({ apiKeys }) => {
+    const lastUsed = apiKeys.lastUsed();
+    return apiKeys.list(options.tenant ?? everyTenant).map((key) => publicKey(key, lastUsed.get(key.id), now));
+  });
+  if (options.json === true) {
+    print(JSON.stringify(records, null, 2));
+    return;
+  }
+  const rows = records.map((key) => [
+    key.id,
+    key.name,
+    key.any_tenant ? `${key.tenant} (any)` : key.tenant,
+    key.role,
+    key.agents?.join(',') ?? '*',
+    key.models?.join(',') ?? (key.agents === null ? '*' : '-'),
+    key.state,
+    key.created_at ?? '-',
+    key.expires_at ?? '-',
+    key.last_used_at ?? '-',
+  ]);
+  const titles = ['ID', 'NAME', 'TENANT', 'ROLE', 'AGENTS', 'MODELS', 'STATE', 'CREATED', 'EXPIRES', 'LAST USED'];
+  print(table(titles, rows));
+}
+
+interface RotateOptions extends CommonOptions {
+  readonly overlap: number;
+  readonly json?: boolean;
+}
+
+async function rotate(given: string, options: RotateOptions): Promise<void> {
+  const { newApiKey } = await import('../security/api-keys.ts');
+  const { id, key, hash } = newApiKey(await idOf(given));
+  const at = Date.now();
+  const previousUntil = at + options.overlap * 1000;
+  const record = await withKeys(options, (store) => {
+    const before = store.apiKeys.find(id);
+    const after = store.apiKeys.rotate(id, { hash, at, previousUntil });
+    if (before !== undefined && after !== undefined) audit(store, 'key.rotate', { before, after });
+    return after;
+  });
+  if (record === undefined) {
+    say(notThere(id));
+    process.exitCode = 1;
+    return;
+  }
+  say(`The old secret of the key ${id} is good until ${new Date(previousUntil).toISOString()}.`);
+  printKey(key.reveal(), record, options.json === true);
+}
+
+function printKey(key: string, record: ApiKeyRecord, asJson: boolean): void {
+  print(asJson ? JSON.stringify({ key, ...publicKey(record, undefined, Date.now()) }) : key);
+}
+
+async function idOf(given: string): Promise<string> {
+  const { apiKeyId } = await import('../security/api-keys.ts');
+  return apiKeyId(given) ?? given;
+}
+
+function notThere(id: string): string {
+  return `There is no key ${id} that is not revoked yet.`;
+}
+
+/** `10/day`, `0.5/hour`, `100/total` */
+function budget(text: string): KeyLimits['budget'] {
+  const [, usd, period] = /^(\d{1,9}(?:\.\d{1,6})?)\/(\w+)$/.exec(text) ?? [];
+  const per = budgetPeriods.find((known) => known === period);
+  if (per !== undefined && Number(usd) > 0) return { usd: Number(usd), per };
+  throw new InvalidArgumentError(`Expected US dollars per ${budgetPeriods.join(', ')}, such as 10/day.`);
+}
+
+function overlap(text: string): number {
+  const found = parseDuration(text);
+  if (found !== undefined) return found;
+  throw new InvalidArgumentError('Expected a time such as 0, 1h or 7d.');
 }

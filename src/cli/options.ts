@@ -3,7 +3,8 @@ import { InvalidArgumentError } from 'commander';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Role } from '../core/principal.ts';
-import { roles } from '../core/principal.ts';
+import { everyTenantName, roles } from '../core/principal.ts';
+import { parseDuration } from '../core/duration.ts';
 
 /** What every command takes. */
 export interface CommonOptions {
@@ -22,13 +23,10 @@ export function configOf(options: CommonOptions): Config {
   return loadConfig({ file: options.config, env: process.env });
 }
 
-const units: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
-
 /** `90s`, `15m`, `1h`, `30d`, or plain seconds; in seconds. */
 export function duration(text: string): number {
-  const match = /^(\d{1,9})([smhd]?)$/.exec(text);
-  const seconds = Number(match?.[1]) * (units[match?.[2] || 's'] ?? Number.NaN);
-  if (!(seconds > 0)) throw new InvalidArgumentError('Expected a time such as 90s, 15m, 1h or 30d.');
+  const seconds = parseDuration(text) ?? 0;
+  if (seconds === 0) throw new InvalidArgumentError('Expected a time such as 90s, 15m, 1h or 30d.');
   return seconds;
 }
 
@@ -51,6 +49,12 @@ export function names(text: string): string[] {
   const list = text.split(',').map((part) => part.trim());
   if (list.includes('')) throw new InvalidArgumentError('Expected names with commas between: a,b.');
   return list;
+}
+
+/** A tenant's name. */
+export function tenant(text: string): string {
+  if (text !== everyTenantName) return name(text);
+  throw new InvalidArgumentError('Expected the name of one tenant.');
 }
 
 /** A subject's or a tenant's name. */

@@ -1,4 +1,5 @@
 import type { KeepRule, S3Settings } from '../core/backups.ts';
+import type { IssuerSettings } from '../core/issuer.ts';
 import type { Secret } from '../core/secret.ts';
 import type { StrategyName } from '../core/strategy-name.ts';
 import type { Price } from '../core/usage.ts';
@@ -19,7 +20,7 @@ export interface Config {
   readonly database: { readonly url: Secret<string> | null };
   /** `null`: memory. */
   readonly redis: { readonly url: Secret<string> | null };
-  readonly auth: { readonly jwt: JwtConfig };
+  readonly auth: { readonly jwt: JwtConfig; readonly issuers: readonly IssuerSettings[] };
   readonly egress: EgressConfig;
   readonly providers: Readonly<Record<string, ProviderConfig>>;
   readonly models: Readonly<Record<string, ModelConfig>>;
@@ -54,6 +55,8 @@ export interface JwtConfig {
   readonly secret: Secret<string> | null;
   readonly issuer: string;
   readonly audience: string;
+  /** Where Mizan may listen while a secret that it made itself is the only identity. */
+  readonly generated: 'loopback' | 'anywhere';
 }
 
 export interface EgressConfig {

@@ -115,7 +115,10 @@ test('everything else has the defaults of the documentation', () => {
     headersTimeoutMs: 10_000,
     shutdownTimeoutMs: 30_000,
   });
-  expect(auth.jwt).toEqual({ secret: null, issuer: 'mizan', audience: 'mizan' });
+  expect(auth).toEqual({
+    jwt: { secret: null, issuer: 'mizan', audience: 'mizan', generated: 'loopback' },
+    issuers: [],
+  });
   expect(cache).toEqual({ ttl: 3600, maxBytes: 67_108_864 });
   expect(schedule).toEqual({ timezone: 'UTC', jobs: {} });
   expect(models['default']?.timeouts).toEqual({

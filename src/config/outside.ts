@@ -21,6 +21,7 @@ const options: Readonly<Record<keyof CliOverrides, string>> = {
 /** Variables that are read directly, where the file doesn't say otherwise. */
 const variables: Readonly<Record<string, Path>> = {
   MIZAN_JWT_SECRET: ['auth', 'jwt', 'secret'],
+  MIZAN_GENERATED_SECRET: ['auth', 'jwt', 'generated'],
   DATABASE_URL: ['database', 'url'],
   REDIS_URL: ['redis', 'url'],
 };

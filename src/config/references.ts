@@ -1,5 +1,6 @@
 import { catalogue } from '../providers/catalogue.ts';
 import type { CatalogueRow } from '../providers/catalogue.ts';
+import { issuerFindings } from './auth-references.ts';
 import { egressRules, isAllowEntry, literalProblem } from '../providers/egress/rules.ts';
 import type { Finding } from './findings.ts';
 import type { Path } from './places.ts';
@@ -118,4 +119,5 @@ export function* referenceFindings(tree: Mapping): Generator<Finding> {
     yield { path: ['defaultAgent'], message: 'expected the name of an agent', known: agents };
   }
   yield* portFindings(tree);
+  yield* issuerFindings(tree);
 }

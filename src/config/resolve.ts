@@ -1,5 +1,6 @@
 import { catalogue } from '../providers/catalogue.ts';
 import type { CatalogueRow } from '../providers/catalogue.ts';
+import { issuerOf } from './auth-schema.ts';
 import type { AgentConfig, Config, JobConfig, LogLevel, ModelConfig, ProviderConfig } from './config.ts';
 import type { FileConfig } from './schema.ts';
 
@@ -63,7 +64,7 @@ export function resolveConfig(
     log: { level: facts.level },
     database: read.database,
     redis: read.redis,
-    auth: read.auth,
+    auth: { jwt: read.auth.jwt, issuers: read.auth.issuers.map(issuerOf) },
     egress: read.egress,
     providers: record(read.providers, providerOf),
     models: record(read.models, modelOf),

@@ -13,11 +13,11 @@ import {
   milliseconds,
   name,
   redisUrl,
-  secret,
   size,
   text,
 } from './fields.ts';
 
+import { authSchema } from './auth-schema.ts';
 import { backupSchema } from './backup-schema.ts';
 import { modelSchema, priceSchema } from './model-schema.ts';
 
@@ -54,16 +54,6 @@ const databaseSchema = z.strictObject({
 const redisSchema = z.strictObject({
   url: redisUrl.prefault('').describe('A redis:// or rediss:// URL; empty for memory. Unused in this version.'),
 });
-
-const jwtSchema = z.strictObject({
-  secret: secret(32)
-    .prefault('')
-    .describe('Signs and checks tokens (HS256); at least 32 bytes. Made and kept in the data folder if empty.'),
-  issuer: text().default('mizan').describe('The "iss" of tokens.'),
-  audience: text().default('mizan').describe('The "aud" of tokens.'),
-});
-
-const authSchema = z.strictObject({ jwt: jwtSchema.prefault({}).describe('JSON Web Tokens.') });
 
 const egressSchema = z.strictObject({
   allow: z

@@ -1,26 +1,87 @@
-import type { Role } from './principal.ts';
+import type { Grant } from './principal.ts';
+import type { TenantScope } from './request-record.ts';
+
+/** How long a key's money lasts before it begins anew. */
+export const budgetPeriods = ['hour', 'day', 'week', 'month', 'total'] as const;
+
+/** What a key may use at most; `null` for no limit. */
+export interface KeyLimits {
+  /** Requests and tokens per minute. */
+  readonly rpm: number | null;
+  readonly tpm: number | null;
+  /** Requests that are being answered at the same time. */
+  readonly maxInFlight: number | null;
+  readonly budget: { readonly usd: number; readonly per: (typeof budgetPeriods)[number] } | null;
+}
+
+export const noLimits: KeyLimits = { rpm: null, tpm: null, maxInFlight: null, budget: null };
 
 /** An API key as it is kept: never the key itself. */
-export interface ApiKeyRecord {
+export interface ApiKeyRecord extends Grant {
   /** The public part of the key, by which it is looked up. */
   readonly id: string;
   /** SHA-256 of the whole key, in hex. */
   readonly hash: string;
   readonly name: string;
-  readonly tenant: string;
-  readonly role: Role;
-  readonly agents: readonly string[] | null;
+  readonly limits: KeyLimits;
   /** In ms since the Unix epoch; likewise below. */
   readonly createdAt: number;
   readonly expiresAt: number | null;
   readonly revokedAt: number | null;
+  readonly rotatedAt: number | null;
+  /** The key before the last rotation, which is good `until` then. */
+  readonly previous: { readonly hash: string; readonly until: number } | null;
 }
 
 /** Where API keys are kept. */
 export interface ApiKeys {
   find(id: string): ApiKeyRecord | undefined;
-  list(): ApiKeyRecord[];
+  /** Oldest first. */
+  list(scope: TenantScope): ApiKeyRecord[];
   insert(key: ApiKeyRecord): void;
   /** Whether there was such a key that was not revoked yet. */
   revoke(id: string, at: number): boolean;
+  /**
+   * Gives a key another secret; the one it has stays good until `previousUntil`, the one before that no longer.
+   * @returns The key as it is now; `undefined` where there is none that is not revoked.
+   */
+  rotate(id: string, to: { hash: string; at: number; previousUntil: number }): ApiKeyRecord | undefined;
+  /** Notes that a key was used. Kept in memory, and written at most once a minute. */
+  used(id: string, at: number): void;
+  /** When each key was used last, to the minute. Keys that never were are not in it. */
+  lastUsed(): ReadonlyMap<string, number>;
+}
+
+/** How long the old secret of a rotated key is good where nothing else is said, in seconds. */
+export const usualOverlap = 86_400;
+
+/** What becomes of a key at `now`. */
+export function keyState(key: ApiKeyRecord, now: number): 'active' | 'revoked' | 'expired' {
+  if (key.revokedAt !== null) return 'revoked';
+  return key.expiresAt !== null && key.expiresAt <= now ? 'expired' : 'active';
+}
+
+const shownTime = (time: number | null | undefined): string | null =>
+  time === null || time === undefined ? null : new Date(time).toISOString();
+
+/** A key as it is shown outside, without anything that makes it one: by the API, and by commands that print JSON. */
+export function publicKey(key: ApiKeyRecord, lastUsedAt: number | undefined, now: number) {
+  const { rpm, tpm, maxInFlight, budget } = key.limits;
+  return {
+    id: key.id,
+    name: key.name,
+    tenant: key.tenant,
+    any_tenant: key.scope === 'any',
+    role: key.role,
+    agents: key.agents,
+    models: key.models,
+    limits: { rpm, tpm, max_in_flight: maxInFlight, budget },
+    state: keyState(key, now),
+    created_at: shownTime(key.createdAt),
+    expires_at: shownTime(key.expiresAt),
+    revoked_at: shownTime(key.revokedAt),
+    rotated_at: shownTime(key.rotatedAt),
+    previous_until: key.previous === null || key.previous.until <= now ? null : shownTime(key.previous.until),
+    last_used_at: shownTime(lastUsedAt),
+  };
 }

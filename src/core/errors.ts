@@ -55,6 +55,12 @@ export const errorTable = {
     retryable: false,
     meaning: 'The JWT was valid once and has expired.',
   },
+  revoked_token: {
+    status: 401,
+    type: 'authentication',
+    retryable: false,
+    meaning: 'The JWT is good, and was taken back before it expired.',
+  },
   invalid_api_key: {
     status: 401,
     type: 'authentication',
@@ -65,7 +71,7 @@ export const errorTable = {
     status: 403,
     type: 'permission',
     retryable: false,
-    meaning: 'The identity is known, but its role or its list of agents does not allow this.',
+    meaning: 'The identity is known, but its role, its tenant or its list of agents or models does not allow this.',
   },
   not_found: {
     status: 404,
@@ -214,6 +220,13 @@ export const errorTable = {
     type: 'unavailable',
     retryable: true,
     meaning: 'Every instance of the model is at its limits, and the queue before them is full; see `Retry-After`.',
+  },
+  issuer_unavailable: {
+    status: 503,
+    type: 'unavailable',
+    retryable: true,
+    meaning:
+      'The JWT names a key of its issuer’s that is not known yet, and the issuer can’t be asked; see `Retry-After`.',
   },
   shutting_down: {
     status: 503,

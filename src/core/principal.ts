@@ -3,18 +3,36 @@ export const roles = ['viewer', 'member', 'operator', 'admin'] as const;
 
 export type Role = (typeof roles)[number];
 
-/** Who is asking. Made by `edge/auth`, and by nothing else. */
-export interface Principal {
-  readonly subject: string;
+/** How every tenant is named where a tenant's name is expected; so no tenant has this name. */
+export const everyTenantName = '*';
+
+/** What an identity may be given. */
+export interface Grant {
   readonly tenant: string;
   readonly role: Role;
-  /** The agents this identity may call; `null` for all, and for models called directly. */
+  /** The agents this identity may call; `null` for all. */
   readonly agents: readonly string[] | null;
+  /** The models it may call directly; `null` for all where it may call all agents, else for none. */
+  readonly models: readonly string[] | null;
+  /** Whose administration its role reaches: its own tenant's, or any. What it runs is always its own tenant's. */
+  readonly scope: 'own' | 'any';
+}
+
+/** Who is asking. Made by `edge/auth`, and by nothing else. */
+export interface Principal extends Grant {
+  readonly subject: string;
   /** What proved the identity. */
   readonly via: 'jwt' | 'api-key';
+  /** The id of the API key, or the token's `jti`; `null` for a token that has none. */
+  readonly credential: string | null;
 }
 
 /** Whether `role` includes everything that `needed` may do. */
 export function includesRole(role: Role, needed: Role): boolean {
   return roles.indexOf(role) >= roles.indexOf(needed);
+}
+
+/** Whether `model` may be called without an agent before it. */
+export function mayCallModel(grant: Pick<Grant, 'agents' | 'models'>, model: string): boolean {
+  return grant.models === null ? grant.agents === null : grant.models.includes(model);
 }

@@ -53,7 +53,7 @@ export interface RequestQuery {
   readonly status?: number;
 }
 
-/** Every tenant's records: for the operator at the machine, never for a request. */
+/** Every tenant's records: for the operator at the machine, and for identities whose scope is `any`. */
 export const everyTenant = Symbol('every tenant');
 
 /** Whose records are read. A query without it doesn't type-check. */

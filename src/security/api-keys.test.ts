@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { describe, expect, test, vi } from 'vitest';
+import { apiKeyRecord } from '../../test/support/api-key.ts';
 import type { ApiKeyRecord } from '../core/api-key.ts';
 import { apiKeyId, apiKeyMatches, newApiKey } from './api-keys.ts';
 
@@ -8,18 +9,8 @@ vi.mock(import('node:crypto'), async (original) => {
   return { ...crypto, timingSafeEqual: vi.fn<typeof crypto.timingSafeEqual>(crypto.timingSafeEqual) };
 });
 
-function recordOf({ id, hash }: { readonly id: string; readonly hash: string }): ApiKeyRecord {
-  return {
-    id,
-    hash,
-    name: 'ci',
-    tenant: 'acme',
-    role: 'member',
-    agents: null,
-    createdAt: 0,
-    expiresAt: null,
-    revokedAt: null,
-  };
+function recordOf(made: { readonly id: string; readonly hash: string }): ApiKeyRecord {
+  return apiKeyRecord({ id: made.id, hash: made.hash });
 }
 
 describe('a new key', () => {
@@ -51,34 +42,46 @@ describe('a key', () => {
   const key = made.key.reveal();
 
   test('matches its own record', () => {
-    expect(apiKeyMatches(key, recordOf(made))).toBe(true);
+    expect(apiKeyMatches(key, recordOf(made), 0)).toBe(true);
   });
 
   test('matches none where any of its characters is another', () => {
     for (let at = 0; at < key.length; at++) {
       const other = key.slice(0, at) + (key[at] === '0' ? '1' : '0') + key.slice(at + 1);
-      expect(apiKeyMatches(other, recordOf(made))).toBe(false);
+      expect(apiKeyMatches(other, recordOf(made), 0)).toBe(false);
     }
   });
 
   test('does not match another’s record', () => {
-    expect(apiKeyMatches(key, recordOf(newApiKey()))).toBe(false);
+    expect(apiKeyMatches(key, recordOf(newApiKey()), 0)).toBe(false);
   });
 
   test.each(['', '00', 'f'.repeat(63), 'not hex', made.hash.slice(0, 62), `${made.hash}00`])(
     'does not match a record whose hash is broken: %j',
     (hash) => {
-      expect(apiKeyMatches(key, recordOf({ id: made.id, hash }))).toBe(false);
+      expect(apiKeyMatches(key, recordOf({ id: made.id, hash }), 0)).toBe(false);
     },
   );
 
   test('is compared in the same way whether its id is known or not', () => {
     vi.mocked(timingSafeEqual).mockClear();
-    expect(apiKeyMatches(key, undefined)).toBe(false);
-    expect(apiKeyMatches(key, recordOf(newApiKey()))).toBe(false);
-    const [unknown, known] = vi.mocked(timingSafeEqual).mock.calls;
-    expect(unknown?.map(({ byteLength }) => byteLength)).toStrictEqual([32, 32]);
-    expect(known?.map(({ byteLength }) => byteLength)).toStrictEqual([32, 32]);
+    expect(apiKeyMatches(key, undefined, 0)).toBe(false);
+    expect(apiKeyMatches(key, recordOf(newApiKey()), 0)).toBe(false);
+    const { calls } = vi.mocked(timingSafeEqual).mock;
+    expect(calls.map((sides) => sides.map(({ byteLength }) => byteLength))).toStrictEqual([
+      [32, 32],
+      [32, 32],
+      [32, 32],
+      [32, 32],
+    ]);
+  });
+
+  test('that was rotated matches beside its new secret, until its time is over', () => {
+    const next = newApiKey(made.id);
+    const record = apiKeyRecord({ id: made.id, hash: next.hash, previous: { hash: made.hash, until: 100 } });
+    expect(next.key.reveal().slice(0, 20)).toBe(key.slice(0, 20));
+    expect([99, 100].map((now) => apiKeyMatches(key, record, now))).toStrictEqual([true, false]);
+    expect([99, 100].map((now) => apiKeyMatches(next.key.reveal(), record, now))).toStrictEqual([true, true]);
   });
 
   test.each([

@@ -36,8 +36,18 @@ async function refusal(given: string, at = now): Promise<MizanError> {
 describe('a token', () => {
   test('that was signed here is understood here', async () => {
     expect(await tokens.verify(await tokens.sign(grant, now), now)).toStrictEqual({
-      principal: { subject: 'ci', tenant: 'acme', role: 'operator', agents: ['assistant'], via: 'jwt' },
+      principal: {
+        subject: 'ci',
+        tenant: 'acme',
+        role: 'operator',
+        agents: ['assistant'],
+        models: null,
+        scope: 'own',
+        via: 'jwt',
+        credential: expect.any(String),
+      },
       expiresAt: now + (3600 + leewaySeconds) * 1000,
+      issuedAt: now,
     });
   });
 
@@ -53,6 +63,15 @@ describe('a token', () => {
     const { tenant: _tenant, role: _role, ...bare } = good;
     const { principal } = await tokens.verify(token(bare), now);
     expect(principal).toMatchObject({ tenant: 'default', role: 'member', agents: null });
+  });
+
+  test('may be for models, and for every tenant', async () => {
+    const signed = await tokens.sign({ ...grant, models: ['fast'], scope: 'any' }, now);
+    expect((await tokens.verify(signed, now)).principal).toMatchObject({ models: ['fast'], scope: 'any' });
+  });
+
+  test.each(['JWT', 'jwt', 'at+jwt', 'application/at+JWT', undefined])('may have the type %j', async (typ) => {
+    await expect(tokens.verify(token(good, { alg: 'HS256', typ }), now)).resolves.toBeTruthy();
   });
 
   test('for no agents at all is for none, not for all', async () => {
@@ -82,6 +101,15 @@ describe('time', () => {
     const early = token({ ...good, nbf: seconds + leewaySeconds });
     await expect(tokens.verify(early, now)).resolves.toBeTruthy();
     expect(await refusal(early, now - 1000)).toMatchObject({ code: 'invalid_token' });
+  });
+
+  test('has not come yet for a token from the future, with the same allowance', async () => {
+    const given = (iat: number) => token({ ...good, iat });
+    await expect(tokens.verify(given(seconds + leewaySeconds), now)).resolves.toBeTruthy();
+    expect(await refusal(given(seconds + leewaySeconds + 1))).toMatchObject({
+      code: 'invalid_token',
+      message: 'The token\'s claim "iat" is not as expected.',
+    });
   });
 
   test('of a token is no longer than it is good for', async () => {
@@ -116,6 +144,10 @@ describe('a token is refused', () => {
       token(good, { alg: 'HS256', jwk: { kty: 'oct', k: part('mine') } }, 'sha256', 'mine'),
     ],
     ['a header that demands to be understood', token(good, { alg: 'HS256', crit: ['x'], x: 1 })],
+    ['the type of another kind of token', token(good, { alg: 'HS256', typ: 'logout+jwt' })],
+    ['a type that is no text', token(good, { alg: 'HS256', typ: 1 })],
+    ['a kid that is no text', token(good, { alg: 'HS256', kid: { $ne: null } })],
+    ['a kid as long as a book', token(good, { alg: 'HS256', kid: 'x'.repeat(257) })],
     ['unencoded claims', token(good, { alg: 'HS256', b64: false, crit: ['b64'] })],
   ];
 
@@ -152,6 +184,12 @@ describe('a token is refused', () => {
     ['with an empty tenant', { ...good, tenant: '' }],
     ['with a long tenant', { ...good, tenant: 'x'.repeat(101) }],
     ['with a tenant of another type', { ...good, tenant: null }],
+    ['for every tenant by its name', { ...good, tenant: '*' }],
+    ['for every tenant by another word', { ...good, any_tenant: 'yes' }],
+    ['with models that are no list', { ...good, models: 'fast' }],
+    ['with an empty jti', { ...good, jti: '' }],
+    ['with a jti of another type', { ...good, jti: 1 }],
+    ['with an iat of another type', { ...good, iat: 'now' }],
     ['with agents that are no list', { ...good, agents: 'assistant' }],
     ['with agents that are no names', { ...good, agents: [1] }],
     ['whose claims are a list', [good]],
@@ -184,6 +222,16 @@ describe('a token is refused', () => {
     for (const other of [`${given}=`, `${given}\n`, ` ${given}`, given.replace('.', ' .'), `${given}==`]) {
       expect(await refusal(other)).toMatchObject({ code: 'invalid_token' });
     }
+  });
+
+  test('whose claims are not UTF-8', async () => {
+    const claims = Buffer.from(JSON.stringify({ ...good, sub: 'caf#' }).replace('#', '\u00e9'), 'latin1');
+    const signed = `${part({ alg: 'HS256' })}.${claims.toString('base64url')}`;
+    expect(await refusal(`${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`)).toMatchObject(
+      {
+        code: 'invalid_token',
+      },
+    );
   });
 
   test('that was changed at any place, to anything', async () => {

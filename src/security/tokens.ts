@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { errors, jwtVerify, SignJWT } from 'jose';
+import { SignJWT } from 'jose';
 import { z } from 'zod';
-import { MizanError } from '../core/errors.ts';
 import type { Principal, Role } from '../core/principal.ts';
-import { roles } from '../core/principal.ts';
+import { everyTenantName, roles } from '../core/principal.ts';
+import type { TokenFacts } from '../core/revocation.ts';
 import type { Secret } from '../core/secret.ts';
+import { checkToken, claimRefused, leewaySeconds } from './token-check.ts';
 
 export interface TokenSettings {
   readonly secret: Secret<string>;
@@ -17,6 +18,9 @@ export interface TokenGrant {
   readonly tenant: string;
   readonly role: Role;
   readonly agents: readonly string[] | null;
+  /** As a principal's; `null` and `own` where they are left out. */
+  readonly models?: readonly string[] | null;
+  readonly scope?: Principal['scope'];
   /** In seconds. */
   readonly ttl: number;
 }
@@ -25,92 +29,92 @@ export interface TokenGrant {
 export interface VerifiedToken {
   readonly principal: Principal;
   readonly expiresAt: number;
+  /** In ms since the Unix epoch; `null` where the token doesn't say. */
+  readonly issuedAt: number | null;
 }
 
-/** How far the clocks of issuer and verifier may differ, in seconds. */
-const leewaySeconds = 30;
+/** Whoever can tell a good token from another. */
+export interface TokenVerifier {
+  /**
+   * @param now In ms since the Unix epoch.
+   * @throws MizanError `invalid_token`, `expired_token` or `issuer_unavailable`.
+   */
+  verify(token: string, now: number): Promise<VerifiedToken>;
+}
 
-/** Longer tokens are refused unread. In characters. */
-const maxLength = 8192;
-
-/**
- * A token has one spelling: no padding or space around it, and no bits set after the 256 of its signature, which
- * readers of base64url pass over.
- */
-const canonical = /^[\w-]+\.[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]$/;
-
-const claims = z.object({
+/** What every token says, whoever made it. */
+export const commonClaims = z.object({
   sub: z.string().min(1).max(200),
   exp: z.number(),
-  tenant: z.string().min(1).max(100).default('default'),
+  iat: z.number().optional(),
+  jti: z.string().min(1).max(200).optional(),
+});
+
+/** The name of a tenant. */
+export const tenantClaim = z
+  .string()
+  .min(1)
+  .max(100)
+  .refine((tenant) => tenant !== everyTenantName);
+
+const claims = commonClaims.extend({
+  tenant: tenantClaim.default('default'),
   role: z.enum(roles).default('member'),
   agents: z.array(z.string()).nullish(),
+  models: z.array(z.string()).nullish(),
+  any_tenant: z.boolean().default(false),
 });
 
 /** Signs and verifies JWTs (RFC 7519) with HS256 and one secret; nothing in a token's header changes how. */
-export class Tokens {
-  readonly #settings: TokenSettings;
+export class Tokens implements TokenVerifier {
+  readonly issuer: string;
+  readonly #audience: string;
   readonly #key: Uint8Array;
 
   constructor(settings: TokenSettings) {
-    this.#settings = settings;
+    this.issuer = settings.issuer;
+    this.#audience = settings.audience;
     this.#key = new TextEncoder().encode(settings.secret.reveal());
   }
 
   /** @param now In ms since the Unix epoch. */
   sign(grant: TokenGrant, now: number): Promise<string> {
     const issuedAt = Math.floor(now / 1000);
-    const { tenant, role, agents } = grant;
-    return new SignJWT({ tenant, role, ...(agents === null ? {} : { agents }) })
+    const { tenant, role, agents, models = null, scope = 'own' } = grant;
+    const limits = { ...(agents === null ? {} : { agents }), ...(models === null ? {} : { models }) };
+    return new SignJWT({ tenant, role, ...limits, ...(scope === 'any' ? { any_tenant: true } : {}) })
       .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
       .setSubject(grant.subject)
-      .setIssuer(this.#settings.issuer)
-      .setAudience(this.#settings.audience)
+      .setIssuer(this.issuer)
+      .setAudience(this.#audience)
       .setIssuedAt(issuedAt)
       .setExpirationTime(issuedAt + grant.ttl)
       .setJti(randomUUID())
       .sign(this.#key);
   }
 
-  /**
-   * @param now In ms since the Unix epoch.
-   * @throws MizanError `invalid_token` or `expired_token`.
-   */
   async verify(token: string, now: number): Promise<VerifiedToken> {
-    if (token.length > maxLength) throw new MizanError('invalid_token', 'The token is longer than 8 KiB.');
-    let payload: unknown;
-    try {
-      const verified = await jwtVerify(token, this.#key, {
-        algorithms: ['HS256'],
-        issuer: this.#settings.issuer,
-        audience: this.#settings.audience,
-        clockTolerance: leewaySeconds,
-        requiredClaims: ['sub', 'exp'],
-        currentDate: new Date(now),
-      });
-      payload = verified.payload;
-    } catch (cause) {
-      if (cause instanceof errors.JWTExpired)
-        throw new MizanError('expired_token', 'The token has expired.', { cause });
-      throw new MizanError('invalid_token', reasonOf(cause), { cause });
-    }
-    if (!canonical.test(token)) throw new MizanError('invalid_token', 'The token is not a JWT that can be read.');
-    const parsed = claims.safeParse(payload);
-    if (!parsed.success) {
-      const claim = parsed.error.issues[0]?.path.join('.') ?? '';
-      throw new MizanError('invalid_token', `The token's claim "${claim}" is not as expected.`);
-    }
-    const { sub, exp, tenant, role, agents } = parsed.data;
-    return {
-      principal: { subject: sub, tenant, role, agents: agents ?? null, via: 'jwt' },
-      expiresAt: (exp + leewaySeconds) * 1000,
-    };
+    const rules = { issuer: this.issuer, audience: this.#audience, algorithms: ['HS256'] };
+    const parsed = claims.safeParse(await checkToken(token, this.#key, rules, now));
+    if (!parsed.success) throw claimRefused(parsed.error.issues[0]?.path.join('.') ?? '');
+    const { tenant, role, agents = null, models = null, any_tenant: isForAny, ...common } = parsed.data;
+    return verified(common, { tenant, role, agents, models, scope: isForAny ? 'any' : 'own' });
   }
 }
 
-function reasonOf(cause: unknown): string {
-  if (cause instanceof errors.JWTClaimValidationFailed) return `The token's claim "${cause.claim}" is not accepted.`;
-  if (cause instanceof errors.JWSSignatureVerificationFailed) return "The token's signature is not ours.";
-  if (cause instanceof errors.JOSEAlgNotAllowed) return "The token's algorithm is not accepted: only HS256 is.";
-  return 'The token is not a JWT that can be read.';
+/** A token's claims, read, as what the rest of Mizan works with. */
+export function verified(
+  { sub, exp, iat, jti }: z.output<typeof commonClaims>,
+  grant: Omit<Principal, 'subject' | 'via' | 'credential'>,
+): VerifiedToken {
+  return {
+    principal: { subject: sub, ...grant, via: 'jwt', credential: jti ?? null },
+    expiresAt: (exp + leewaySeconds) * 1000,
+    issuedAt: iat === undefined ? null : iat * 1000,
+  };
+}
+
+/** What a verified token is compared with revocations by. */
+export function tokenFacts({ principal, issuedAt }: VerifiedToken): TokenFacts {
+  return { tenant: principal.tenant, subject: principal.subject, jti: principal.credential, issuedAt };
 }

@@ -3,6 +3,9 @@ export interface Database {
   requests: RequestsTable;
   attempts: AttemptsTable;
   api_keys: ApiKeysTable;
+  api_key_uses: ApiKeyUsesTable;
+  token_revocations: TokenRevocationsTable;
+  identity_revision: { revision: number };
   audit: AuditTable;
 }
 
@@ -57,6 +60,30 @@ export interface ApiKeysTable {
   created_at: number;
   expires_at: number | null;
   revoked_at: number | null;
+  /** A JSON array of names, or null. */
+  models: string | null;
+  /** 1 where it may look after every tenant. */
+  any_tenant: number;
+  /** A JSON object, or null for none. */
+  limits: string | null;
+  rotated_at: number | null;
+  previous_hash: string | null;
+  previous_until: number | null;
+}
+
+/** Apart from the keys themselves, so that noting a use rewrites no key. */
+export interface ApiKeyUsesTable {
+  id: string;
+  last_used_at: number;
+}
+
+export interface TokenRevocationsTable {
+  kind: string;
+  value: string;
+  /** Empty for every tenant. */
+  tenant: string;
+  revoked_at: number;
+  expires_at: number | null;
 }
 
 /** Appended to, never changed. */

@@ -44,7 +44,16 @@ export class RecordingSink implements AnswerSink {
   }
 }
 
-export const principal: Principal = { subject: 'someone', tenant: 'acme', role: 'member', agents: null, via: 'jwt' };
+export const principal: Principal = {
+  subject: 'someone',
+  tenant: 'acme',
+  role: 'member',
+  agents: null,
+  models: null,
+  scope: 'own',
+  via: 'jwt',
+  credential: null,
+};
 
 export interface TestCall extends Call {
   readonly sink: RecordingSink;

@@ -35,6 +35,8 @@ export interface Launched {
 export interface LaunchOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** What it reads on stdin; nothing at all where it is left out. */
+  readonly input?: string;
 }
 
 /** Runs `mizan …` as a process of its own; nothing of this environment but the path reaches it. */
@@ -42,10 +44,12 @@ export function launch(args: readonly string[], options: LaunchOptions = {}): La
   const env = { PATH: process.env['PATH'] ?? '', ...options.env };
   const child = spawn(process.execPath, [bin, ...args], {
     env,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
   running.add(child);
+  // One that doesn't read is no fault of ours.
+  child.stdin.on('error', () => {}).end(options.input ?? '');
   const output = { stdout: '', stderr: '' };
   const listeners = new Set<() => void>();
   for (const name of ['stdout', 'stderr'] as const) {

@@ -7,6 +7,8 @@ import type { EdgeContext } from '../http/context.ts';
 import { readQuery } from './query.ts';
 
 const query = z.strictObject({
+  /** Read where the request was let in. */
+  tenant: z.unknown().optional(),
   limit: z.coerce.number().int().min(1).max(1000).default(10),
   agent: z.string().min(1).max(100).optional(),
   status: z.coerce.number().int().min(100).max(599).optional(),
@@ -23,10 +25,10 @@ const expectations: Readonly<Record<string, string>> = {
   before: 'must be the id of a request, req_…',
 };
 
-/** `GET /api/requests?limit=10&agent=&status=&before=ID`: the principal's tenant's, newest first. */
+/** `GET /api/requests?limit=10&agent=&status=&before=ID`: the tenant's, newest first. */
 export async function listRequests(context: EdgeContext, request: FastifyRequest): Promise<unknown> {
-  const asked = readQuery(query, expectations, request) as RequestQuery;
-  const records = await context.requestHistory.list(request.principal.tenant, asked);
+  const { tenant: _tenant, ...asked } = readQuery(query, expectations, request);
+  const records = await context.requestHistory.list(request.tenantScope, asked as RequestQuery);
   const last = records.at(-1);
   const isFull = records.length === asked.limit;
   return { requests: records.map(publicRequest), next_before: isFull && last !== undefined ? last.id : null };
@@ -35,7 +37,7 @@ export async function listRequests(context: EdgeContext, request: FastifyRequest
 /** `GET /api/requests/ID`: one, with its attempts where there was more than one. */
 export async function getRequest(context: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const { id } = request.params as { id: string };
-  const record = await context.requestHistory.find(request.principal.tenant, id);
+  const record = await context.requestHistory.find(request.tenantScope, id);
   if (record === undefined) throw new MizanError('not_found', `There is no request "${id.slice(0, 40)}".`);
   return publicRequest(record);
 }

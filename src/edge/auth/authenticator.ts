@@ -4,30 +4,39 @@ import type { ApiKeys } from '../../core/api-key.ts';
 import type { Clock } from '../../core/clock.ts';
 import { MizanError } from '../../core/errors.ts';
 import type { Principal } from '../../core/principal.ts';
+import type { Revocations } from '../../core/revocation.ts';
 import { apiKeyId, apiKeyMatches, apiKeyPrefix } from '../../security/api-keys.ts';
-import type { Tokens, VerifiedToken } from '../../security/tokens.ts';
+import type { TokenVerifier, VerifiedToken } from '../../security/tokens.ts';
+import { tokenFacts } from '../../security/tokens.ts';
 
 /** Verified tokens that are remembered. */
 const maxRemembered = 10_000;
+
+/** A token that was verified, and the last epoch in which it is known not to be revoked. */
+interface Remembered extends VerifiedToken {
+  epoch: number;
+}
 
 const scheme = /^bearer +([\x21-\x7e]+) *$/i;
 
 /** Finds out who is asking, from `Authorization: Bearer` (RFC 6750) with a JWT or an API key. */
 export class Authenticator {
-  readonly #tokens: Tokens;
+  readonly #tokens: TokenVerifier;
   readonly #apiKeys: ApiKeys;
+  readonly #revocations: Revocations;
   readonly #clock: Clock;
   /** By the hash of the whole token: two tokens that share a beginning are two identities. */
-  readonly #remembered = new LRUCache<string, VerifiedToken>({ max: maxRemembered });
+  readonly #remembered = new LRUCache<string, Remembered>({ max: maxRemembered });
   /**
    * What came last on each connection that is open. A caller sends the same header again and again, and to compare the
    * whole of it costs a tenth of hashing it.
    */
-  readonly #recent = new WeakMap<object, { readonly authorization: string; readonly verified: VerifiedToken }>();
+  readonly #recent = new WeakMap<object, { readonly authorization: string; readonly verified: Remembered }>();
 
-  constructor(tokens: Tokens, apiKeys: ApiKeys, clock: Clock) {
+  constructor(tokens: TokenVerifier, apiKeys: ApiKeys, revocations: Revocations, clock: Clock) {
     this.#tokens = tokens;
     this.#apiKeys = apiKeys;
+    this.#revocations = revocations;
     this.#clock = clock;
   }
 
@@ -53,14 +62,33 @@ export class Authenticator {
     return remembered.principal;
   }
 
-  #isCurrent({ expiresAt }: VerifiedToken): boolean {
-    return expiresAt > this.#clock.now();
+  /** What was true in an epoch is true until the next one; then it is looked at again, once. */
+  #isCurrent(verified: Remembered): boolean {
+    if (verified.expiresAt <= this.#clock.now()) return false;
+    const { epoch } = this.#revocations;
+    if (verified.epoch === epoch) return true;
+    if (this.#revocations.isRevoked(tokenFacts(verified))) return false;
+    verified.epoch = epoch;
+    return true;
   }
 
   async #verify(token: string, fingerprint: string): Promise<Principal> {
+    const remembered = await this.verifyToken(token);
+    this.#remembered.set(fingerprint, remembered);
+    return remembered.principal;
+  }
+
+  /**
+   * A token that is nobody's header, looked at in full.
+   * @throws MizanError (rejects) of type `authentication`, or `issuer_unavailable`.
+   */
+  async verifyToken(token: string): Promise<Remembered> {
     const verified = await this.#tokens.verify(token, this.#clock.now());
-    this.#remembered.set(fingerprint, verified);
-    return verified.principal;
+    const { epoch } = this.#revocations;
+    if (this.#revocations.isRevoked(tokenFacts(verified))) {
+      throw new MizanError('revoked_token', 'The token was revoked.');
+    }
+    return { ...verified, epoch };
   }
 
   #byApiKey(key: string): Principal {
@@ -68,12 +96,13 @@ export class Authenticator {
     const record = id === null ? undefined : this.#apiKeys.find(id);
     const now = this.#clock.now();
     const isGood =
-      apiKeyMatches(key, record) &&
+      apiKeyMatches(key, record, now) &&
       record !== undefined &&
       record.revokedAt === null &&
       (record.expiresAt === null || record.expiresAt > now);
     if (!isGood) throw new MizanError('invalid_api_key', 'The API key is unknown, revoked or expired.');
-    const { name, tenant, role, agents } = record;
-    return { subject: name, tenant, role, agents, via: 'api-key' };
+    this.#apiKeys.used(record.id, now);
+    const { name, tenant, role, agents, models, scope } = record;
+    return { subject: name, tenant, role, agents, models, scope, via: 'api-key', credential: record.id };
   }
 }

@@ -2,6 +2,7 @@ import type { ApiKeys } from '../../core/api-key.ts';
 import type { AuditHistory } from '../../core/audit.ts';
 import type { Backups } from '../../core/backups.ts';
 import type { RequestHistory } from '../../core/request-record.ts';
+import type { Revocations } from '../../core/revocation.ts';
 import type { Flow } from '../../flow/run.ts';
 import type { Auditing } from '../admin/auditing.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
@@ -12,6 +13,7 @@ export interface EdgeContext {
   readonly flow: Flow;
   readonly authenticator: Authenticator;
   readonly apiKeys: ApiKeys;
+  readonly revocations: Revocations;
   readonly requestHistory: RequestHistory;
   readonly running: RunningCalls;
   readonly auditing: Auditing;

@@ -1,10 +1,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Role } from '../../core/principal.ts';
 import { listAudit } from '../admin/audit.ts';
 import { createBackup, listBackups } from '../admin/backups.ts';
 import { listInstances } from '../admin/instances.ts';
+import { createKey, listKeys, revokeKey, rotateKey } from '../admin/keys.ts';
 import { getRequest, listRequests } from '../admin/requests.ts';
 import { explainRoute } from '../admin/route.ts';
+import { listRevocations, revokeTokens } from '../admin/tokens.ts';
+import type { Access } from '../auth/authorise.ts';
 import { chatCompletions } from '../openai/chat-completions.ts';
 import { getModel, listModels } from '../openai/models.ts';
 import { aiProcess } from '../process/ai-process.ts';
@@ -15,31 +17,35 @@ import { healthz, readyz } from './health.ts';
 
 type Handler = (context: EdgeContext, request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
 
-export interface Route {
-  readonly method: 'GET' | 'POST';
+export interface Route extends Access {
+  readonly method: 'GET' | 'POST' | 'DELETE';
   readonly url: string;
-  /** The least role that may use it; `null` where nobody is asked who they are. */
-  readonly role: Role | null;
   /** A POST of `/api` that changes nothing, and so is no administrative action. */
   readonly isReading?: boolean;
   readonly handler: Handler;
 }
 
-/** All routes. */
+/** All routes: who may use each, and whose data it touches. */
 export const routes: readonly Route[] = [
-  { method: 'POST', url: '/ai-process', role: 'member', handler: calls(aiProcess) },
-  { method: 'POST', url: '/v1/chat/completions', role: 'member', handler: calls(chatCompletions) },
-  { method: 'GET', url: '/v1/models', role: 'viewer', handler: listModels },
-  { method: 'GET', url: '/v1/models/*', role: 'viewer', handler: getModel },
-  { method: 'GET', url: '/api/requests', role: 'viewer', handler: listRequests },
-  { method: 'GET', url: '/api/requests/:id', role: 'viewer', handler: getRequest },
-  { method: 'GET', url: '/api/instances', role: 'viewer', handler: listInstances },
-  { method: 'POST', url: '/api/route/explain', role: 'member', isReading: true, handler: explainRoute },
-  { method: 'GET', url: '/api/audit', role: 'admin', handler: listAudit },
-  { method: 'GET', url: '/api/backups', role: 'admin', handler: listBackups },
-  { method: 'POST', url: '/api/backups', role: 'admin', handler: createBackup },
-  { method: 'GET', url: '/healthz', role: null, handler: healthz },
-  { method: 'GET', url: '/readyz', role: null, handler: readyz },
+  { method: 'POST', url: '/ai-process', role: 'member', tenant: 'own', handler: calls(aiProcess) },
+  { method: 'POST', url: '/v1/chat/completions', role: 'member', tenant: 'own', handler: calls(chatCompletions) },
+  { method: 'GET', url: '/v1/models', role: 'viewer', tenant: 'none', handler: listModels },
+  { method: 'GET', url: '/v1/models/*', role: 'viewer', tenant: 'none', handler: getModel },
+  { method: 'GET', url: '/api/requests', role: 'viewer', tenant: 'any', handler: listRequests },
+  { method: 'GET', url: '/api/requests/:id', role: 'viewer', tenant: 'any', handler: getRequest },
+  { method: 'GET', url: '/api/instances', role: 'viewer', tenant: 'none', handler: listInstances },
+  { method: 'POST', url: '/api/route/explain', role: 'member', tenant: 'own', isReading: true, handler: explainRoute },
+  { method: 'GET', url: '/api/keys', role: 'admin', tenant: 'any', handler: listKeys },
+  { method: 'POST', url: '/api/keys', role: 'admin', tenant: 'any', handler: createKey },
+  { method: 'POST', url: '/api/keys/:id/rotate', role: 'admin', tenant: 'any', handler: rotateKey },
+  { method: 'DELETE', url: '/api/keys/:id', role: 'admin', tenant: 'any', handler: revokeKey },
+  { method: 'GET', url: '/api/tokens/revocations', role: 'admin', tenant: 'any', handler: listRevocations },
+  { method: 'POST', url: '/api/tokens/revoke', role: 'admin', tenant: 'any', handler: revokeTokens },
+  { method: 'GET', url: '/api/audit', role: 'admin', tenant: 'any', handler: listAudit },
+  { method: 'GET', url: '/api/backups', role: 'admin', tenant: 'none', handler: listBackups },
+  { method: 'POST', url: '/api/backups', role: 'admin', tenant: 'none', handler: createBackup },
+  { method: 'GET', url: '/healthz', role: null, tenant: 'none', handler: healthz },
+  { method: 'GET', url: '/readyz', role: null, tenant: 'none', handler: readyz },
 ];
 
 function calls(dialect: Dialect): Handler {

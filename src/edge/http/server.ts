@@ -4,7 +4,9 @@ import { MizanError } from '../../core/errors.ts';
 import { newRequestId } from '../../core/ids.ts';
 import { didYouMean } from '../../core/nearest.ts';
 import type { Principal, Role } from '../../core/principal.ts';
-import { includesRole } from '../../core/principal.ts';
+import type { TenantScope } from '../../core/request-record.ts';
+import type { Access } from '../auth/authorise.ts';
+import { authorise } from '../auth/authorise.ts';
 import { headWithoutAttempt } from '../../flow/call.ts';
 import type { AuditDetail } from '../admin/auditing.ts';
 import type { EdgeContext } from './context.ts';
@@ -20,11 +22,14 @@ declare module 'fastify' {
     startedAt: number;
     /** Set by the time a handler runs, on every route with a role. */
     principal: Principal;
+    /** Whose data the request is about; set with the principal. */
+    tenantScope: TenantScope;
     /** What a handler adds to its request's entry in the audit log. */
     audit: AuditDetail | null;
   }
   interface FastifyContextConfig {
     role?: Role | null;
+    tenant?: Access['tenant'];
   }
 }
 
@@ -59,25 +64,36 @@ export function createServer(context: EdgeContext): FastifyInstance {
   server.decorateRequest('startedAt', 0);
   // Typed as always there: no handler of a route with a role runs before it is set.
   server.decorateRequest('principal', null as unknown as Principal);
+  server.decorateRequest('tenantScope', '');
   server.decorateRequest('audit', null);
 
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
 
+  // What is registered without saying who may use it would be anybody's.
+  server.addHook('onRoute', ({ method, url, config }) => {
+    if (config?.role === undefined || config.tenant === undefined) {
+      throw new Error(`${String(method)} ${url} has no row in the table of routes`);
+    }
+  });
+
   server.addHook('onRequest', (request, reply, done) => {
     request.receivedAt = clock.now();
     request.startedAt = clock.monotonic();
     void reply.header('x-request-id', request.id);
-    const role = request.routeOptions.config.role;
-    if (role === null || role === undefined) {
+    const { role, tenant } = request.routeOptions.config;
+    // There is no row, and so no tenant, where there is no such route.
+    if (role === null || role === undefined || tenant === undefined) {
       done();
       return;
     }
     const refuse = (error: unknown): void => sendError(error, request, reply);
     const enter = (principal: Principal): void => {
       request.principal = principal;
-      if (!includesRole(principal.role, role)) {
-        refuse(new MizanError('forbidden', `This needs the role ${role}; this identity is a ${principal.role}.`));
+      try {
+        request.tenantScope = authorise({ role, tenant }, principal, request.query);
+      } catch (error) {
+        refuse(error);
         return;
       }
       done();
@@ -102,11 +118,11 @@ export function createServer(context: EdgeContext): FastifyInstance {
   });
 
   for (const route of routes) {
-    const { method, url, role, handler } = route;
+    const { method, url, role, tenant, handler } = route;
     server.route({
       method,
       url,
-      config: { role },
+      config: { role, tenant },
       ...context.auditing.hooksFor(route),
       handler: (request, reply) => handler(context, request, reply),
     });
@@ -114,7 +130,7 @@ export function createServer(context: EdgeContext): FastifyInstance {
 
   server.setNotFoundHandler((request, reply) => {
     const path = pathOf(request);
-    const methods = (['GET', 'HEAD', 'POST'] as const).filter(
+    const methods = (['GET', 'HEAD', 'POST', 'DELETE'] as const).filter(
       (method) => server.findRoute({ method, url: path }) !== null,
     );
     if (methods.length > 0) void reply.header('allow', methods.join(', '));

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { MizanError } from '../../core/errors.ts';
 import { didYouMean } from '../../core/nearest.ts';
 import type { Principal } from '../../core/principal.ts';
+import { mayCallModel } from '../../core/principal.ts';
 import type { Flow } from '../../flow/run.ts';
 import type { EdgeContext } from '../http/context.ts';
 
@@ -14,10 +15,15 @@ interface ModelObject {
 
 /** What the principal may give as `model`: the configured models, and agents as `agent/NAME`. */
 function namesFor(flow: Flow, principal: Principal): string[] {
+  const { agents: allowed, models: named } = principal;
   const agents = [...flow.agents.list()].map((agent) => agent.name);
-  const allowed = principal.agents;
-  if (allowed !== null) return agents.filter((name) => allowed.includes(name)).map((name) => `agent/${name}`);
-  return [...[...flow.models.list()].map(({ pool }) => pool.model.id), ...agents.map((name) => `agent/${name}`)];
+  const models = [...flow.models.list()].map(({ pool }) => pool.model.id);
+  // A model of a provider's own is nowhere listed, but where an identity may call just that one.
+  const direct = (named?.filter((name) => name.includes('/')) ?? []).concat(models);
+  return [
+    ...direct.filter((model) => mayCallModel(principal, model)),
+    ...agents.filter((name) => allowed === null || allowed.includes(name)).map((name) => `agent/${name}`),
+  ];
 }
 
 function modelObject(id: string): ModelObject {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { principal as someone } from '../../../test/support/calls.ts';
 import type { ChatRequest } from '../../core/chat.ts';
 import { MizanError } from '../../core/errors.ts';
 import { JsonDocument } from '../../core/json-document.ts';
@@ -21,7 +22,7 @@ const agents = new Agents(
   'assistant',
 );
 
-const anyone: Principal = { subject: 's', tenant: 't', role: 'member', agents: null, via: 'jwt' };
+const anyone: Principal = someone;
 const limited: Principal = { ...anyone, agents: ['plain'] };
 
 function request(target: ChatRequest['target'], body = '{"model":"m","messages":[{"role":"user"}]}'): ChatRequest {

@@ -3,6 +3,7 @@ import { MizanError } from '../../core/errors.ts';
 import type { JsonEdit, JsonObject } from '../../core/json-document.ts';
 import { didYouMean } from '../../core/nearest.ts';
 import type { Principal } from '../../core/principal.ts';
+import { mayCallModel } from '../../core/principal.ts';
 
 /** A model with a task: what callers call by name instead of a bare model. */
 export interface Agent {
@@ -61,8 +62,9 @@ export class Agents {
   }
 
   #direct(model: string, request: ChatRequest, principal: Principal): Assignment {
-    if (principal.agents !== null) {
-      throw new MizanError('forbidden', 'This identity may call its agents only, not models directly.');
+    if (!mayCallModel(principal, model)) {
+      const only = principal.models === null || principal.models.length === 0 ? 'not models' : 'not this model';
+      throw new MizanError('forbidden', `This identity may call its agents only, ${only} directly.`);
     }
     return { agent: null, model, chat: { ...request, edits: [] } };
   }

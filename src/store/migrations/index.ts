@@ -1,11 +1,13 @@
 import type { Migration } from 'kysely/migration';
 import { requestsAndKeys } from './0001-requests-and-keys.ts';
 import { attempts } from './0002-attempts.ts';
+import { identity } from './0003-identity.ts';
 import { audit } from './0005-audit.ts';
 
 /** In their order; a migration that has been released is never changed. */
 export const migrations: Readonly<Record<string, Migration>> = {
   '0001-requests-and-keys': requestsAndKeys,
   '0002-attempts': attempts,
+  '0003-identity': identity,
   '0005-audit': audit,
 };

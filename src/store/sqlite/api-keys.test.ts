@@ -1,8 +1,14 @@
+import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { temporaryFolder } from '../../../test/support/folder.ts';
-import type { ApiKeyRecord } from '../../core/api-key.ts';
+import { apiKeyRecord } from '../../../test/support/api-key.ts';
+import { systemClock } from '../../core/clock.ts';
+import { everyTenant } from '../../core/request-record.ts';
+import { SqliteApiKeys } from './api-keys.ts';
+import { openDatabase } from './database.ts';
+import { IdentityEpoch } from './identity-epoch.ts';
 import type { Store } from './index.ts';
-import { openStore } from './index.ts';
+import { databaseFile, openStore } from './index.ts';
 
 async function open(folder = temporaryFolder()): Promise<Store> {
   const store = await openStore(folder);
@@ -10,29 +16,30 @@ async function open(folder = temporaryFolder()): Promise<Store> {
   return store;
 }
 
-const key: ApiKeyRecord = {
-  id: '0123456789abcdef',
-  hash: 'f'.repeat(64),
+const key = apiKeyRecord({
   name: 'ci 🙂',
-  tenant: 'acme',
   role: 'operator',
   agents: ['assistant', 'a"b'],
   createdAt: Date.UTC(2026, 0, 1),
   expiresAt: Date.UTC(2027, 0, 1),
-  revokedAt: null,
-};
+});
+
+const limits = { rpm: 60, tpm: 1000, maxInFlight: 2, budget: { usd: 0.5, per: 'day' } } as const;
 
 describe('API keys', () => {
   test.each([
     ['limited to agents, and expiring', key],
     ['for everything, for ever', { ...key, agents: null, expiresAt: null }],
     ['for nothing', { ...key, agents: [] }],
+    ['for models, and limited', { ...key, models: ['fast', 'a/b'], limits }],
+    ['for every tenant', { ...key, scope: 'any' as const }],
+    ['rotated', { ...key, rotatedAt: 7, previous: { hash: 'e'.repeat(64), until: 8 } }],
     ['already revoked', { ...key, revokedAt: Date.UTC(2026, 5, 1) }],
   ])('are found as they were put in: %s', async (_what, record) => {
     const { apiKeys } = await open();
     apiKeys.insert(record);
     expect(apiKeys.find(record.id)).toStrictEqual(record);
-    expect(apiKeys.list()).toStrictEqual([record]);
+    expect(apiKeys.list(everyTenant)).toStrictEqual([record]);
   });
 
   test('that are not there are not found', async () => {
@@ -46,7 +53,7 @@ describe('API keys', () => {
   test('are listed oldest first', async () => {
     const { apiKeys } = await open();
     for (const [i, id] of ['c', 'a', 'b'].entries()) apiKeys.insert({ ...key, id, createdAt: i });
-    expect(apiKeys.list().map(({ id }) => id)).toStrictEqual(['c', 'a', 'b']);
+    expect(apiKeys.list(everyTenant).map(({ id }) => id)).toStrictEqual(['c', 'a', 'b']);
   });
 
   test('are revoked once', async () => {
@@ -73,5 +80,61 @@ describe('API keys', () => {
     expect(here.apiKeys.find(key.id)).toStrictEqual(key);
     there.apiKeys.revoke(key.id, 7);
     expect(here.apiKeys.find(key.id)?.revokedAt).toBe(7);
+  });
+
+  test('are listed for the tenant that is asked for', async () => {
+    const { apiKeys } = await open();
+    apiKeys.insert(key);
+    apiKeys.insert({ ...key, id: 'theirs', tenant: 'other' });
+    expect(apiKeys.list('acme').map(({ id }) => id)).toStrictEqual([key.id]);
+    expect(apiKeys.list('nobody')).toStrictEqual([]);
+  });
+
+  test('are rotated any number of times, and the secret before the last one is over', async () => {
+    const { apiKeys } = await open();
+    apiKeys.insert(key);
+    const [b, c, d] = ['b', 'c', 'd'].map((letter) => letter.repeat(64)) as [string, string, string];
+    apiKeys.rotate(key.id, { hash: b, at: 10, previousUntil: 20 });
+    const rotated = apiKeys.rotate(key.id, { hash: c, at: 11, previousUntil: 21 });
+    expect(rotated).toStrictEqual({ ...key, hash: c, rotatedAt: 11, previous: { hash: b, until: 21 } });
+    expect(apiKeys.find(key.id)).toStrictEqual(rotated);
+    expect(apiKeys.rotate(key.id, { hash: d, at: 12, previousUntil: 12 })?.previous).toBe(null);
+  });
+
+  test('that are revoked or not there are not rotated', async () => {
+    const { apiKeys } = await open();
+    apiKeys.insert({ ...key, revokedAt: 1 });
+    for (const id of [key.id, 'nobody', "' OR 1=1 --"]) {
+      expect(apiKeys.rotate(id, { hash: 'b', at: 10, previousUntil: 20 })).toBe(undefined);
+    }
+    expect(apiKeys.list(everyTenant)).toStrictEqual([{ ...key, revokedAt: 1 }]);
+  });
+
+  test('have a last use, which outlives the process and never goes back', async () => {
+    const folder = temporaryFolder();
+    const first = await openStore(folder);
+    first.apiKeys.insert(key);
+    expect(first.apiKeys.lastUsed()).toStrictEqual(new Map());
+    first.apiKeys.used(key.id, 5);
+    first.apiKeys.used(key.id, 9);
+    expect(first.apiKeys.lastUsed()).toStrictEqual(new Map([[key.id, 9]]));
+    await first.close();
+    const { apiKeys } = await open(folder);
+    expect(apiKeys.lastUsed()).toStrictEqual(new Map([[key.id, 9]]));
+    apiKeys.used(key.id, 7);
+    expect(apiKeys.lastUsed()).toStrictEqual(new Map([[key.id, 9]]));
+  });
+
+  test('have their uses written in batches, each once', async () => {
+    const folder = temporaryFolder();
+    const { apiKeys: elsewhere } = await open(folder);
+    const database = openDatabase(join(folder, databaseFile), { readOnly: false, busyTimeoutMs: 1000 });
+    onTestFinished(() => database.close());
+    const apiKeys = new SqliteApiKeys(database, new IdentityEpoch(database, systemClock));
+    for (const [i, id] of ['a', 'b', 'c', 'd', 'e'].entries()) apiKeys.used(id, i);
+    expect([apiKeys.writeUses(2), elsewhere.lastUsed().size]).toStrictEqual([true, 2]);
+    expect([apiKeys.writeUses(2), elsewhere.lastUsed().size]).toStrictEqual([true, 4]);
+    expect([apiKeys.writeUses(2), elsewhere.lastUsed().get('e')]).toStrictEqual([false, 4]);
+    expect(apiKeys.writeUses(2)).toBe(false);
   });
 });

@@ -1,77 +1,176 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import type { ApiKeyRecord, ApiKeys } from '../../core/api-key.ts';
+import type { ApiKeyRecord, ApiKeys, KeyLimits } from '../../core/api-key.ts';
+import { noLimits } from '../../core/api-key.ts';
 import type { Role } from '../../core/principal.ts';
+import type { TenantScope } from '../../core/request-record.ts';
+import { everyTenant } from '../../core/request-record.ts';
 import type { ApiKeysTable } from '../schema.ts';
+import type { IdentityEpoch } from './identity-epoch.ts';
+import { inTransaction } from './transaction.ts';
 
 /** Keys that are remembered. */
 const maxRemembered = 10_000;
 
 /**
- * API keys in SQLite. Those that were found are remembered for as long as no other connection has written to the
- * database, so that a key revoked by another process stops at once.
+ * API keys in SQLite. Those that were found are remembered for as long as nobody has changed any, here or in another
+ * process, so that a key that is revoked stops at once. Every record is written by `#write` and read by `recordOf`.
  */
 export class SqliteApiKeys implements ApiKeys {
+  readonly #database: DatabaseSync;
+  readonly #epoch: IdentityEpoch;
   readonly #remembered = new Map<string, ApiKeyRecord>();
-  readonly #version: StatementSync;
-  #rememberedVersion: unknown = null;
+  #rememberedEpoch = -1;
+  /** Uses that are not written yet. */
+  readonly #uses = new Map<string, number>();
   readonly #find: StatementSync;
   readonly #list: StatementSync;
   readonly #insert: StatementSync;
-  readonly #revoke: StatementSync;
+  readonly #update: StatementSync;
+  readonly #writeUse: StatementSync;
+  readonly #listUses: StatementSync;
 
-  constructor(database: DatabaseSync) {
-    this.#version = database.prepare('PRAGMA data_version');
+  constructor(database: DatabaseSync, epoch: IdentityEpoch) {
+    this.#database = database;
+    this.#epoch = epoch;
     this.#find = database.prepare('SELECT * FROM api_keys WHERE id = ?');
     this.#list = database.prepare('SELECT * FROM api_keys ORDER BY created_at, id');
     this.#insert = database.prepare(
-      `INSERT INTO api_keys (id, hash, name, tenant, role, agents, created_at, expires_at, revoked_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO api_keys (${columns.join()}) VALUES (${columns.map((column) => `$${column}`).join()})`,
     );
-    this.#revoke = database.prepare('UPDATE api_keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL');
+    this.#update = database.prepare(
+      `UPDATE api_keys SET ${columns.map((column) => `${column} = $${column}`).join()} WHERE id = $id`,
+    );
+    this.#writeUse = database.prepare(
+      `INSERT INTO api_key_uses (id, last_used_at) VALUES (?, ?)
+       ON CONFLICT DO UPDATE SET last_used_at = max(last_used_at, excluded.last_used_at)`,
+    );
+    this.#listUses = database.prepare('SELECT id, last_used_at FROM api_key_uses');
   }
 
   find(id: string): ApiKeyRecord | undefined {
-    const version = this.#version.get()?.['data_version'];
-    if (version !== this.#rememberedVersion) this.#remembered.clear();
-    this.#rememberedVersion = version;
-    return this.#remembered.get(id) ?? this.#read(id);
-  }
-
-  #read(id: string): ApiKeyRecord | undefined {
-    const row = this.#find.get(id);
-    if (row === undefined) return undefined;
-    const record = recordOf(row as unknown as ApiKeysTable);
+    const epoch = this.#epoch.now();
+    if (epoch !== this.#rememberedEpoch) this.#remembered.clear();
+    this.#rememberedEpoch = epoch;
+    const remembered = this.#remembered.get(id);
+    if (remembered !== undefined) return remembered;
+    const record = this.#read(id);
+    if (record === undefined) return undefined;
     if (this.#remembered.size >= maxRemembered) this.#remembered.clear();
     this.#remembered.set(id, record);
     return record;
   }
 
-  list(): ApiKeyRecord[] {
-    return this.#list.all().map((row) => recordOf(row as unknown as ApiKeysTable));
+  list(scope: TenantScope): ApiKeyRecord[] {
+    const all = this.#list.all().map((row) => recordOf(row as unknown as ApiKeysTable));
+    return scope === everyTenant ? all : all.filter(({ tenant }) => tenant === scope);
   }
 
   insert(key: ApiKeyRecord): void {
-    const agents = key.agents === null ? null : JSON.stringify(key.agents);
-    this.#insert.run(
-      key.id,
-      key.hash,
-      key.name,
-      key.tenant,
-      key.role,
-      agents,
-      key.createdAt,
-      key.expiresAt,
-      key.revokedAt,
-    );
+    inTransaction(this.#database, () => this.#write(this.#insert, key));
   }
 
   revoke(id: string, at: number): boolean {
-    this.#remembered.delete(id);
-    return this.#revoke.run(at, id).changes > 0;
+    return this.#change(id, (key) => ({ ...key, revokedAt: at })) !== undefined;
+  }
+
+  rotate(id: string, to: { hash: string; at: number; previousUntil: number }): ApiKeyRecord | undefined {
+    const { hash, at, previousUntil } = to;
+    return this.#change(id, (key) => ({
+      ...key,
+      hash,
+      rotatedAt: at,
+      previous: previousUntil > at ? { hash: key.hash, until: previousUntil } : null,
+    }));
+  }
+
+  used(id: string, at: number): void {
+    this.#uses.set(id, at);
+  }
+
+  lastUsed(): ReadonlyMap<string, number> {
+    const uses = new Map(this.#listUses.all().map((row) => [String(row['id']), Number(row['last_used_at'])]));
+    for (const [id, at] of this.#uses) uses.set(id, Math.max(at, uses.get(id) ?? 0));
+    return uses;
+  }
+
+  /**
+   * Writes uses that were noted, at most so many, so that the event loop isn't held up. Those that can't be written now
+   * are kept for the next time.
+   * @returns Whether there are more.
+   */
+  writeUses(limit = Number.POSITIVE_INFINITY): boolean {
+    const batch = [...this.#uses.entries().take(limit)];
+    if (batch.length === 0) return false;
+    inTransaction(this.#database, () => {
+      for (const [id, at] of batch) this.#writeUse.run(id, at);
+    });
+    for (const [id] of batch) this.#uses.delete(id);
+    return this.#uses.size > 0;
+  }
+
+  /** Changes a key that is not revoked, as it stands in the database now. */
+  #change(id: string, change: (key: ApiKeyRecord) => ApiKeyRecord): ApiKeyRecord | undefined {
+    return inTransaction(this.#database, () => {
+      const key = this.#read(id);
+      if (key === undefined || key.revokedAt !== null) return undefined;
+      const changed = change(key);
+      this.#write(this.#update, changed);
+      return changed;
+    });
+  }
+
+  #write(statement: StatementSync, key: ApiKeyRecord): void {
+    statement.run(rowOf(key));
+    this.#epoch.raise();
+  }
+
+  #read(id: string): ApiKeyRecord | undefined {
+    const row = this.#find.get(id);
+    return row === undefined ? undefined : recordOf(row as unknown as ApiKeysTable);
   }
 }
 
+const columns = [
+  'id',
+  'hash',
+  'name',
+  'tenant',
+  'role',
+  'agents',
+  'models',
+  'any_tenant',
+  'limits',
+  'created_at',
+  'expires_at',
+  'revoked_at',
+  'rotated_at',
+  'previous_hash',
+  'previous_until',
+] as const satisfies readonly (keyof ApiKeysTable)[];
+
+function rowOf(key: ApiKeyRecord): Record<keyof ApiKeysTable, string | number | null> {
+  const isLimited = Object.values(key.limits).some((limit) => limit !== null);
+  return {
+    id: key.id,
+    hash: key.hash,
+    name: key.name,
+    tenant: key.tenant,
+    role: key.role,
+    agents: key.agents === null ? null : JSON.stringify(key.agents),
+    models: key.models === null ? null : JSON.stringify(key.models),
+    any_tenant: key.scope === 'any' ? 1 : 0,
+    limits: isLimited ? JSON.stringify(key.limits) : null,
+    created_at: key.createdAt,
+    expires_at: key.expiresAt,
+    revoked_at: key.revokedAt,
+    rotated_at: key.rotatedAt,
+    previous_hash: key.previous?.hash ?? null,
+    previous_until: key.previous?.until ?? null,
+  };
+}
+
 function recordOf(row: ApiKeysTable): ApiKeyRecord {
+  const { previous_hash: hash, previous_until: until } = row;
   return {
     id: row.id,
     hash: row.hash,
@@ -79,8 +178,13 @@ function recordOf(row: ApiKeysTable): ApiKeyRecord {
     tenant: row.tenant,
     role: row.role as Role,
     agents: row.agents === null ? null : (JSON.parse(row.agents) as string[]),
+    models: row.models === null ? null : (JSON.parse(row.models) as string[]),
+    scope: row.any_tenant === 1 ? 'any' : 'own',
+    limits: row.limits === null ? noLimits : (JSON.parse(row.limits) as KeyLimits),
     createdAt: row.created_at,
     expiresAt: row.expires_at,
     revokedAt: row.revoked_at,
+    rotatedAt: row.rotated_at,
+    previous: hash === null || until === null ? null : { hash, until },
   };
 }

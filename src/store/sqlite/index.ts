@@ -1,9 +1,12 @@
 import { join } from 'node:path';
 import type { ApiKeys } from '../../core/api-key.ts';
 import type { AuditHistory, AuditLog } from '../../core/audit.ts';
+import type { Clock } from '../../core/clock.ts';
+import { systemClock } from '../../core/clock.ts';
 import { SetupError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
 import type { RequestHistory, RequestLog } from '../../core/request-record.ts';
+import type { Revocations } from '../../core/revocation.ts';
 import { holdData } from '../folder-lock.ts';
 import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver } from './connection.ts';
@@ -12,16 +15,19 @@ import { SqliteAuditHistory } from './audit-history.ts';
 import type { AuditLogEvents } from './audit-log.ts';
 import { directAuditLog, QueuedAuditLog } from './audit-log.ts';
 import { AuditWriter } from './audit-writer.ts';
+import { IdentityEpoch } from './identity-epoch.ts';
 import { migrate } from './migrate.ts';
 import { SqliteRequestHistory } from './request-history.ts';
 import type { RequestLogEvents } from './request-log.ts';
 import { SqliteRequestLog } from './request-log.ts';
+import { SqliteRevocations } from './revocations.ts';
 import { StoreWorker } from './store-worker.ts';
 
 export interface Store {
   readonly requestLog: RequestLog;
   readonly requestHistory: RequestHistory;
   readonly apiKeys: ApiKeys;
+  readonly revocations: Revocations;
   readonly audit: AuditLog;
   readonly auditHistory: AuditHistory;
   /** Commits what waits and closes the database. What can't be committed even now is reported and given up. */
@@ -35,12 +41,20 @@ export interface StoreOptions {
    */
   readonly events?: RequestLogEvents;
   readonly auditEvents?: AuditLogEvents;
+  /** The system's where it is left out. */
+  readonly clock?: Clock;
 }
 
 const silent: AuditLogEvents = { failed() {}, recovered() {}, dropped() {} };
 
 /** How often the write-ahead log is looked after, in ms; and from how many committed rows on it is worth it. */
 const checkpoint = { everyMs: 1000, rows: 200 };
+
+/** How often the uses of API keys are written, in ms. */
+const usesEveryMs = 60_000;
+
+/** How many of them in one turn of the event loop. */
+const usesAtOnce = 500;
 
 export const databaseFile = 'mizan.db';
 
@@ -61,7 +75,7 @@ export async function openStore(folder: string, options: StoreOptions = {}): Pro
 }
 
 async function openHeld(folder: string, options: StoreOptions): Promise<Store> {
-  const { events, auditEvents = silent } = options;
+  const { events, auditEvents = silent, clock = systemClock } = options;
   const file = join(folder, databaseFile);
   const database = open(folder, file);
   try {
@@ -70,7 +84,9 @@ async function openHeld(folder: string, options: StoreOptions): Promise<Store> {
     database.close();
     throw error;
   }
-  const apiKeys = new SqliteApiKeys(database);
+  const epoch = new IdentityEpoch(database, clock);
+  const apiKeys = new SqliteApiKeys(database, epoch);
+  const revocations = new SqliteRevocations(database, epoch);
   if (events === undefined) {
     const requestLog = new SqliteRequestLog(database, { failed() {}, recovered() {}, dropped() {} });
     const writer = new AuditWriter(folder, databaseFile);
@@ -84,8 +100,10 @@ async function openHeld(folder: string, options: StoreOptions): Promise<Store> {
       requestLog,
       requestHistory: new SqliteRequestHistory(kysely),
       apiKeys,
+      revocations,
       close: async () => {
         requestLog.close();
+        writeUses(apiKeys, events);
         writer.close();
         database.close();
       },
@@ -95,19 +113,26 @@ async function openHeld(folder: string, options: StoreOptions): Promise<Store> {
   const requestLog = new SqliteRequestLog(database, events);
   const worker = new StoreWorker(file);
   const timer = checkpointer(requestLog, worker, events);
+  const writeSome = (): void => {
+    if (writeUses(apiKeys, events, usesAtOnce)) setImmediate(writeSome);
+  };
+  const useTimer = setInterval(writeSome, usesEveryMs).unref();
   const audit = new QueuedAuditLog((rows) => worker.appendAudit(rows), auditEvents);
   const kysely = worker.kysely();
   return {
     requestLog,
     requestHistory: new SqliteRequestHistory(kysely),
     apiKeys,
+    revocations,
     audit,
     auditHistory: new SqliteAuditHistory(kysely),
     close: async () => {
       clearInterval(timer);
+      clearInterval(useTimer);
       await audit.close();
       database.exec('PRAGMA busy_timeout = 1000');
       requestLog.close();
+      writeUses(apiKeys, events);
       await worker.close();
       database.close();
     },
@@ -120,6 +145,16 @@ function open(folder: string, file: string): ReturnType<typeof openDatabase> {
     return openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
   } catch (cause) {
     throw new SetupError(`The data folder ${folder} can't be used`, cause);
+  }
+}
+
+/** When a key was used is not worth failing for. */
+function writeUses(apiKeys: SqliteApiKeys, events: RequestLogEvents | undefined, limit?: number): boolean {
+  try {
+    return apiKeys.writeUses(limit);
+  } catch (error) {
+    events?.failed(error);
+    return false;
   }
 }
 

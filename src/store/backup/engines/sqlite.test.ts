@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { expect, onTestFinished, test } from 'vitest';
 import { temporaryFolder } from '../../../../test/support/folder.ts';
+import { everyTenant } from '../../../core/request-record.ts';
 import { newApiKey } from '../../../security/api-keys.ts';
 import { databaseFile, openStore } from '../../sqlite/index.ts';
 import type { Store } from '../../sqlite/index.ts';
@@ -33,7 +34,7 @@ async function world(isEmpty: boolean): Promise<World> {
       database.exec('COMMIT');
       database.close();
     },
-    countKeys: async () => (await opened()).apiKeys.list().length,
+    countKeys: async () => (await opened()).apiKeys.list(everyTenant).length,
     async run(sql) {
       const database = new DatabaseSync(join(dataFolder, databaseFile));
       database.exec(sql);

@@ -1,0 +1,71 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { TenantScope } from '../../core/request-record.ts';
+import { everyTenant } from '../../core/request-record.ts';
+import type { Revocation, Revocations, TokenFacts } from '../../core/revocation.ts';
+import type { TokenRevocationsTable } from '../schema.ts';
+import type { IdentityEpoch } from './identity-epoch.ts';
+import { inTransaction } from './transaction.ts';
+
+/** Revocations in SQLite. They are asked when a token is verified, and again when the epoch has changed. */
+export class SqliteRevocations implements Revocations {
+  readonly #database: DatabaseSync;
+  readonly #epoch: IdentityEpoch;
+  readonly #find: StatementSync;
+  readonly #add: StatementSync;
+  readonly #clean: StatementSync;
+  readonly #list: StatementSync;
+
+  constructor(database: DatabaseSync, epoch: IdentityEpoch) {
+    this.#database = database;
+    this.#epoch = epoch;
+    this.#find = database.prepare(
+      `SELECT 1 FROM token_revocations
+       WHERE tenant IN ('', $tenant)
+         AND (kind = 'jti' AND value = $jti OR kind = 'sub' AND value = $subject AND revoked_at >= $issuedAt)
+       LIMIT 1`,
+    );
+    this.#add = database.prepare(
+      `INSERT INTO token_revocations (kind, value, tenant, revoked_at, expires_at) VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET
+         revoked_at = max(revoked_at, excluded.revoked_at),
+         expires_at = CASE WHEN expires_at IS NULL OR excluded.expires_at IS NULL THEN NULL
+                      ELSE max(expires_at, excluded.expires_at) END`,
+    );
+    this.#clean = database.prepare('DELETE FROM token_revocations WHERE expires_at <= ?');
+    this.#list = database.prepare(
+      `SELECT * FROM token_revocations WHERE (expires_at IS NULL OR expires_at > ?)
+       ORDER BY revoked_at DESC, kind, value, tenant`,
+    );
+  }
+
+  get epoch(): number {
+    return this.#epoch.recent();
+  }
+
+  isRevoked({ tenant, subject, jti, issuedAt }: TokenFacts): boolean {
+    return this.#find.get({ tenant, subject, jti, issuedAt: issuedAt ?? 0 }) !== undefined;
+  }
+
+  add({ kind, value, tenant, revokedAt, expiresAt }: Revocation): void {
+    inTransaction(this.#database, () => {
+      this.#clean.run(revokedAt);
+      this.#add.run(kind, value, tenant ?? '', revokedAt, expiresAt);
+      this.#epoch.raise();
+    });
+  }
+
+  list(scope: TenantScope, now: number): Revocation[] {
+    const all = this.#list.all(now).map((row) => revocationOf(row as unknown as TokenRevocationsTable));
+    return scope === everyTenant ? all : all.filter(({ tenant }) => tenant === null || tenant === scope);
+  }
+}
+
+function revocationOf(row: TokenRevocationsTable): Revocation {
+  return {
+    kind: row.kind as Revocation['kind'],
+    value: row.value,
+    tenant: row.tenant === '' ? null : row.tenant,
+    revokedAt: row.revoked_at,
+    expiresAt: row.expires_at,
+  };
+}
