@@ -22,6 +22,8 @@ import { EgressGuard } from './providers/egress/guard.ts';
 import { egressRules } from './providers/egress/rules.ts';
 import { createProvider } from './providers/index.ts';
 import { createTokens } from './security/create-tokens.ts';
+import { BackupService } from './store/backup/index.ts';
+import { backupSettings } from './store/backup/settings.ts';
 import { checkReach } from './security/reach.ts';
 import { Issuer } from './security/issuer.ts';
 import type { IssuerEvents } from './security/issuer-keys.ts';
@@ -40,6 +42,7 @@ import { createLog } from './telemetry/log.ts';
 import { createMetricsServer } from './telemetry/metrics-server.ts';
 import type { InstanceState } from './telemetry/metrics.ts';
 import { Metrics } from './telemetry/metrics.ts';
+import manifest from '../package.json' with { type: 'json' };
 
 /** A running Mizan. */
 export interface Mizan {
@@ -90,6 +93,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     throw error;
   }
   const upkeep = keepSealed(store.vault, log);
+  const backups = backupsOf(config, dataFolder, log);
   const metrics = new Metrics(() => store.requestLog.pending);
   const guard = new EgressGuard(egressRules(config.egress.allow));
   const providers = new Map<string, Provider>();
@@ -115,6 +119,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     messages: new Messages(store.vault),
     requestHistory: store.requestHistory,
     running,
+    backups,
     auditing,
     auditHistory: store.auditHistory,
     isDraining: () => isDraining,
@@ -126,6 +131,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const release = async (): Promise<void> => {
     upkeep.abort();
     await Promise.all([...providers.values()].map((provider) => provider.close()));
+    await backups.close();
     auditing.close();
     await store.close();
   };
@@ -215,6 +221,15 @@ function modelsOf(config: Config, providers: ReadonlyMap<string, Provider>, worl
     models.set(id, new Served(pool, { maxAttempts, retryRatio, fallbacks, hedge, resume }));
   }
   return new Models(models, providers, world);
+}
+
+function backupsOf(config: Config, dataFolder: string, log: Log): BackupService {
+  const { masterKey } = config.security;
+  const settings = backupSettings(config, { dataFolder, masterKey, program: manifest.version });
+  return new BackupService(settings, systemClock, {
+    done: (backup) => log.info({ event: 'backup_done', backup: backup.name, bytes: backup.bytes, rows: backup.rows }),
+    failed: (err) => log.error({ event: 'backup_failed', err }),
+  });
 }
 
 /** How all instances are doing, for the metrics. */

@@ -2,6 +2,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ConfigError } from '../config/load.ts';
 import { SetupError } from '../core/errors.ts';
 import { registerAudit } from './audit.ts';
+import { registerBackup } from './backup.ts';
 import { registerConfig } from './config.ts';
 import { registerCrypt } from './crypt.ts';
 import { registerDoctor } from './doctor.ts';
@@ -33,6 +34,7 @@ for (const register of [
   registerTenants,
   registerCrypt,
   registerAudit,
+  registerBackup,
   registerConfig,
   registerDoctor,
   registerSimulate,

@@ -1,3 +1,4 @@
+import type { KeepRule, S3Settings } from '../core/backups.ts';
 import type { IssuerSettings } from '../core/issuer.ts';
 import type { Secret } from '../core/secret.ts';
 import type { StrategyName } from '../core/strategy-name.ts';
@@ -28,6 +29,7 @@ export interface Config {
   /** The agent of a request that names none; `null` only where there are no agents at all. */
   readonly defaultAgent: string | null;
   readonly cache: CacheConfig;
+  readonly backup: BackupConfig;
   readonly schedule: ScheduleConfig;
   /** What is allowed and yet not what somebody may think, one sentence each. */
   readonly notes: readonly string[];
@@ -178,6 +180,14 @@ export interface CacheConfig {
   /** In seconds. */
   readonly ttl: number;
   readonly maxBytes: number;
+}
+
+export interface BackupConfig {
+  /** `null`: `backups` in the data folder. */
+  readonly dir: string | null;
+  readonly keep: KeepRule;
+  /** `null` where nothing is uploaded. */
+  readonly s3: S3Settings | null;
 }
 
 export interface ScheduleConfig {

@@ -84,6 +84,7 @@ export function resolveConfig(
     agents: record(read.agents, agentOf),
     defaultAgent: read.defaultAgent ?? (names.includes('assistant') ? 'assistant' : (names[0] ?? null)),
     cache: read.cache,
+    backup: { ...read.backup, dir: read.backup.dir === '' ? null : read.backup.dir, s3: read.backup.s3 ?? null },
     schedule: { timezone: read.schedule.timezone, jobs: record(read.schedule.jobs, jobOf) },
     notes: facts.notes,
   };

@@ -19,6 +19,7 @@ import {
 } from './fields.ts';
 
 import { authSchema } from './auth-schema.ts';
+import { backupSchema } from './backup-schema.ts';
 import { modelSchema, priceSchema } from './model-schema.ts';
 
 export type * from './config.ts';
@@ -166,6 +167,7 @@ export const fileSchema = z.strictObject({
     .exactOptional()
     .describe('The agent of requests that name none: "assistant", else the first one, if absent.'),
   cache: cacheSchema.prefault({}).describe('Kept answers. Unused in this version.'),
+  backup: backupSchema.prefault({}).describe('Where backups go, and how long they stay.'),
   schedule: scheduleSchema.prefault({}).describe('Jobs that run by the clock. Unused in this version.'),
 });
 

@@ -117,6 +117,18 @@ export const errorTable = {
     retryable: false,
     meaning: 'An encrypted request came a second time: its `jti` was seen before. Encrypt it again with a new one.',
   },
+  backup_running: {
+    status: 409,
+    type: 'unavailable',
+    retryable: true,
+    meaning: 'A backup of this data is being made already, or something else has the data to itself.',
+  },
+  backup_unusable: {
+    status: 409,
+    type: 'invalid_request',
+    retryable: false,
+    meaning: 'The backup is not one for this Mizan: another master key, a newer version, or another kind of database.',
+  },
   payload_too_large: {
     status: 413,
     type: 'invalid_request',
@@ -185,6 +197,12 @@ export const errorTable = {
     retryable: false,
     meaning:
       'Something that Mizan keeps sealed can not be opened: it was damaged, moved or edited, or its key was destroyed. The operator has to act.',
+  },
+  backup_damaged: {
+    status: 500,
+    type: 'internal',
+    retryable: true,
+    meaning: 'A backup does not hold what it should: bytes were changed, cut off or lost.',
   },
   upstream_error: {
     status: 502,

@@ -1,5 +1,6 @@
 import type { ApiKeys } from '../../core/api-key.ts';
 import type { AuditHistory } from '../../core/audit.ts';
+import type { Backups } from '../../core/backups.ts';
 import type { RequestHistory } from '../../core/request-record.ts';
 import type { Revocations } from '../../core/revocation.ts';
 import type { Flow } from '../../flow/run.ts';
@@ -19,6 +20,7 @@ export interface EdgeContext {
   readonly running: RunningCalls;
   readonly auditing: Auditing;
   readonly auditHistory: AuditHistory;
+  readonly backups: Backups;
   /** From the moment this process was asked to end: what runs is finished, nothing new is begun. */
   readonly isDraining: () => boolean;
   readonly limits: {

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { listAudit } from '../admin/audit.ts';
+import { createBackup, listBackups } from '../admin/backups.ts';
 import { listInstances } from '../admin/instances.ts';
 import { createKey, listKeys, revokeKey, rotateKey } from '../admin/keys.ts';
 import { getRequest, listRequests } from '../admin/requests.ts';
@@ -61,6 +62,8 @@ export const routes: readonly Route[] = [
     handler: decryptData,
   },
   { method: 'GET', url: '/.well-known/jwks.json', role: null, tenant: 'none', handler: publishKeys },
+  { method: 'GET', url: '/api/backups', role: 'admin', tenant: 'none', handler: listBackups },
+  { method: 'POST', url: '/api/backups', role: 'admin', tenant: 'none', handler: createBackup },
   { method: 'GET', url: '/healthz', role: null, tenant: 'none', handler: healthz },
   { method: 'GET', url: '/readyz', role: null, tenant: 'none', handler: readyz },
 ];

@@ -87,13 +87,13 @@ describe('a store', () => {
     expect(direct(folder).prepare('SELECT count(*) AS n FROM requests').get()).toMatchObject({ n: 1 });
   });
 
-  test('that is closed leaves nothing but its database and the master key', async () => {
+  test('that is closed leaves nothing but its database, the master key and a lock that nobody holds', async () => {
     const folder = temporaryFolder();
     const store = await openStore(folder, { events: silent });
     await store.requestLog.append(requestRecord());
     await store.requestHistory.list(everyTenant, { limit: 1 });
     await store.close();
-    expect(readdirSync(folder)).toStrictEqual(['master.key', databaseFile]);
+    expect(readdirSync(folder)).toStrictEqual(['master.key', databaseFile, 'mizan.lock']);
   });
 
   test('whose database is locked to the end is closed all the same, and says what it gave up', async () => {

@@ -9,6 +9,7 @@ import { makeFolder } from '../../core/folder.ts';
 import type { RequestHistory, RequestLog } from '../../core/request-record.ts';
 import type { Revocations } from '../../core/revocation.ts';
 import { MasterKeys, noMasterKeySettings } from '../../security/master-keys.ts';
+import { holdData } from '../folder-lock.ts';
 import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver } from './connection.ts';
 import { openDatabase } from './database.ts';
@@ -70,6 +71,18 @@ export interface StoreOptions {
  * is changed, where the master key is not the one that the data is sealed under.
  */
 export async function openStore(folder: string, options: StoreOptions = {}): Promise<Store> {
+  const hold = holdData(folder);
+  try {
+    const store = await openHeld(folder, options);
+    const close = (): Promise<void> => store.close().finally(() => hold.release());
+    return { ...store, close };
+  } catch (error) {
+    hold.release();
+    throw error;
+  }
+}
+
+async function openHeld(folder: string, options: StoreOptions): Promise<Store> {
   const { events, damaged, auditEvents = silent, clock = systemClock } = options;
   const masterKeys = options.masterKeys ?? new MasterKeys(noMasterKeySettings, folder);
   const isSealing = events !== undefined || options.masterKeys !== undefined;
