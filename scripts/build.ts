@@ -2,6 +2,7 @@
  * Bundles the command into `dist/`, with everything that it needs from npm: `dist/` and Node are all that an image or
  * a published package holds. What the bundled packages' licences ask to be kept goes to `dist/licenses.txt`.
  */
+import { execFileSync } from 'node:child_process';
 import { existsSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Plugin } from 'rolldown';
@@ -9,6 +10,9 @@ import { rolldown } from 'rolldown';
 
 const root = path.resolve(import.meta.dirname, '..');
 const outFolder = path.join(root, 'dist');
+
+/** What programs import as `mizan/security`. */
+const library = 'src/security/index.ts';
 
 /** `new URL('./x.worker.ts', import.meta.url)`, the one form in which the sources name a worker. */
 const workerUrl = /new URL\(\s*(['"])([^'"]+\.worker)\.ts\1,\s*import\.meta\.url\s*,?\s*\)/g;
@@ -39,6 +43,7 @@ const bundle = await rolldown({
   cwd: root,
   input: {
     cli: path.join(root, 'src/cli/index.ts'),
+    security: path.join(root, library),
     ...Object.fromEntries(workers.map((file) => [nameOf(file), file])),
   },
   platform: 'node',
@@ -67,6 +72,17 @@ function licensesOf(moduleIds: readonly string[]): string {
     return `${String(name)} ${String(version)} (${String(license)})\n${text}`;
   });
   return texts.join(`\n${'-'.repeat(80)}\n\n`);
+}
+
+writeTypes();
+
+/** The library's declarations, with their docstrings, as TypeScript makes them of the sources. */
+function writeTypes(): void {
+  const compiler = path.join(root, 'node_modules/typescript/bin/tsc');
+  const out = path.join(outFolder, 'types');
+  const args = ['-p', 'tsconfig.types.json', '--outDir', out];
+  execFileSync(process.execPath, [compiler, ...args], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  if (!existsSync(path.join(out, 'security/index.d.ts'))) throw new Error('The library has no types.');
 }
 
 if (!existsSync(path.join(outFolder, 'cli.js'))) throw new Error('The bundle has no cli.js.');

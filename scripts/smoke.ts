@@ -5,9 +5,10 @@
 import type { ChildProcess } from 'node:child_process';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 
 const root = path.resolve(import.meta.dirname, '..');
@@ -68,6 +69,18 @@ async function check(running: ChildProcess): Promise<void> {
 
   const metrics = await (await fetch(metricsUrl)).text();
   expect('a counter', /^mizan_requests_total\{.*status="200"\} 2$/m.test(metrics), metrics);
+
+  const library = path.join(
+    path.resolve(folder),
+    existsSync(path.join(folder, 'src')) ? 'src/security/index.ts' : 'dist/security.js',
+  );
+  const program = `import { AISecurity } from ${JSON.stringify(pathToFileURL(library).href)};
+    const security = new AISecurity({ keys: [AISecurity.generateKey()] });
+    console.log(await security.decryptData(await security.encryptData('sealed')));`;
+  const { stdout: opened } = await promisify(execFile)(node, ['--input-type=module', '-e', program], {
+    env: environment,
+  });
+  expect('what was encrypted', opened === 'sealed\n', opened);
 
   const ended = once(running, 'exit', { signal: AbortSignal.timeout(patienceMs) });
   running.kill('SIGTERM');

@@ -22,21 +22,27 @@ import { EgressGuard } from './providers/egress/guard.ts';
 import { egressRules } from './providers/egress/rules.ts';
 import { createProvider } from './providers/index.ts';
 import { createTokens } from './security/create-tokens.ts';
+import { BackupService } from './store/backup/index.ts';
+import { backupSettings } from './store/backup/settings.ts';
 import { checkReach } from './security/reach.ts';
 import { Issuer } from './security/issuer.ts';
 import type { IssuerEvents } from './security/issuer-keys.ts';
 import { IssuerKeys } from './security/issuer-keys.ts';
 import { jwksOver } from './security/jwks-fetch.ts';
+import { MasterKeys } from './security/master-keys.ts';
+import { Messages } from './security/messages.ts';
 import type { Tokens } from './security/tokens.ts';
 import type { Store, StoreEvents } from './store/index.ts';
 import { openStore } from './store/index.ts';
 import { Verifier } from './security/verifier.ts';
 import type { AuditLogEvents } from './store/sqlite/audit-log.ts';
+import type { Vault } from './store/sqlite/vault.ts';
 import type { Log } from './telemetry/log.ts';
 import { createLog } from './telemetry/log.ts';
 import { createMetricsServer } from './telemetry/metrics-server.ts';
 import type { InstanceState } from './telemetry/metrics.ts';
 import { Metrics } from './telemetry/metrics.ts';
+import manifest from '../package.json' with { type: 'json' };
 
 /** A running Mizan. */
 export interface Mizan {
@@ -58,6 +64,9 @@ interface World {
 /** How often old rows are looked for, in ms. */
 const tidyMs = 3_600_000;
 
+/** How often it is looked whether a rotation has left something to do, in ms. */
+const upkeepMs = 60_000;
+
 /** Connections that may wait to be accepted. */
 const backlog = 1024;
 
@@ -74,15 +83,22 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const random = systemRandom;
   const log = createLog(config.log.level);
   const tokens = createTokens(config, dataFolder);
-  const url = config.database.url?.reveal() ?? null;
-  const events = storeEvents(log);
-  const store = await openStore({ folder: dataFolder, url, events, auditEvents: auditLogEvents(log) });
+  const store = await openStore({
+    folder: dataFolder,
+    url: config.database.url?.reveal() ?? null,
+    events: storeEvents(log),
+    auditEvents: auditLogEvents(log),
+    masterKeys: new MasterKeys(config.security.masterKey, dataFolder),
+    damaged: (err) => log.error({ event: 'sealed_row_damaged', err }),
+  });
   try {
     checkReach(config.server.host, { ...config.auth, apiKeys: store.apiKeys, now: clock.now() });
   } catch (error) {
     await store.close();
     throw error;
   }
+  const upkeep = keepSealed(store.vault, log);
+  const backups = backupsOf(config, dataFolder, log);
   const metrics = new Metrics(() => store.state().pending);
   const guard = new EgressGuard(egressRules(config.egress.allow));
   const providers = new Map<string, Provider>();
@@ -107,10 +123,12 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     ),
     apiKeys: store.apiKeys,
     revocations: store.revocations,
+    messages: new Messages(store.vault),
     requestHistory: store.requestHistory,
     overviews: store,
     storeState: () => store.state(),
     running,
+    backups,
     auditing,
     auditHistory: store.auditHistory,
     isDraining: () => isDraining,
@@ -120,15 +138,17 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const { host, port, metricsPort, shutdownTimeoutMs } = config.server;
 
   const release = async (): Promise<void> => {
+    upkeep.abort();
     await Promise.all([...providers.values()].map((provider) => provider.close()));
     clearInterval(tidying);
+    await backups.close();
     auditing.close();
     await store.close();
   };
-  let apiUrl: string;
+  let url: string;
   let metricsUrl: string;
   try {
-    apiUrl = await listen(server.server, { host, port }, () => server.listen({ host, port, backlog }));
+    url = await listen(server.server, { host, port }, () => server.listen({ host, port, backlog }));
     metricsUrl = await listen(metricsServer, { host, port: metricsPort }, () => {
       metricsServer.listen({ host, port: metricsPort });
       return once(metricsServer, 'listening');
@@ -140,7 +160,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   }
 
   return {
-    url: apiUrl,
+    url,
     metricsUrl,
     tokens,
     log,
@@ -177,6 +197,20 @@ function issuersOf(
   });
 }
 
+/** Goes on with what a rotation left to do, here or in another process, until it is aborted. */
+function keepSealed(vault: Vault, log: Log): AbortController {
+  const abort = new AbortController();
+  const work = (): void => {
+    vault
+      .upkeep(abort.signal, (row) => log.error({ event: 'sealed_row_damaged', row }))
+      .catch((err: unknown) => log.error({ event: 'sealing_upkeep_failed', err }));
+  };
+  const timer = setInterval(work, upkeepMs).unref();
+  abort.signal.addEventListener('abort', () => clearInterval(timer));
+  work();
+  return abort;
+}
+
 function agentsOf(config: Config): Agents {
   const agents = Object.entries(config.agents).map(([name, agent]) => [name, { name, ...agent }] as const);
   return new Agents(new Map(agents), config.defaultAgent);
@@ -207,6 +241,15 @@ function keepTidy(store: Store, { retention }: Config, log: Log): NodeJS.Timeout
       (err: unknown) => log.error({ event: 'old_rows_not_removed', err }),
     );
   }, tidyMs).unref();
+}
+
+function backupsOf(config: Config, dataFolder: string, log: Log): BackupService {
+  const { masterKey } = config.security;
+  const settings = backupSettings(config, { dataFolder, masterKey, program: manifest.version });
+  return new BackupService(settings, systemClock, {
+    done: (backup) => log.info({ event: 'backup_done', backup: backup.name, bytes: backup.bytes, rows: backup.rows }),
+    failed: (err) => log.error({ event: 'backup_failed', err }),
+  });
 }
 
 /** How all instances are doing, for the metrics. */

@@ -104,7 +104,7 @@ describe('every registered route', () => {
 
   test('asks for no role only where it shows nothing of anybody', () => {
     const open = routes.filter(({ role }) => role === null).map(({ url, tenant }) => `${url} ${tenant}`);
-    expect(open).toEqual(['/healthz none', '/readyz none']);
+    expect(open).toEqual(['/.well-known/jwks.json none', '/healthz none', '/readyz none']);
   });
 });
 

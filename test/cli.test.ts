@@ -241,6 +241,7 @@ describe('mizan doctor', () => {
       'ok   data folder',
       'ok   disk',
       'ok   database',
+      'ok   master key',
       'ok   redis',
       `ok   port ${port}`,
       `ok   port ${metricsPort}`,

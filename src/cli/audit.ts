@@ -50,7 +50,7 @@ export function registerAudit(program: Command): void {
     audit.command('verify').description('look for entries that were changed, removed, added or moved'),
   ).action(async (options: CommonOptions) => {
     configOf(options);
-    const { databaseFile } = await import('../store/sqlite/index.ts');
+    const { databaseFile } = await import('../store/sqlite/file.ts');
     const { verifyAudit } = await import('../store/sqlite/audit-verify.ts');
     // Makes or mends the tables, so that there is something to look at.
     await withStore({ folder: options.data, url: null }, () => {});

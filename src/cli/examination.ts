@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { accessSync, constants, statfsSync, statSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { request } from 'undici';
 import type { Config, ProviderConfig } from '../config/config.ts';
 import type { IssuerSettings } from '../core/issuer.ts';
@@ -43,6 +43,7 @@ export async function examine(config: Config, dataFolder: string): Promise<Findi
     await check('data folder', async () => usableFolder(dataFolder)),
     await check('disk', async () => freeSpace(dataFolder)),
     await check('database', () => database(config, dataFolder)),
+    await check('master key', () => masterKey(dataFolder, config)),
     await check('redis', () => redis(config)),
     await check(`port ${port}`, () => freePort(host, port, '/healthz')),
     await check(`port ${metricsPort}`, () => freePort(host, metricsPort, '/metrics')),
@@ -110,6 +111,17 @@ async function inLocal(folder: string) {
 async function inPostgres(url: string) {
   const { inspectPostgres } = await import('../store/postgres/inspect.ts');
   return inspectPostgres(url);
+}
+
+async function masterKey(folder: string, config: Config): Promise<string> {
+  const { inspectSealed } = await import('../store/sqlite/stored-secrets.ts');
+  const { vaultFile } = await import('../store/sqlite/file.ts');
+  const { MasterKeys } = await import('../security/master-keys.ts');
+  const sealed = inspectSealed(
+    join(folder, vaultFile(config.database.url)),
+    new MasterKeys(config.security.masterKey, folder),
+  );
+  return sealed === 0 ? 'nothing is sealed yet' : `unwraps ${sealed} data keys`;
 }
 
 async function redis(config: Config): Promise<string> {

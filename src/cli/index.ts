@@ -2,15 +2,19 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ConfigError } from '../config/load.ts';
 import { SetupError } from '../core/errors.ts';
 import { registerAudit } from './audit.ts';
+import { registerBackup } from './backup.ts';
 import { registerConfig } from './config.ts';
+import { registerCrypt } from './crypt.ts';
 import { registerDb } from './db.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerKeys } from './keys.ts';
 import { registerMigrate } from './migrate.ts';
 import { registerRehearse } from './rehearse/index.ts';
 import { registerRequests } from './requests.ts';
+import { registerSecrets } from './secrets.ts';
 import { registerSimulate } from './simulate.ts';
 import { registerStart } from './start.ts';
+import { registerTenants } from './tenants.ts';
 import { registerToken } from './token.ts';
 import { version } from './version.ts';
 
@@ -28,7 +32,11 @@ for (const register of [
   registerToken,
   registerKeys,
   registerRequests,
+  registerSecrets,
+  registerTenants,
+  registerCrypt,
   registerAudit,
+  registerBackup,
   registerConfig,
   registerMigrate,
   registerDb,

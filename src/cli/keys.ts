@@ -108,7 +108,9 @@ async function create(options: CreateOptions): Promise<void> {
 }
 
 async function withKeys<T>(options: CommonOptions, use: (store: Store) => T): Promise<T> {
-  return withStore(placeOf(options), use);
+  const { MasterKeys } = await import('../security/master-keys.ts');
+  const { security } = configOf(options);
+  return withStore(placeOf(options), use, new MasterKeys(security.masterKey, options.data));
 }
 
 /** Leaves in the audit log what became of a key. */

@@ -1,10 +1,15 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
+import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
+import type { CliOverrides, StoredSecrets } from '../config/load.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Role } from '../core/principal.ts';
 import { everyTenantName, roles } from '../core/principal.ts';
 import { parseDuration } from '../core/duration.ts';
+import { MasterKeys } from '../security/master-keys.ts';
+import { vaultFile } from '../store/sqlite/file.ts';
+import { readStoredSecrets } from '../store/sqlite/stored-secrets.ts';
 
 /** What every command takes. */
 export interface CommonOptions {
@@ -19,8 +24,11 @@ export function withCommonOptions(command: Command): Command {
     .option('--data <dir>', 'where the database and the secrets are', process.env['MIZAN_DATA'] ?? './data');
 }
 
-export function configOf(options: CommonOptions): Config {
-  return loadConfig({ file: options.config, env: process.env });
+/** The configuration that a command works with; the command line's own settings win over it. */
+export function configOf({ config, data }: CommonOptions, cliOverrides?: CliOverrides): Config {
+  const secrets: StoredSecrets = ({ masterKey, databaseUrl: url }) =>
+    readStoredSecrets(join(data, vaultFile(url)), new MasterKeys(masterKey, data));
+  return loadConfig({ file: config, env: process.env, secrets, cliOverrides });
 }
 
 /** Of the configuration's database; `null` for SQLite in the data folder. */

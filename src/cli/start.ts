@@ -1,10 +1,9 @@
 import type { Command } from 'commander';
 import type { Config } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
 import { SetupError } from '../core/errors.ts';
 import type { Mizan } from '../main.ts';
 import type { CommonOptions } from './options.ts';
-import { wholeNumber, withCommonOptions } from './options.ts';
+import { configOf, wholeNumber, withCommonOptions } from './options.ts';
 import { say } from './say.ts';
 
 interface StartOptions extends CommonOptions {
@@ -29,7 +28,7 @@ async function start(options: StartOptions): Promise<void> {
     throw new SetupError(`--role must be all or gateway, not "${options.role}": this version has no scheduler yet.`);
   }
   const { host, port, metricsPort } = options;
-  const config = loadConfig({ file: options.config, env: process.env, cliOverrides: { host, port, metricsPort } });
+  const config = configOf(options, { host, port, metricsPort });
   const { startMizan } = await import('../main.ts');
   const mizan = await startMizan(config, options.data);
   // Before it is said that Mizan listens: whoever waits for that may send the signal at once.

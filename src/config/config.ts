@@ -1,3 +1,4 @@
+import type { KeepRule, S3Settings } from '../core/backups.ts';
 import type { Retention } from '../core/retention.ts';
 import type { IssuerSettings } from '../core/issuer.ts';
 import type { Secret } from '../core/secret.ts';
@@ -21,6 +22,7 @@ export interface Config {
   /** `null`: memory. */
   readonly redis: { readonly url: Secret<string> | null };
   readonly auth: { readonly jwt: JwtConfig; readonly issuers: readonly IssuerSettings[] };
+  readonly security: { readonly masterKey: MasterKeyConfig };
   readonly egress: EgressConfig;
   readonly providers: Readonly<Record<string, ProviderConfig>>;
   readonly models: Readonly<Record<string, ModelConfig>>;
@@ -30,6 +32,7 @@ export interface Config {
   /** In days. */
   readonly retention: Retention;
   readonly cache: CacheConfig;
+  readonly backup: BackupConfig;
   readonly schedule: ScheduleConfig;
   /** What is allowed and yet not what somebody may think, one sentence each. */
   readonly notes: readonly string[];
@@ -58,6 +61,16 @@ export interface JwtConfig {
   readonly audience: string;
   /** Where Mizan may listen while a secret that it made itself is the only identity. */
   readonly generated: 'loopback' | 'anywhere';
+}
+
+/** Where the master key is: the first of these that is given, else `master.key` in the data folder. */
+export interface MasterKeyConfig {
+  readonly key: Secret<string> | null;
+  /** A program and its arguments, which prints the key. */
+  readonly command: readonly string[] | null;
+  readonly file: string | null;
+  /** The one before, while data keys are still wrapped with it. */
+  readonly previous: Secret<string> | null;
 }
 
 export interface EgressConfig {
@@ -170,6 +183,14 @@ export interface CacheConfig {
   /** In seconds. */
   readonly ttl: number;
   readonly maxBytes: number;
+}
+
+export interface BackupConfig {
+  /** `null`: `backups` in the data folder. */
+  readonly dir: string | null;
+  readonly keep: KeepRule;
+  /** `null` where nothing is uploaded. */
+  readonly s3: S3Settings | null;
 }
 
 export interface ScheduleConfig {

@@ -22,6 +22,8 @@ const options: Readonly<Record<keyof CliOverrides, string>> = {
 const variables: Readonly<Record<string, Path>> = {
   MIZAN_JWT_SECRET: ['auth', 'jwt', 'secret'],
   MIZAN_GENERATED_SECRET: ['auth', 'jwt', 'generated'],
+  MIZAN_MASTER_KEY: ['security', 'masterKey', 'key'],
+  MIZAN_MASTER_KEY_PREVIOUS: ['security', 'masterKey', 'previous'],
   DATABASE_URL: ['database', 'url'],
   REDIS_URL: ['redis', 'url'],
 };

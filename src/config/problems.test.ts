@@ -12,8 +12,8 @@ describe('every problem says where it is, what was expected and what was found',
       'an unknown section, with those there are',
       'qqqqqqqq: 1',
       [
-        'mizan.yaml:1:1 qqqqqqqq: unknown key; known: server, database, redis, auth, egress, providers, models, agents, ' +
-          'defaultAgent, retention, cache, schedule',
+        'mizan.yaml:1:1 qqqqqqqq: unknown key; known: server, database, redis, auth, security, egress, ' +
+          'providers, models, agents, defaultAgent, retention, cache, backup, schedule',
       ],
     ],
     [

@@ -1,6 +1,6 @@
 import type { Config } from './config.ts';
 import { ConfigError, readConfig } from './load.ts';
-import type { CliOverrides } from './load.ts';
+import type { CliOverrides, StoredSecrets } from './load.ts';
 
 type Env = Readonly<Record<string, string>>;
 
@@ -8,14 +8,14 @@ type Env = Readonly<Record<string, string>>;
 export const sim = 'providers: { sim: { kind: simulator } }';
 
 /** What a `mizan.yaml` of this text means. */
-export function read(text: string, env: Env = {}, cli: CliOverrides = {}): Config {
-  return readConfig({ name: 'mizan.yaml', text }, env, cli);
+export function read(text: string, env: Env = {}, cli: CliOverrides = {}, stored?: StoredSecrets): Config {
+  return readConfig({ name: 'mizan.yaml', text }, env, cli, stored);
 }
 
 /** What is wrong with it, line by line. */
-export function problems(text: string, env: Env = {}, cli: CliOverrides = {}): string[] {
+export function problems(text: string, env: Env = {}, cli: CliOverrides = {}, stored?: StoredSecrets): string[] {
   try {
-    read(text, env, cli);
+    read(text, env, cli, stored);
   } catch (error) {
     if (error instanceof ConfigError) return error.message.split('\n');
     throw error;

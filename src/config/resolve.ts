@@ -1,7 +1,15 @@
 import { catalogue } from '../providers/catalogue.ts';
 import type { CatalogueRow } from '../providers/catalogue.ts';
 import { issuerOf } from './auth-schema.ts';
-import type { AgentConfig, Config, JobConfig, LogLevel, ModelConfig, ProviderConfig } from './config.ts';
+import type {
+  AgentConfig,
+  Config,
+  JobConfig,
+  LogLevel,
+  MasterKeyConfig,
+  ModelConfig,
+  ProviderConfig,
+} from './config.ts';
 import type { FileConfig } from './schema.ts';
 
 type Entry<K extends 'providers' | 'models' | 'agents'> = FileConfig[K][string];
@@ -11,6 +19,10 @@ function record<In, Out>(from: Readonly<Record<string, In>>, map: (value: In) =>
   const to = Object.create(null) as Record<string, Out>;
   for (const [key, value] of Object.entries(from)) to[key] = map(value);
   return to;
+}
+
+export function masterKeyOf(given: FileConfig['security']['masterKey']): MasterKeyConfig {
+  return { ...given, command: given.command ?? null, file: given.file ?? null };
 }
 
 function providerOf(provider: Entry<'providers'>): ProviderConfig {
@@ -65,6 +77,7 @@ export function resolveConfig(
     database: read.database,
     redis: read.redis,
     auth: { jwt: read.auth.jwt, issuers: read.auth.issuers.map(issuerOf) },
+    security: { masterKey: masterKeyOf(read.security.masterKey) },
     egress: read.egress,
     providers: record(read.providers, providerOf),
     models: record(read.models, modelOf),
@@ -72,6 +85,7 @@ export function resolveConfig(
     defaultAgent: read.defaultAgent ?? (names.includes('assistant') ? 'assistant' : (names[0] ?? null)),
     retention: read.retention,
     cache: read.cache,
+    backup: { ...read.backup, dir: read.backup.dir === '' ? null : read.backup.dir, s3: read.backup.s3 ?? null },
     schedule: { timezone: read.schedule.timezone, jobs: record(read.schedule.jobs, jobOf) },
     notes: facts.notes,
   };

@@ -9,15 +9,17 @@ import {
   databaseUrl,
   egressEntry,
   integer,
-  timeZone,
   milliseconds,
   name,
   redisUrl,
+  secret,
   size,
   text,
+  timeZone,
 } from './fields.ts';
 
 import { authSchema } from './auth-schema.ts';
+import { backupSchema } from './backup-schema.ts';
 import { modelSchema, priceSchema } from './model-schema.ts';
 
 export type * from './config.ts';
@@ -52,6 +54,24 @@ const databaseSchema = z.strictObject({
 
 const redisSchema = z.strictObject({
   url: redisUrl.prefault('').describe('A redis:// or rediss:// URL; empty for memory. Unused in this version.'),
+});
+
+const masterKeySchema = z.strictObject({
+  key: secret(32).prefault('').describe('The key itself: 32 bytes in base64 or hex. Best as MIZAN_MASTER_KEY.'),
+  command: z
+    .array(text('a program or one of its arguments'))
+    .min(1, { error: 'expected a program and its arguments' })
+    .max(64, { error: 'expected at most 64 arguments' })
+    .exactOptional()
+    .describe('A program and its arguments, which prints the key: for a key management service. Run once, at start.'),
+  file: text('the name of a file')
+    .exactOptional()
+    .describe('The file with the key; `master.key` in the data folder if absent, made on first use.'),
+  previous: secret(32).prefault('').describe('The one before, while it is being replaced.'),
+});
+
+const securitySchema = z.strictObject({
+  masterKey: masterKeySchema.prefault({}).describe('Wraps the keys of everything that is sealed.'),
 });
 
 const egressSchema = z.strictObject({
@@ -146,6 +166,7 @@ export const fileSchema = z.strictObject({
   database: databaseSchema.prefault({}).describe('Where records are kept.'),
   redis: redisSchema.prefault({}).describe('Shared memory of several processes. Unused in this version.'),
   auth: authSchema.prefault({}).describe('Who may ask.'),
+  security: securitySchema.prefault({}).describe('What data at rest is sealed with.'),
   egress: egressSchema.prefault({}).describe('Where connections may lead.'),
   providers: z.record(name, providerSchema).default({}).describe('Services that answer, by names of your choice.'),
   models: z.record(name, modelSchema).default({}).describe('Models, each balanced over its instances.'),
@@ -155,6 +176,7 @@ export const fileSchema = z.strictObject({
     .describe('The agent of requests that name none: "assistant", else the first one, if absent.'),
   retention: retentionSchema.prefault({}).describe('How long is kept what.'),
   cache: cacheSchema.prefault({}).describe('Kept answers. Unused in this version.'),
+  backup: backupSchema.prefault({}).describe('Where backups go, and how long they stay.'),
   schedule: scheduleSchema.prefault({}).describe('Jobs that run by the clock. Unused in this version.'),
 });
 

@@ -43,6 +43,13 @@ export const errorTable = {
     retryable: false,
     meaning: 'The question would have to look through too much of the request log; narrow the time that it asks about.',
   },
+  undecryptable: {
+    status: 400,
+    type: 'invalid_request',
+    retryable: false,
+    meaning:
+      'A JWE is malformed, altered, encrypted in a way that is not accepted, or not with this key, for this tenant or context.',
+  },
   missing_identity: {
     status: 401,
     type: 'authentication',
@@ -110,6 +117,24 @@ export const errorTable = {
     retryable: true,
     meaning: 'The caller took too long to send its headers or its body.',
   },
+  replayed_message: {
+    status: 409,
+    type: 'invalid_request',
+    retryable: false,
+    meaning: 'An encrypted request came a second time: its `jti` was seen before. Encrypt it again with a new one.',
+  },
+  backup_running: {
+    status: 409,
+    type: 'unavailable',
+    retryable: true,
+    meaning: 'A backup of this data is being made already, or something else has the data to itself.',
+  },
+  backup_unusable: {
+    status: 409,
+    type: 'invalid_request',
+    retryable: false,
+    meaning: 'The backup is not one for this Mizan: another master key, a newer version, or another kind of database.',
+  },
   payload_too_large: {
     status: 413,
     type: 'invalid_request',
@@ -120,7 +145,7 @@ export const errorTable = {
     status: 415,
     type: 'invalid_request',
     retryable: false,
-    meaning: 'The body is not sent as `application/json`.',
+    meaning: 'The body is not sent as `application/json` (or, to `/ai-process`, as `application/jose`).',
   },
   headers_too_large: {
     status: 431,
@@ -171,6 +196,19 @@ export const errorTable = {
     type: 'internal',
     retryable: true,
     meaning: 'A defect of Mizan. The log has the cause under the same request id.',
+  },
+  unsealable: {
+    status: 500,
+    type: 'internal',
+    retryable: false,
+    meaning:
+      'Something that Mizan keeps sealed can not be opened: it was damaged, moved or edited, or its key was destroyed. The operator has to act.',
+  },
+  backup_damaged: {
+    status: 500,
+    type: 'internal',
+    retryable: true,
+    meaning: 'A backup does not hold what it should: bytes were changed, cut off or lost.',
   },
   upstream_error: {
     status: 502,

@@ -6,6 +6,7 @@ import { MizanError } from '../core/errors.ts';
 import type { IssuerSettings } from '../core/issuer.ts';
 import { isTrustworthyUrl } from '../core/loopback.ts';
 import type { JwksFetch } from './jwks-fetch.ts';
+import { isSoundKey } from './sound-keys.ts';
 
 /** All in ms. */
 export const keyTimes = {
@@ -123,7 +124,8 @@ export async function fetchKeySet(
   const keys = jwksUri ?? (await discover(issuer, fetch));
   const isNamed = jwksUri !== null || new URL(keys).origin === new URL(issuer).origin;
   const deadlineMs = Math.max(1, Math.ceil(keyTimes.deadline - (performance.now() - begun)));
-  return keySet.parse(await fetch({ url: keys, namedBy: isNamed ? 'config' : 'caller', maxBytes, deadlineMs }));
+  const found = keySet.parse(await fetch({ url: keys, namedBy: isNamed ? 'config' : 'caller', maxBytes, deadlineMs }));
+  return { ...found, keys: found.keys.filter(isSoundKey) };
 }
 
 /** OpenID Connect Discovery 1.0, section 4. */

@@ -1,4 +1,4 @@
-import { createHmac, generateKeyPairSync, KeyObject, sign } from 'node:crypto';
+import { KeyObject, createHmac, generateKeyPairSync, hash, sign } from 'node:crypto';
 import { exportSPKI } from 'jose';
 import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { principal } from '../../test/support/calls.ts';
@@ -341,6 +341,20 @@ describe("an issuer's keys", () => {
     const signed = `${part({ alg: 'RS256', kid: 'short' })}.${part(claims)}`;
     const token = `${signed}.${sign('sha256', Buffer.from(signed), privateKey).toString('base64url')}`;
     expect((await refusal(token)).code).toBe('invalid_token');
+  });
+
+  test('that let anybody sign prove nothing', async () => {
+    const issuer = await startIssuer({ ...rsa, jwk: { ...rsa.jwk, e: 'AQ' } });
+    const { refusal } = verifierOf(issuer, { algorithms: ['RS256'] });
+    const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const claims = { iss: issuer.url, aud: 'mizan', sub: 'x', exp: 4_000_000_000 };
+    const signed = `${part({ alg: 'RS256', kid: rsa.kid })}.${part(claims)}`;
+    // With the exponent 1 a signature is nothing but the padded hash (RFC 8017 §9.2).
+    const hashed = Buffer.from(`3031300d060960864801650304020105000420${hash('sha256', signed, 'hex')}`, 'hex');
+    const length = Buffer.from(rsa.jwk.n!, 'base64url').length;
+    const padding = Buffer.alloc(length - hashed.length - 3, 0xff);
+    const forged = Buffer.concat([Buffer.from([0, 1]), padding, Buffer.from([0]), hashed]);
+    expect((await refusal(`${signed}.${forged.toString('base64url')}`)).code).toBe('invalid_token');
   });
 
   test('that are no key set, too long, or somewhere else by a redirect, are none', async () => {

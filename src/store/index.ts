@@ -1,3 +1,5 @@
+import type { MizanError } from '../core/errors.ts';
+import type { MasterKeys } from '../security/master-keys.ts';
 import type { AuditLogEvents } from './sqlite/audit-log.ts';
 import type { MigrationReport } from './migration-run.ts';
 import type { Store } from './sqlite/index.ts';
@@ -15,6 +17,10 @@ export interface StoreSettings {
   /** Given by a process that serves. Without it, everything is direct: for commands that run and end. */
   readonly events?: PostgresEvents;
   readonly auditEvents?: AuditLogEvents;
+  /** `master.key` in the folder by default. With PostgreSQL, all data folders need the same. */
+  readonly masterKeys?: MasterKeys;
+  /** Told of a row that was damaged or edited, when it is met. */
+  readonly damaged?: (error: MizanError) => void;
 }
 
 /**

@@ -6,6 +6,9 @@ export interface Database {
   api_key_uses: ApiKeyUsesTable;
   token_revocations: TokenRevocationsTable;
   identity_revision: { revision: number };
+  data_keys: DataKeysTable;
+  sealed_values: SealedValuesTable;
+  seen_messages: SeenMessagesTable;
   audit: AuditTable;
   payloads: PayloadsTable;
   rollups: RollupsTable;
@@ -76,6 +79,8 @@ export interface ApiKeysTable {
   rotated_at: number | null;
   previous_hash: string | null;
   previous_until: number | null;
+  /** The hash of the rest, sealed: without it the row is not believed. */
+  sealed: Uint8Array | null;
 }
 
 /** Apart from the keys themselves, so that noting a use rewrites no key. */
@@ -124,6 +129,35 @@ export interface RollupsTable {
 /** Minutes (since the epoch) whose sums are not those of the log any more. */
 export interface RollupsDueTable {
   minute: number;
+}
+
+/** Keys that seal, wrapped by a master key. */
+export interface DataKeysTable {
+  id: string;
+  tenant: string;
+  purpose: string;
+  state: string;
+  /** The id of the master key. */
+  master: string;
+  wrapped: Uint8Array;
+  uses: number;
+  created_at: number;
+  retired_at: number | null;
+}
+
+/** Values that are read by name: what `mizan secrets set` stores, and the server's own keys. */
+export interface SealedValuesTable {
+  kind: string;
+  name: string;
+  sealed: Uint8Array;
+  created_at: number;
+  updated_at: number;
+}
+
+/** Encrypted requests that came, by the hash of tenant and `jti`. */
+export interface SeenMessagesTable {
+  id: Uint8Array;
+  expires_at: number;
 }
 
 /** Appended to, never changed. */

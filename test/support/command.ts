@@ -36,7 +36,7 @@ export interface LaunchOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   /** What it reads on stdin; nothing at all where it is left out. */
-  readonly input?: string;
+  readonly input?: string | Buffer;
 }
 
 /** Runs `mizan …` as a process of its own; nothing of this environment but the path reaches it. */
@@ -44,16 +44,16 @@ export function launch(args: readonly string[], options: LaunchOptions = {}): La
   const env = { PATH: process.env['PATH'] ?? '', ...options.env };
   const child = spawn(process.execPath, [bin, ...args], {
     env,
-    stdio: ['pipe', 'pipe', 'pipe'],
+    stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
+  // A command may end without having read it.
+  child.stdin?.on('error', () => {}).end(options.input);
   running.add(child);
-  // One that doesn't read is no fault of ours.
-  child.stdin.on('error', () => {}).end(options.input ?? '');
   const output = { stdout: '', stderr: '' };
   const listeners = new Set<() => void>();
   for (const name of ['stdout', 'stderr'] as const) {
-    child[name].setEncoding('utf8').on('data', (text: string) => {
+    child[name]?.setEncoding('utf8').on('data', (text: string) => {
       output[name] += text;
       for (const listener of listeners) listener();
     });

@@ -18,6 +18,16 @@ export interface Dialect {
   answer(outcome: Outcome, requestId: string): Buffer;
   /** The last event or events of a stream that began: that it is complete, or why it isn't. */
   ending(outcome: Outcome, requestId: string): string;
+  /** Where answers and errors leave in another form than they are written in. */
+  readonly cover?: Cover;
+}
+
+/** The last form of what a caller gets. */
+export interface Cover {
+  readonly contentType: string;
+  body(body: Buffer | string): Promise<string>;
+  /** Ends a stream that began, after everything that was written before. */
+  end(outcome: Outcome, requestId: string): Promise<void>;
 }
 
 /** Takes a request through the flow and writes what comes of it. */
@@ -45,20 +55,27 @@ export async function answerCall(
   const outcome = await run(call, context.flow);
   context.running.ended(abort);
   if (raw.destroyed) return;
+  const { cover } = dialect;
   if (outcome.hasBegun) {
-    raw.end(dialect.ending(outcome, call.id));
-  } else if (outcome.error === null) {
-    const body = dialect.answer(outcome, call.id);
-    sendBody(raw, { status: 200, headers: answerHeaders(call.id, outcome.head), body });
+    if (cover === undefined) raw.end(dialect.ending(outcome, call.id));
+    else await cover.end(outcome, call.id);
+    return;
+  }
+  const headers = answerHeaders(call.id, outcome.head);
+  let body: Buffer | string;
+  if (outcome.error === null) {
+    body = dialect.answer(outcome, call.id);
   } else {
     if (outcome.error.code === 'forbidden') context.auditing.denied(request, outcome.error);
-    const { headers, body } = errorAnswer(outcome.error, call.id);
-    sendBody(raw, {
-      status: outcome.error.status,
-      headers: { ...answerHeaders(call.id, outcome.head), ...headers },
-      body,
-    });
+    const error = errorAnswer(outcome.error, call.id);
+    Object.assign(headers, error.headers);
+    ({ body } = error);
   }
+  if (cover !== undefined) {
+    body = await cover.body(body);
+    headers['content-type'] = cover.contentType;
+  }
+  sendBody(raw, { status: outcome.error?.status ?? 200, headers, body });
 }
 
 function bodyOf(request: FastifyRequest): Buffer {

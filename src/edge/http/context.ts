@@ -1,9 +1,11 @@
 import type { ApiKeys } from '../../core/api-key.ts';
 import type { Overviews } from '../../core/overview.ts';
 import type { AuditHistory } from '../../core/audit.ts';
+import type { Backups } from '../../core/backups.ts';
 import type { RequestHistory } from '../../core/request-record.ts';
 import type { Revocations } from '../../core/revocation.ts';
 import type { Flow } from '../../flow/run.ts';
+import type { Messages } from '../../security/messages.ts';
 import type { Auditing } from '../admin/auditing.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
 import type { RunningCalls } from './running.ts';
@@ -14,6 +16,7 @@ export interface EdgeContext {
   readonly authenticator: Authenticator;
   readonly apiKeys: ApiKeys;
   readonly revocations: Revocations;
+  readonly messages: Messages;
   readonly requestHistory: RequestHistory;
   readonly running: RunningCalls;
   readonly overviews: Overviews;
@@ -21,6 +24,7 @@ export interface EdgeContext {
   readonly storeState: () => { readonly trouble: string | null; readonly pending: number };
   readonly auditing: Auditing;
   readonly auditHistory: AuditHistory;
+  readonly backups: Backups;
   /** From the moment this process was asked to end: what runs is finished, nothing new is begun. */
   readonly isDraining: () => boolean;
   readonly limits: {

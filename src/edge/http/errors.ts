@@ -22,15 +22,17 @@ export function errorAnswer(
 /** What Fastify and Node call the mistakes of callers. */
 const byFastifyCode: Readonly<Record<string, (error: FastifyError) => MizanError>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: () => new MizanError('payload_too_large', 'The body is over the limit.'),
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: () =>
-    new MizanError('unsupported_media_type', 'Send the body with "Content-Type: application/json".', {
-      param: 'content-type',
-    }),
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: notJson,
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: () =>
     new MizanError('invalid_request', 'The body is not as long as Content-Length says.', { param: 'content-length' }),
   FST_ERR_BAD_URL: () => new MizanError('invalid_request', 'The path of the request is not a valid URL path.'),
   FST_ERR_MAX_PARAM_LENGTH: () => new MizanError('invalid_request', 'A part of the path is too long.'),
 };
+
+export function notJson(): MizanError {
+  const message = 'Send the body with "Content-Type: application/json".';
+  return new MizanError('unsupported_media_type', message, { param: 'content-type' });
+}
 
 /** Any error as one of ours; `undefined` for a defect, whose words are nobody's business. */
 export function knownError(error: unknown): MizanError | undefined {

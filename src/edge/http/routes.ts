@@ -1,15 +1,17 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { listAudit } from '../admin/audit.ts';
+import { createBackup, listBackups } from '../admin/backups.ts';
 import { listInstances } from '../admin/instances.ts';
 import { createKey, listKeys, revokeKey, rotateKey } from '../admin/keys.ts';
 import { getOverview } from '../admin/overview.ts';
 import { getRequest, listRequests } from '../admin/requests.ts';
 import { explainRoute } from '../admin/route.ts';
+import { decryptData, encryptData, publishKeys } from '../admin/security.ts';
 import { listRevocations, revokeTokens } from '../admin/tokens.ts';
 import type { Access } from '../auth/authorise.ts';
 import { chatCompletions } from '../openai/chat-completions.ts';
 import { getModel, listModels } from '../openai/models.ts';
-import { aiProcess } from '../process/ai-process.ts';
+import { answerProcess } from '../process/encrypted.ts';
 import type { Dialect } from './call.ts';
 import { answerCall } from './call.ts';
 import type { EdgeContext } from './context.ts';
@@ -23,11 +25,13 @@ export interface Route extends Access {
   /** A POST of `/api` that changes nothing, and so is no administrative action. */
   readonly isReading?: boolean;
   readonly handler: Handler;
+  /** Whether it takes bodies in `application/jose`, too. */
+  readonly takesJose?: boolean;
 }
 
 /** All routes: who may use each, and whose data it touches. */
 export const routes: readonly Route[] = [
-  { method: 'POST', url: '/ai-process', role: 'member', tenant: 'own', handler: calls(aiProcess) },
+  { method: 'POST', url: '/ai-process', role: 'member', tenant: 'own', handler: answerProcess, takesJose: true },
   { method: 'POST', url: '/v1/chat/completions', role: 'member', tenant: 'own', handler: calls(chatCompletions) },
   { method: 'GET', url: '/v1/models', role: 'viewer', tenant: 'none', handler: listModels },
   { method: 'GET', url: '/v1/models/*', role: 'viewer', tenant: 'none', handler: getModel },
@@ -43,6 +47,25 @@ export const routes: readonly Route[] = [
   { method: 'GET', url: '/api/tokens/revocations', role: 'admin', tenant: 'any', handler: listRevocations },
   { method: 'POST', url: '/api/tokens/revoke', role: 'admin', tenant: 'any', handler: revokeTokens },
   { method: 'GET', url: '/api/audit', role: 'admin', tenant: 'any', handler: listAudit },
+  {
+    method: 'POST',
+    url: '/api/security/encrypt',
+    role: 'member',
+    tenant: 'own',
+    isReading: true,
+    handler: encryptData,
+  },
+  {
+    method: 'POST',
+    url: '/api/security/decrypt',
+    role: 'member',
+    tenant: 'own',
+    isReading: true,
+    handler: decryptData,
+  },
+  { method: 'GET', url: '/.well-known/jwks.json', role: null, tenant: 'none', handler: publishKeys },
+  { method: 'GET', url: '/api/backups', role: 'admin', tenant: 'none', handler: listBackups },
+  { method: 'POST', url: '/api/backups', role: 'admin', tenant: 'none', handler: createBackup },
   { method: 'GET', url: '/healthz', role: null, tenant: 'none', handler: healthz },
   { method: 'GET', url: '/readyz', role: null, tenant: 'none', handler: readyz },
 ];

@@ -10,7 +10,8 @@ import { authorise } from '../auth/authorise.ts';
 import { headWithoutAttempt } from '../../flow/call.ts';
 import type { AuditDetail } from '../admin/auditing.ts';
 import type { EdgeContext } from './context.ts';
-import { answerBrokenHttp, errorAnswer, knownError } from './errors.ts';
+import { joseType } from '../process/encrypted.ts';
+import { answerBrokenHttp, errorAnswer, knownError, notJson } from './errors.ts';
 import { answerHeaders } from './respond.ts';
 import { routes } from './routes.ts';
 
@@ -30,6 +31,7 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     role?: Role | null;
     tenant?: Access['tenant'];
+    takesJose?: boolean;
   }
 }
 
@@ -69,6 +71,10 @@ export function createServer(context: EdgeContext): FastifyInstance {
 
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  server.addContentTypeParser(joseType, { parseAs: 'buffer' }, (request, body, done) => {
+    if (request.routeOptions.config.takesJose === true) done(null, body);
+    else done(notJson());
+  });
 
   // What is registered without saying who may use it would be anybody's.
   server.addHook('onRoute', ({ method, url, config }) => {
@@ -118,11 +124,11 @@ export function createServer(context: EdgeContext): FastifyInstance {
   });
 
   for (const route of routes) {
-    const { method, url, role, tenant, handler } = route;
+    const { method, url, role, tenant, handler, takesJose = false } = route;
     server.route({
       method,
       url,
-      config: { role, tenant },
+      config: { role, tenant, takesJose },
       ...context.auditing.hooksFor(route),
       handler: (request, reply) => handler(context, request, reply),
     });

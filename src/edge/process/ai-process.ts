@@ -1,3 +1,4 @@
+import type { ChatEvents } from '../../core/chat.ts';
 import { deltaOf, messageOf, textOf } from '../../core/chat.ts';
 import type { JsonObject } from '../../core/json-document.ts';
 import type { Outcome } from '../../flow/call.ts';
@@ -14,7 +15,7 @@ export const aiProcess: Dialect = {
       begin: (head) => beginStream(raw, answerHeaders(reply.request.id, head)),
       write(events, drained) {
         let text = '';
-        for (const chunk of events.chunks) text += deltaEvent(deltaOf(chunk));
+        for (const data of deltasOf(events)) text += event('delta', data);
         if (text === '' || raw.write(text)) return true;
         raw.once('drain', drained);
         return false;
@@ -28,10 +29,27 @@ export const aiProcess: Dialect = {
     return Buffer.from(JSON.stringify({ id, agent, model, instance, provider, ...output, ...rest }));
   },
   ending(outcome, requestId) {
-    if (outcome.error !== null) return event('error', outcome.error.toPublic(requestId));
-    return event('done', summary(outcome, requestId));
+    const { name, data } = lastEvent(outcome, requestId);
+    return event(name, data);
   },
 };
+
+/** The event that ends a stream, once. */
+export function lastEvent(outcome: Outcome, requestId: string): { readonly name: string; readonly data: unknown } {
+  if (outcome.error !== null) return { name: 'error', data: outcome.error.toPublic(requestId) };
+  return { name: 'done', data: summary(outcome, requestId) };
+}
+
+/** What the events add to the answer: the data of an event `delta` each. */
+export function* deltasOf(events: ChatEvents): Generator<JsonObject> {
+  for (const chunk of events.chunks) {
+    const delta = deltaOf(chunk);
+    const text = textOf(delta);
+    const calls = toolCalls(delta);
+    if (text !== '') yield { text, ...calls };
+    else if (calls.tool_calls !== undefined) yield { ...calls };
+  }
+}
 
 /** Everything about an answer but what it says. */
 function summary(outcome: Outcome, requestId: string) {
@@ -49,13 +67,6 @@ function summary(outcome: Outcome, requestId: string) {
     usage: { input_tokens: usage.inputTokens, output_tokens: usage.outputTokens, cost_usd: usage.costUsd },
     latency_ms: Math.round(outcome.latencyMs * 10) / 10,
   };
-}
-
-function deltaEvent(delta: JsonObject | null): string {
-  const text = textOf(delta);
-  const calls = toolCalls(delta);
-  if (text === '' && calls.tool_calls === undefined) return '';
-  return event('delta', text === '' ? calls : { text, ...calls });
 }
 
 /** Calls of the caller's own tools, which come as `params.tools`. */

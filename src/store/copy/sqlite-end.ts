@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { SetupError } from '../../core/errors.ts';
 import { openDatabase } from '../sqlite/database.ts';
-import { databaseFile } from '../sqlite/index.ts';
+import { databaseFile } from '../sqlite/file.ts';
 import { migrate } from '../sqlite/migrate.ts';
 import type { Cell, CopyEnd, Row, TableShape } from './end.ts';
 import { pageRows } from './end.ts';

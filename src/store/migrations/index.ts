@@ -2,6 +2,7 @@ import type { Migration } from 'kysely/migration';
 import { requestsAndKeys } from './0001-requests-and-keys.ts';
 import { attempts } from './0002-attempts.ts';
 import { identity } from './0003-identity.ts';
+import { keys } from './0004-keys.ts';
 import { audit } from './0005-audit.ts';
 import { payloadsAndRollups } from './0006-payloads-and-rollups.ts';
 
@@ -10,6 +11,7 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0001-requests-and-keys': requestsAndKeys,
   '0002-attempts': attempts,
   '0003-identity': identity,
+  '0004-keys': keys,
   '0005-audit': audit,
   '0006-payloads-and-rollups': payloadsAndRollups,
 };

@@ -9,7 +9,9 @@ import { makeDue, rebuildSums } from '../rollups.ts';
 import { removeOld } from './retention.ts';
 import { KyselyRequestHistory } from '../history.ts';
 import type { MigrationReport } from '../migration-run.ts';
+import type { MasterKeys } from '../../security/master-keys.ts';
 import { openDatabase } from '../sqlite/database.ts';
+import { outboxFile } from '../sqlite/file.ts';
 import type { Store } from '../sqlite/index.ts';
 import { openStore as openLocal } from '../sqlite/index.ts';
 import type { AuditLogEvents } from '../sqlite/audit-log.ts';
@@ -20,9 +22,6 @@ import { Courier } from './courier.ts';
 import { migrate } from './migrate.ts';
 import { furnishOutbox, noteChanges } from './replica.ts';
 import type { PostgresQuestion, PostgresState } from './worker-protocol.ts';
-
-/** The local database beside PostgreSQL: rows that are on their way there, and what has to be known without asking. */
-const outboxFile = 'outbox.db';
 
 /** What the store tells, besides what its log does. */
 export interface PostgresEvents extends RequestLogEvents {
@@ -36,6 +35,8 @@ export interface PostgresStoreOptions {
   /** Given by a process that serves: then a thread of its own speaks with PostgreSQL. */
   readonly events?: PostgresEvents;
   readonly auditEvents?: AuditLogEvents;
+  readonly masterKeys?: MasterKeys;
+  readonly damaged?: (error: MizanError) => void;
 }
 
 /** How long the last rows may take to reach PostgreSQL when a store is closed, in ms; then they wait on disk. */
@@ -44,24 +45,30 @@ const lastDeliveryMs = 3000;
 /**
  * Opens a store whose truth is in PostgreSQL, and which goes on without it: rows are committed to a local database
  * first and sent from there; keys and the like are read from a local copy that follows within a second.
- * @throws SetupError where PostgreSQL can't be reached and never was, or is of a newer version; and what opening the
- * local database throws.
+ * @throws SetupError where PostgreSQL can't be reached and never was, or is of a newer version; where what is sealed
+ * there is sealed under another master key; and what opening the local database throws.
  */
 export async function openStore(folder: string, options: PostgresStoreOptions): Promise<Store> {
-  const { url, events } = options;
+  const { url, auditEvents: _, ...given } = options;
+  const { events } = options;
   const file = join(folder, outboxFile);
+  const contact = { isMade: false };
   const outbox = await openLocal(folder, {
+    ...given,
     file: outboxFile,
     isOutbox: true,
-    furnish(database) {
+    async furnish(database) {
       furnishOutbox(database);
       noteChanges(database);
+      // Before anything is sealed here: others may have made the keys for it already.
+      contact.isMade = await exchange(file, url, events);
     },
-    ...(events === undefined ? {} : { events }),
   });
   try {
+    // So that two that start at once with different master keys don't both think that theirs is the one.
+    if (contact.isMade && hasChanges(file)) await exchange(file, url, events);
     const local = withAudit(outbox, await auditLog(folder, options));
-    return events === undefined ? await direct(local, file, url) : await serving(local, file, { url, events });
+    return events === undefined ? direct(local, file, url) : serving(local, file, { url, events });
   } catch (error) {
     await outbox.close();
     throw error;
@@ -73,6 +80,7 @@ async function auditLog(folder: string, { events, auditEvents }: PostgresStoreOp
   const silent = { failed() {}, recovered() {}, dropped() {} };
   return openLocal(folder, {
     isOutbox: true,
+    isSealing: false,
     ...(events === undefined ? {} : { events: silent }),
     ...(auditEvents === undefined ? {} : { auditEvents }),
   });
@@ -90,8 +98,8 @@ function withAudit(store: Store, keeper: Store): Store {
   };
 }
 
-/** For a command: everything is fetched before, and sent when it ends. */
-async function direct(local: Store, file: string, url: string): Promise<Store> {
+/** For a command: everything was fetched before, and is sent when it ends. */
+function direct(local: Store, file: string, url: string): Store {
   const pool = openPool(url, { max: 2, statementTimeoutMs: 0 });
   const database = openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
   const courier = new Courier(database, pool);
@@ -100,13 +108,6 @@ async function direct(local: Store, file: string, url: string): Promise<Store> {
     database.close();
     await local.close();
   };
-  try {
-    await courier.exchange();
-  } catch (error) {
-    await pool.end();
-    database.close();
-    throw error instanceof SetupError ? error : new SetupError(`The database at ${placeOf(url)} can't be used`, error);
-  }
   return {
     ...local,
     requestHistory: new KyselyRequestHistory(kyselyOver(pool)),
@@ -122,6 +123,7 @@ async function direct(local: Store, file: string, url: string): Promise<Store> {
       try {
         await courier.exchange();
       } catch (error) {
+        if (error instanceof SetupError) throw error;
         throw new SetupError(`What was changed is kept in ${file}, and sent when the database can be reached`, error);
       } finally {
         await release();
@@ -130,12 +132,11 @@ async function direct(local: Store, file: string, url: string): Promise<Store> {
   };
 }
 
-async function serving(
+function serving(
   local: Store,
   file: string,
   { url, events }: { readonly url: string; readonly events: PostgresEvents },
-): Promise<Store> {
-  await firstContact(file, url, events);
+): Store {
   let state: PostgresState = { isAway: false, reason: null, waiting: 0, refused: 0 };
   const thread = new Thread<PostgresQuestion>(
     () =>
@@ -194,20 +195,35 @@ export async function migrateAt(url: string): Promise<MigrationReport> {
   }
 }
 
-/** Without PostgreSQL a process may start that has had a copy of the keys; one that never had would refuse everybody. */
-async function firstContact(file: string, url: string, events: PostgresEvents): Promise<void> {
+/**
+ * Sends what was changed here, and fetches what others changed. Without PostgreSQL a process may start that has had a
+ * copy of the keys; one that never had would refuse everybody. A command needs PostgreSQL.
+ * @returns Whether PostgreSQL was there.
+ */
+async function exchange(file: string, url: string, events: PostgresEvents | undefined): Promise<boolean> {
   const pool = openPool(url, { max: 1, statementTimeoutMs: 60_000 });
   const database = openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
   try {
-    await migrate(pool);
     await new Courier(database, pool).exchange();
+    return true;
   } catch (error) {
     if (error instanceof SetupError) throw error;
     const isKnown = database.prepare('SELECT 1 FROM replica LIMIT 1').get() !== undefined;
-    if (!isKnown) throw new SetupError(`The database at ${placeOf(url)} can't be reached`, error);
+    if (events === undefined || !isKnown)
+      throw new SetupError(`The database at ${placeOf(url)} can't be reached`, error);
     events.failed(new MizanError('database_unavailable', 'PostgreSQL is away at the start.', { cause: error }));
+    return false;
   } finally {
     await pool.end();
+    database.close();
+  }
+}
+
+function hasChanges(file: string): boolean {
+  const database = openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
+  try {
+    return database.prepare('SELECT 1 FROM changes LIMIT 1').get() !== undefined;
+  } finally {
     database.close();
   }
 }

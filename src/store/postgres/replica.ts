@@ -1,15 +1,22 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
-import type { Pool } from 'pg';
+import type { Pool, PoolClient } from 'pg';
+import type { DataKeysTable } from '../schema.ts';
 import { inTransaction } from './connection.ts';
+import { sendDataKey } from './data-keys.ts';
 
 /** What is kept for requests, or for this file alone; everything else that has a key of numbers and texts is replicated. */
 const notReplicated =
   /^(?:requests|attempts|payloads|rollups|rollups_due|audit|kysely_.*|sqlite_.*|changes|replica|refused|seen_messages)$/;
 
+/** Columns that each file counts for itself. */
+const ownColumns: Readonly<Record<string, readonly string[]>> = { data_keys: ['uses'] };
+
 /** A small table that is the same here and in PostgreSQL. */
 interface Replicated {
   readonly name: string;
   readonly columns: readonly string[];
+  /** Those of them that are the same everywhere. */
+  readonly shared: readonly string[];
   readonly key: readonly string[];
 }
 
@@ -47,7 +54,10 @@ function replicatedTables(local: DatabaseSync): Replicated[] {
       const key = columns.filter(({ pk }) => Number(pk) > 0).toSorted((a, b) => Number(a['pk']) - Number(b['pk']));
       if (key.length === 0 || key.some(({ type }) => /^blob$/i.test(String(type)))) return [];
       const names = (of: typeof columns): string[] => of.map((column) => String(column['name']));
-      return [{ name, columns: names(columns), key: names(key) }];
+      const own = ownColumns[name] ?? [];
+      return [
+        { name, columns: names(columns), shared: names(columns).filter((c) => !own.includes(c)), key: names(key) },
+      ];
     });
 }
 
@@ -56,9 +66,9 @@ function replicatedTables(local: DatabaseSync): Replicated[] {
  * even if the process ends first. For as long as the connection lives.
  */
 export function noteChanges(local: DatabaseSync): void {
-  for (const { name, columns, key } of replicatedTables(local)) {
+  for (const { name, shared, key } of replicatedTables(local)) {
     const keyOf = (row: string): string => `json_array(${key.map((column) => `${row}."${column}"`).join(', ')})`;
-    const changed = columns
+    const changed = shared
       .map((column) => `CASE WHEN old."${column}" IS NOT new."${column}" THEN '${column},' ELSE '' END`)
       .join(' || ');
     const note = (row: string, what: string): string =>
@@ -114,42 +124,43 @@ export class Replica {
     if (last === undefined) return false;
     await inTransaction(this.#pool, async (client) => {
       for (const change of changes) {
-        const statement = this.#statementOf(change);
-        if (statement !== null) await client.query(statement.sql, statement.parameters);
+        await this.#send(client, change);
       }
     });
     this.#local.prepare('DELETE FROM changes WHERE seq <= ?').run(last.seq);
     return changes.length === 200;
   }
 
-  #statementOf(change: Change): { readonly sql: string; readonly parameters: unknown[] } | null {
+  async #send(client: PoolClient, change: Change): Promise<void> {
     const table = this.#tables.find(({ name }) => name === change.table_name);
-    if (table === undefined) return null;
+    if (table === undefined) return;
     const key = JSON.parse(change.key) as SQLInputValue[];
     const { name } = table;
     if (change.columns === '') {
       const where = table.key.map((column, i) => `"${column}" = $${i + 1}`).join(' AND ');
-      return { sql: `DELETE FROM "${name}" WHERE ${where}`, parameters: key };
+      await client.query(`DELETE FROM "${name}" WHERE ${where}`, key);
+      return;
     }
     const found = table.key.map((column) => `"${column}" = ?`).join(' AND ');
     const row = this.#local.prepare(`SELECT * FROM "${name}" WHERE ${found}`).get(...key);
     // It was changed and went: the note of that comes later.
-    if (row === undefined) return null;
+    if (row === undefined) return;
+    if (change.columns === '*' && name === 'data_keys') {
+      await sendDataKey(client, row as unknown as DataKeysTable);
+      return;
+    }
     if (change.columns === '*') {
       const columns = table.columns.map((column) => `"${column}"`).join(', ');
       const places = table.columns.map((_, i) => `$${i + 1}`).join(', ');
-      return {
-        sql: `INSERT INTO "${name}" (${columns}) VALUES (${places}) ON CONFLICT DO NOTHING`,
-        parameters: table.columns.map((column) => bound(row[column])),
-      };
+      const values = table.columns.map((column) => bound(row[column]));
+      await client.query(`INSERT INTO "${name}" (${columns}) VALUES (${places}) ON CONFLICT DO NOTHING`, values);
+      return;
     }
     const changed = change.columns.split(',').filter((column) => column !== '');
     const set = changed.map((column, i) => `"${column}" = $${i + 1}`).join(', ');
     const where = table.key.map((column, i) => `"${column}" = $${changed.length + i + 1}`).join(' AND ');
-    return {
-      sql: `UPDATE "${name}" SET ${set} WHERE ${where}`,
-      parameters: [...changed.map((column) => bound(row[column])), ...key],
-    };
+    const values = changed.map((column) => bound(row[column]));
+    await client.query(`UPDATE "${name}" SET ${set} WHERE ${where}`, [...values, ...key]);
   }
 
   async #pull(): Promise<void> {
@@ -158,13 +169,16 @@ export class Replica {
       const known = this.#local.prepare('SELECT version FROM replica WHERE table_name = ?').get(name);
       const table = this.#tables.find((each) => each.name === name);
       if (table === undefined || known?.['version'] === version) continue;
-      const { rows } = await this.#pool.query(`SELECT * FROM "${name}"`);
+      // Of data keys only one may be active at a time, here as well: those that no longer are come first.
+      const order = name === 'data_keys' ? ' ORDER BY state DESC' : '';
+      const { rows } = await this.#pool.query(`SELECT * FROM "${name}"${order}`);
       this.#takeOver(table, rows as Row[], version);
     }
   }
 
   #takeOver(table: Replicated, rows: readonly Row[], version: number): void {
-    this.#local.exec('BEGIN IMMEDIATE');
+    // Of a key that was destroyed elsewhere, nothing is to be left in the file.
+    this.#local.exec('PRAGMA secure_delete = ON; BEGIN IMMEDIATE');
     try {
       const waiting = this.#local.prepare('SELECT 1 FROM changes WHERE table_name = ? LIMIT 1').get(table.name);
       // What was changed here meanwhile has to be sent first; the next exchange does both.
@@ -186,26 +200,30 @@ export class Replica {
   }
 
   /** Only rows that differ are written, so that what others remember of the rest stays good. */
-  #replace({ name, columns, key }: Replicated, rows: readonly Row[]): void {
+  #replace({ name, columns, shared, key }: Replicated, rows: readonly Row[]): void {
     const keyOf = (row: Row): string => JSON.stringify(key.map((column) => row[column]));
     const valuesOf = (row: Row): SQLInputValue[] => columns.map((column) => row[column] ?? null);
+    const shownOf = (row: Row): string => shown(shared.map((column) => row[column] ?? null));
     const here = new Map(
       this.#local
         .prepare(`SELECT * FROM "${name}"`)
         .all()
-        .map((row) => [keyOf(row), shown(valuesOf(row))]),
+        .map((row) => [keyOf(row), shownOf(row)]),
     );
     const quoted = columns.map((column) => `"${column}"`).join(', ');
     const put = this.#local.prepare(
-      `INSERT OR REPLACE INTO "${name}" (${quoted}) VALUES (${columns.map(() => '?').join(', ')})`,
+      `INSERT INTO "${name}" (${quoted}) VALUES (${columns.map(() => '?').join(', ')})
+       ON CONFLICT (${key.map((column) => `"${column}"`).join(', ')})
+       DO UPDATE SET ${shared.map((column) => `"${column}" = excluded."${column}"`).join(', ')}`,
     );
-    for (const row of rows) {
-      const values = valuesOf(row);
-      if (here.get(keyOf(row)) !== shown(values)) put.run(...values);
-      here.delete(keyOf(row));
-    }
     const remove = this.#local.prepare(`DELETE FROM "${name}" WHERE ${key.map((k) => `"${k}" = ?`).join(' AND ')}`);
-    for (const gone of here.keys()) remove.run(...(JSON.parse(gone) as SQLInputValue[]));
+    const there = new Set(rows.map(keyOf));
+    for (const known of here.keys()) {
+      if (!there.has(known)) remove.run(...(JSON.parse(known) as SQLInputValue[]));
+    }
+    for (const row of rows) {
+      if (here.get(keyOf(row)) !== shownOf(row)) put.run(...valuesOf(row));
+    }
   }
 }
 

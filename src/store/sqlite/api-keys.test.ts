@@ -6,9 +6,10 @@ import { systemClock } from '../../core/clock.ts';
 import { everyTenant } from '../../core/request-record.ts';
 import { SqliteApiKeys } from './api-keys.ts';
 import { openDatabase } from './database.ts';
+import { databaseFile } from './file.ts';
 import { IdentityEpoch } from './identity-epoch.ts';
 import type { Store } from './index.ts';
-import { databaseFile, openStore } from './index.ts';
+import { openStore } from './index.ts';
 
 async function open(folder = temporaryFolder()): Promise<Store> {
   const store = await openStore(folder);
@@ -127,10 +128,13 @@ describe('API keys', () => {
 
   test('have their uses written in batches, each once', async () => {
     const folder = temporaryFolder();
-    const { apiKeys: elsewhere } = await open(folder);
+    const { apiKeys: elsewhere, vault } = await open(folder);
     const database = openDatabase(join(folder, databaseFile), { readOnly: false, busyTimeoutMs: 1000 });
     onTestFinished(() => database.close());
-    const apiKeys = new SqliteApiKeys(database, new IdentityEpoch(database, systemClock));
+    const apiKeys = new SqliteApiKeys(database, {
+      epoch: new IdentityEpoch(database, systemClock),
+      seal: vault.apiKeySeal,
+    });
     for (const [i, id] of ['a', 'b', 'c', 'd', 'e'].entries()) apiKeys.used(id, i);
     expect([apiKeys.writeUses(2), elsewhere.lastUsed().size]).toStrictEqual([true, 2]);
     expect([apiKeys.writeUses(2), elsewhere.lastUsed().size]).toStrictEqual([true, 4]);

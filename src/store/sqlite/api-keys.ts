@@ -1,24 +1,38 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { ApiKeyRecord, ApiKeys, KeyLimits } from '../../core/api-key.ts';
 import { noLimits } from '../../core/api-key.ts';
+import { MizanError } from '../../core/errors.ts';
 import type { Role } from '../../core/principal.ts';
 import type { TenantScope } from '../../core/request-record.ts';
 import { everyTenant } from '../../core/request-record.ts';
 import type { ApiKeysTable } from '../schema.ts';
 import type { IdentityEpoch } from './identity-epoch.ts';
+import type { RowSeal } from './row-seal.ts';
 import { inTransaction } from './transaction.ts';
+
+/** What it takes to believe a row, and to go on believing it. */
+export interface ApiKeyTrust {
+  readonly epoch: IdentityEpoch;
+  readonly seal: RowSeal;
+  /** Told of a row that is not believed, when it is met. */
+  readonly damaged?: ((error: MizanError) => void) | undefined;
+}
 
 /** Keys that are remembered. */
 const maxRemembered = 10_000;
 
 /**
  * API keys in SQLite. Those that were found are remembered for as long as nobody has changed any, here or in another
- * process, so that a key that is revoked stops at once. Every record is written by `#write` and read by `recordOf`.
+ * process, so that a key that is revoked stops at once. A row is believed only where its seal is on it: every row is written
+ * by `#write`, and looked at by `#isGenuine` before it is read.
  */
 export class SqliteApiKeys implements ApiKeys {
   readonly #database: DatabaseSync;
   readonly #epoch: IdentityEpoch;
-  readonly #remembered = new Map<string, ApiKeyRecord>();
+  readonly #seal: RowSeal;
+  readonly #damaged: (error: MizanError) => void;
+  /** `null` for a row that is not believed. */
+  readonly #remembered = new Map<string, ApiKeyRecord | null>();
   #rememberedEpoch = -1;
   /** Uses that are not written yet. */
   readonly #uses = new Map<string, number>();
@@ -29,9 +43,11 @@ export class SqliteApiKeys implements ApiKeys {
   readonly #writeUse: StatementSync;
   readonly #listUses: StatementSync;
 
-  constructor(database: DatabaseSync, epoch: IdentityEpoch) {
+  constructor(database: DatabaseSync, trust: ApiKeyTrust) {
     this.#database = database;
-    this.#epoch = epoch;
+    this.#epoch = trust.epoch;
+    this.#seal = trust.seal;
+    this.#damaged = trust.damaged ?? (() => {});
     this.#find = database.prepare('SELECT * FROM api_keys WHERE id = ?');
     this.#list = database.prepare('SELECT * FROM api_keys ORDER BY created_at, id');
     this.#insert = database.prepare(
@@ -52,12 +68,13 @@ export class SqliteApiKeys implements ApiKeys {
     if (epoch !== this.#rememberedEpoch) this.#remembered.clear();
     this.#rememberedEpoch = epoch;
     const remembered = this.#remembered.get(id);
-    if (remembered !== undefined) return remembered;
-    const record = this.#read(id);
-    if (record === undefined) return undefined;
+    if (remembered !== undefined) return remembered ?? undefined;
+    const row = this.#row(id);
+    if (row === undefined) return undefined;
+    const record = this.#isGenuine(row) ? recordOf(row) : null;
     if (this.#remembered.size >= maxRemembered) this.#remembered.clear();
     this.#remembered.set(id, record);
-    return record;
+    return record ?? undefined;
   }
 
   list(scope: TenantScope): ApiKeyRecord[] {
@@ -66,11 +83,17 @@ export class SqliteApiKeys implements ApiKeys {
   }
 
   insert(key: ApiKeyRecord): void {
-    inTransaction(this.#database, () => this.#write(this.#insert, key));
+    inTransaction(this.#database, () => this.#write(this.#insert, rowOf(key)));
   }
 
   revoke(id: string, at: number): boolean {
-    return this.#change(id, (key) => ({ ...key, revokedAt: at })) !== undefined;
+    return inTransaction(this.#database, () => {
+      const row = this.#row(id);
+      if (row === undefined || row.revoked_at !== null) return false;
+      // A row that is not believed is revoked, and not made believable.
+      this.#write(this.#update, { ...row, revoked_at: at }, this.#isGenuine(row) ? undefined : row.sealed);
+      return true;
+    });
   }
 
   rotate(id: string, to: { hash: string; at: number; previousUntil: number }): ApiKeyRecord | undefined {
@@ -111,24 +134,36 @@ export class SqliteApiKeys implements ApiKeys {
   /** Changes a key that is not revoked, as it stands in the database now. */
   #change(id: string, change: (key: ApiKeyRecord) => ApiKeyRecord): ApiKeyRecord | undefined {
     return inTransaction(this.#database, () => {
-      const key = this.#read(id);
-      if (key === undefined || key.revokedAt !== null) return undefined;
-      const changed = change(key);
-      this.#write(this.#update, changed);
+      const row = this.#row(id);
+      if (row === undefined || row.revoked_at !== null || !this.#isGenuine(row)) return undefined;
+      const changed = change(recordOf(row));
+      this.#write(this.#update, rowOf(changed));
       return changed;
     });
   }
 
-  #write(statement: StatementSync, key: ApiKeyRecord): void {
-    statement.run(rowOf(key));
+  #write(statement: StatementSync, row: Unsealed, sealed: Uint8Array | null = this.#seal.make({ ...row })): void {
+    statement.run({ ...row, sealed });
     this.#epoch.raise();
   }
 
-  #read(id: string): ApiKeyRecord | undefined {
-    const row = this.#find.get(id);
-    return row === undefined ? undefined : recordOf(row as unknown as ApiKeysTable);
+  #row(id: string): ApiKeysTable | undefined {
+    return this.#find.get(id) as unknown as ApiKeysTable | undefined;
+  }
+
+  #isGenuine(row: ApiKeysTable): boolean {
+    try {
+      this.#seal.check({ ...row });
+      return true;
+    } catch (error) {
+      if (!(error instanceof MizanError && error.code === 'unsealable')) throw error;
+      this.#damaged(error);
+      return false;
+    }
   }
 }
+
+type Unsealed = Omit<ApiKeysTable, 'sealed'>;
 
 const columns = [
   'id',
@@ -146,9 +181,10 @@ const columns = [
   'rotated_at',
   'previous_hash',
   'previous_until',
+  'sealed',
 ] as const satisfies readonly (keyof ApiKeysTable)[];
 
-function rowOf(key: ApiKeyRecord): Record<keyof ApiKeysTable, string | number | null> {
+function rowOf(key: ApiKeyRecord): Unsealed {
   const isLimited = Object.values(key.limits).some((limit) => limit !== null);
   return {
     id: key.id,

@@ -17,7 +17,8 @@ import type { AuditVerdict } from './audit-verify.ts';
 import { verifyAudit, verifyChain } from './audit-verify.ts';
 import { AuditWriter } from './audit-writer.ts';
 import { openDatabase } from './database.ts';
-import { databaseFile, openStore } from './index.ts';
+import { databaseFile } from './file.ts';
+import { openStore } from './index.ts';
 
 const actor = { subject: 'سارة', tenant: 'acme', via: 'jwt' } as const;
 const events: readonly AuditEvent[] = [

@@ -1,5 +1,6 @@
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
+import { pathToFileURL } from 'node:url';
 
 export interface OpenOptions {
   readonly readOnly: boolean;
@@ -20,4 +21,12 @@ export function openDatabase(file: string, options: OpenOptions): DatabaseSync {
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 67108864;');
   }
   return database;
+}
+
+/** A connection to a database that another process may be using, which makes nothing and changes nothing. */
+export function openToLook(file: string): DatabaseSync {
+  const url = pathToFileURL(file);
+  // To read it in the usual way would make the files that go with a log; where there is no log, nobody writes.
+  if (!existsSync(`${file}-wal`)) url.searchParams.set('immutable', '1');
+  return new DatabaseSync(url, { readOnly: true, timeout: 1000 });
 }

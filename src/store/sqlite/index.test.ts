@@ -8,7 +8,8 @@ import { requestRecord } from '../../../test/support/records.ts';
 import { SetupError } from '../../core/errors.ts';
 import type { RequestRecord } from '../../core/request-record.ts';
 import { everyTenant } from '../../core/request-record.ts';
-import { databaseFile, openStore } from './index.ts';
+import { databaseFile } from './file.ts';
+import { openStore } from './index.ts';
 import type { RequestLogEvents } from './request-log.ts';
 
 const silent: RequestLogEvents = { failed() {}, recovered() {}, dropped() {} };
@@ -86,13 +87,13 @@ describe('a store', () => {
     expect(direct(folder).prepare('SELECT count(*) AS n FROM requests').get()).toMatchObject({ n: 1 });
   });
 
-  test('that is closed leaves nothing but its database', async () => {
+  test('that is closed leaves nothing but its database, the master key and a lock that nobody holds', async () => {
     const folder = temporaryFolder();
     const store = await openStore(folder, { events: silent });
     await store.requestLog.append(requestRecord());
     await store.requestHistory.list(everyTenant, { limit: 1 });
     await store.close();
-    expect(readdirSync(folder)).toStrictEqual([databaseFile]);
+    expect(readdirSync(folder)).toStrictEqual(['master.key', databaseFile, 'mizan.lock']);
   });
 
   test('whose database is locked to the end is closed all the same, and says what it gave up', async () => {

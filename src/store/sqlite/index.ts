@@ -4,6 +4,7 @@ import type { ApiKeys } from '../../core/api-key.ts';
 import type { AuditHistory, AuditLog } from '../../core/audit.ts';
 import type { Clock } from '../../core/clock.ts';
 import { systemClock } from '../../core/clock.ts';
+import type { MizanError } from '../../core/errors.ts';
 import { SetupError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
 import type { RequestHistory, RequestLog, TenantScope } from '../../core/request-record.ts';
@@ -11,9 +12,12 @@ import type { Overview, OverviewQuery } from '../../core/overview.ts';
 import type { Removed, Retention } from '../../core/retention.ts';
 import type { MigrationReport } from '../migration-run.ts';
 import type { Revocations } from '../../core/revocation.ts';
+import { MasterKeys, noMasterKeySettings } from '../../security/master-keys.ts';
+import { holdData } from '../folder-lock.ts';
 import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver } from './connection.ts';
 import { openDatabase } from './database.ts';
+import { databaseFile } from './file.ts';
 import { SqliteAuditHistory } from './audit-history.ts';
 import type { AuditLogEvents } from './audit-log.ts';
 import { directAuditLog, QueuedAuditLog } from './audit-log.ts';
@@ -30,6 +34,7 @@ import { Troubles } from './troubles.ts';
 import { Upkeep } from './upkeep.ts';
 import { SqliteRevocations } from './revocations.ts';
 import { StoreWorker } from './store-worker.ts';
+import { checkMasterKey, Vault } from './vault.ts';
 
 /** How a store is doing. Whatever it is, requests go on being answered. */
 export interface StoreState {
@@ -45,6 +50,7 @@ export interface Store {
   readonly requestHistory: RequestHistory;
   readonly apiKeys: ApiKeys;
   readonly revocations: Revocations;
+  readonly vault: Vault;
   readonly audit: AuditLog;
   readonly auditHistory: AuditHistory;
   overview(scope: TenantScope, query: OverviewQuery): Promise<Overview>;
@@ -69,12 +75,18 @@ export interface OpenStoreOptions {
   readonly auditEvents?: AuditLogEvents;
   /** Whether rows only stay until they are sent somewhere else: then nothing is looked after here. */
   readonly isOutbox?: boolean;
+  /** Whether anything is sealed here: by default in a process that serves, and where `masterKeys` is given. */
+  readonly isSealing?: boolean;
   /** The name of the database's file. */
   readonly file?: string;
-  /** Is given the connection once the tables are there. */
-  readonly furnish?: (database: DatabaseSync) => void;
+  /** Is given the connection once the tables are there, and before anything is sealed. */
+  readonly furnish?: (database: DatabaseSync) => void | Promise<void>;
   /** The system's where it is left out. */
   readonly clock?: Clock;
+  /** `master.key` in the folder by default, and then not looked at before it is needed. */
+  readonly masterKeys?: MasterKeys;
+  /** Told of a row that was damaged or edited, when it is met. */
+  readonly damaged?: (error: MizanError) => void;
 }
 
 const silent: AuditLogEvents = { failed() {}, recovered() {}, dropped() {} };
@@ -85,27 +97,47 @@ const usesEveryMs = 60_000;
 /** How many of them in one turn of the event loop. */
 const usesAtOnce = 500;
 
-export const databaseFile = 'mizan.db';
-
 /**
  * Opens the SQLite database in `folder`, making both where they don't exist yet.
- * @throws SetupError where the folder can't be written, or the database isn't one or is too new.
+ * @throws SetupError where the folder can't be written, or the database isn't one or is too new; and, before anything
+ * is changed, where the master key is not the one that the data is sealed under.
  */
 export async function openStore(folder: string, options: OpenStoreOptions = {}): Promise<Store> {
-  const { auditEvents = silent, clock = systemClock } = options;
+  const hold = holdData(folder);
+  try {
+    const store = await openHeld(folder, options);
+    const close = (): Promise<void> => store.close().finally(() => hold.release());
+    return { ...store, close };
+  } catch (error) {
+    hold.release();
+    throw error;
+  }
+}
+
+async function openHeld(folder: string, options: OpenStoreOptions): Promise<Store> {
+  const { events, damaged, auditEvents = silent, clock = systemClock } = options;
+  const masterKeys = options.masterKeys ?? new MasterKeys(noMasterKeySettings, folder);
+  const isSealing = options.isSealing ?? (events !== undefined || options.masterKeys !== undefined);
   const file = join(folder, options.file ?? databaseFile);
   const database = open(folder, file);
+  let epoch: IdentityEpoch;
+  let vault: Vault;
   try {
+    // Beside another database, what others sealed has to come first.
+    if (isSealing && options.furnish === undefined) checkMasterKey(database, masterKeys);
     await migrate(database);
-    options.furnish?.(database);
+    await options.furnish?.(database);
+    if (isSealing && options.furnish !== undefined) checkMasterKey(database, masterKeys);
+    epoch = new IdentityEpoch(database, clock);
+    vault = new Vault(database, { masters: masterKeys, epoch, clock });
+    if (isSealing) vault.prepare();
   } catch (error) {
     database.close();
     throw error;
   }
-  const epoch = new IdentityEpoch(database, clock);
-  const apiKeys = new SqliteApiKeys(database, epoch);
+  const apiKeys = new SqliteApiKeys(database, { epoch, seal: vault.apiKeySeal, damaged });
   const revocations = new SqliteRevocations(database, epoch);
-  if (options.events === undefined) {
+  if (events === undefined) {
     const requestLog = new SqliteRequestLog(database, { failed() {}, recovered() {}, dropped() {} });
     const writer = new AuditWriter(folder, databaseFile);
     const kysely = kyselyOver(database);
@@ -127,6 +159,7 @@ export async function openStore(folder: string, options: OpenStoreOptions = {}):
       state: () => ({ engine: 'sqlite', trouble: null, pending: requestLog.pending }),
       settled: async () => requestLog.flush(),
       revocations,
+      vault,
       close: async () => {
         requestLog.close();
         writeUses(apiKeys, undefined);
@@ -138,10 +171,9 @@ export async function openStore(folder: string, options: OpenStoreOptions = {}):
   makeShrinkable(database);
   database.exec('PRAGMA busy_timeout = 50; PRAGMA wal_autocheckpoint = 20000;');
   const troubles = new Troubles();
-  const requestLog = new SqliteRequestLog(database, troubles.watching(options.events));
+  const requestLog = new SqliteRequestLog(database, troubles.watching(events));
   const worker = new StoreWorker(file);
   const upkeep = options.isOutbox === true ? null : new Upkeep(requestLog, worker, troubles);
-  const { events } = options;
   const writeSome = (): void => {
     if (writeUses(apiKeys, events, usesAtOnce)) setImmediate(writeSome);
   };
@@ -152,6 +184,7 @@ export async function openStore(folder: string, options: OpenStoreOptions = {}):
     requestLog,
     requestHistory: new KyselyRequestHistory(kysely),
     revocations,
+    vault,
     audit,
     auditHistory: new SqliteAuditHistory(kysely),
     apiKeys,
@@ -175,11 +208,12 @@ export async function openStore(folder: string, options: OpenStoreOptions = {}):
 
 /** Brings the tables of the database in `folder` up to date, and does nothing else. @throws SetupError */
 export async function migrateAt(folder: string): Promise<MigrationReport> {
-  const database = open(folder, join(folder, databaseFile));
+  const hold = holdData(folder);
   try {
-    return await migrate(database);
+    const database = open(folder, join(folder, databaseFile));
+    return await migrate(database).finally(() => database.close());
   } finally {
-    database.close();
+    hold.release();
   }
 }
 

@@ -5,7 +5,8 @@ import { expect, test } from 'vitest';
 import { temporaryFolder } from '../../../test/support/folder.ts';
 import { requestRecord } from '../../../test/support/records.ts';
 import { newRequestId } from '../../core/ids.ts';
-import { databaseFile, openStore } from './index.ts';
+import { databaseFile } from './file.ts';
+import { openStore } from './index.ts';
 import { inspectDatabase } from './inspect.ts';
 
 const events = { failed() {}, recovered() {}, dropped() {} };

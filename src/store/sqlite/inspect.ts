@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync } from 'node:sqlite';
 import { migrations } from '../migrations/index.ts';
-import { databaseFile } from './index.ts';
+import { openToLook } from './database.ts';
+import { databaseFile } from './file.ts';
 
 /** What a database is like, without a change to it. */
 export interface Inspection {
@@ -21,10 +21,7 @@ export interface Inspection {
 export function inspectDatabase(folder: string): Inspection | null {
   const file = join(folder, databaseFile);
   if (!existsSync(file)) return null;
-  const url = pathToFileURL(file);
-  // To read it in the usual way would make the files that go with a log; where there is no log, nobody writes.
-  if (!existsSync(`${file}-wal`)) url.searchParams.set('immutable', '1');
-  const database = new DatabaseSync(url, { readOnly: true, timeout: 1000 });
+  const database = openToLook(file);
   try {
     const version = versionOf(database);
     return { version, newestAt: version === 'current' ? newestAt(database) : null };

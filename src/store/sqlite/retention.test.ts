@@ -6,7 +6,8 @@ import { temporaryFolder } from '../../../test/support/folder.ts';
 import { requestRecord } from '../../../test/support/records.ts';
 import { newRequestId } from '../../core/ids.ts';
 import type { Store } from './index.ts';
-import { databaseFile, openStore } from './index.ts';
+import { databaseFile } from './file.ts';
+import { openStore } from './index.ts';
 
 const events = { failed() {}, recovered() {}, dropped() {} };
 const retention = { log: 90, payloads: 14, rollups: 730 };

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { temporaryFolder } from '../../../test/support/folder.ts';
 import { requestRecord } from '../../../test/support/records.ts';
-import { databaseFile, openStore } from './index.ts';
+import { databaseFile } from './file.ts';
+import { openStore } from './index.ts';
 import { StoreWorker } from './store-worker.ts';
 import { Troubles } from './troubles.ts';
 

@@ -1,0 +1,27 @@
+import { setPriority } from 'node:os';
+import { parentPort, workerData } from 'node:worker_threads';
+import { MizanError, SetupError } from '../../core/errors.ts';
+import { createConfiguredBackup, fromPlain, newBackup } from './settings.ts';
+import type { BackupOrder, BackupReply } from './worker-protocol.ts';
+
+/** The thread that makes one backup, and ends. Compressing, sealing and comparing are done here, when nobody else needs the processor. */
+const { settings, now } = workerData as BackupOrder;
+
+function reply(message: BackupReply): void {
+  parentPort?.postMessage(message);
+}
+
+try {
+  // On Linux, 0 is this thread and not the process.
+  if (process.platform === 'linux') setPriority(0, 15);
+  const created = await createConfiguredBackup(fromPlain(settings), {
+    now,
+    onProgress: (progress) => reply({ progress }),
+  });
+  reply({ done: newBackup(created) });
+} catch (error) {
+  const isKnown = error instanceof MizanError || error instanceof SetupError;
+  const code = error instanceof MizanError ? error.code : 'internal';
+  const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  reply({ failed: { code, message: isKnown ? error.message : 'The backup failed; the log has the cause.', detail } });
+}
