@@ -77,7 +77,10 @@ async function check(running: ChildProcess): Promise<void> {
   const program = `import { AISecurity } from ${JSON.stringify(pathToFileURL(library).href)};
     const security = new AISecurity({ keys: [AISecurity.generateKey()] });
     console.log(await security.decryptData(await security.encryptData('sealed')));`;
-  const { stdout: opened } = await promisify(execFile)(node, ['--input-type=module', '-e', program], {
+  // A library has no launcher that would bring the pinned Node: sources need one that reads TypeScript.
+  const version = (await promisify(execFile)(node, ['--version'])).stdout;
+  const reader = library.endsWith('.ts') && Number.parseInt(version.slice(1), 10) < 24 ? process.execPath : node;
+  const { stdout: opened } = await promisify(execFile)(reader, ['--input-type=module', '-e', program], {
     env: environment,
   });
   expect('what was encrypted', opened === 'sealed\n', opened);

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createTokens } from '../src/security/create-tokens.ts';
@@ -20,6 +20,8 @@ vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 const secrets = {
   environmentKey: 'sk-env-canary-5d41402abc4b2a76b9719d911017c592',
   configKey: 'sk-conf-canary-7d793037a0760186574b0282f2f435e7',
+  masterKey: 'f2ca1bb6c7e907d06dafe4687e579fce76b37e4e93b7605022da52e6ccc26fd2',
+  storedSecret: 'stored-canary-8527a891e224136950ff32ca212b45bc93f69fbb',
   headerKey: 'hdr-canary-9f86d081884c7d659a2feaa0c55ad015',
   jwtSecret: 'jwt-canary-b94d27b9934d3e08a52e52d7da7dabfac484efe3',
   forgedToken: 'forged-canary-2c26b46b68ffc68ff99b453c1d304134',
@@ -51,7 +53,10 @@ function spellings(canary: string): Buffer[] {
   const base64 = [0, 1, 2].map((shift) =>
     bytes.subarray(shift, bytes.length - ((bytes.length - shift) % 3)).toString('base64'),
   );
-  return [canary, encodeURIComponent(canary), bytes.toString('hex'), ...base64].map((text) => Buffer.from(text));
+  const raw = /^[0-9a-f]{64}$/.test(canary) ? [Buffer.from(canary, 'hex')] : [];
+  return [canary, encodeURIComponent(canary), bytes.toString('hex'), ...base64]
+    .map((text) => Buffer.from(text))
+    .concat(raw);
 }
 
 /** The names of those that are in `what`. */
@@ -121,11 +126,14 @@ const answers: [what: string, answer: Answer, isOwn: boolean][] = [];
 const environment = {
   CANARY_KEY: secrets.environmentKey,
   MIZAN_JWT_SECRET: secrets.jwtSecret,
+  MIZAN_MASTER_KEY: secrets.masterKey,
   LOG_LEVEL: 'trace',
   NODE_ENV: 'production',
 };
 
 const beside = (...args: readonly string[]) => command([...args, ...commonOptions(house)], { env: environment });
+const reading = (input: string, ...args: readonly string[]) =>
+  command([...args, ...commonOptions(house)], { env: environment, input });
 
 async function keep(what: string, asked: Promise<Answer>, isOwn = false): Promise<Answer> {
   const answer = await asked;
@@ -144,6 +152,7 @@ beforeAll(async () => {
     providers: {
       environment: { ...provider, apiKey: '${CANARY_KEY}' },
       config: { ...provider, apiKey: secrets.configKey },
+      stored: { ...provider, apiKey: '${secret:stored}' },
     },
     models: Object.fromEntries(
       models.map((id) => [
@@ -153,6 +162,7 @@ beforeAll(async () => {
     ),
     agents: Object.fromEntries(models.map((id) => [id, { model: id, system: said.system }])),
   });
+  await reading(secrets.storedSecret, 'secrets', 'set', 'stored');
   process_ = launch(['start', ...commonOptions(house), '--port', '0', '--metrics-port', '0'], { env: environment });
   [, url = '', metricsUrl = ''] = await process_.said(/listens on (\S+), with metrics on (\S+)\/metrics/);
   await useEverything();
@@ -216,6 +226,9 @@ async function useEverything(): Promise<void> {
     body: `{"x": "${said.prompt}`,
   };
   await keep('broken JSON', ask(`${url}/ai-process`, broken));
+  const message = { data: said.prompt };
+  await keep('encrypted', post(`${url}/api/security/encrypt`, member, message));
+  expect((await reading(said.prompt, 'encrypt')).code).toBe(0);
   await notHttp();
   await lockedOut(post(`${url}/ai-process`, member, { agent: 'fine', input: said.prompt }));
 
@@ -229,6 +242,8 @@ async function useEverything(): Promise<void> {
     const { status } = await keep(`request with ${attempts}`, ask(`${url}/api/requests/${id}`, { token: admin }));
     expect(status).toBe(200);
   }
+  expect((await beside('backup', 'create')).code).toBe(0);
+  await keep('/api/backups', ask(`${url}/api/backups`, { token: admin }));
   await keep('metrics', ask(`${metricsUrl}/metrics`));
 }
 
@@ -263,8 +278,10 @@ async function lockedOut(asked: Promise<Answer>): Promise<void> {
 /** Everything in the data folder but the two files that are secrets themselves. */
 function filesWithCanaries(): string[] {
   const sealed = new Set(['jwt.secret', 'audit.key']);
-  const files = readdirSync(house.dataFolder).filter((file) => !sealed.has(file));
-  expect(files).toEqual(expect.arrayContaining(['mizan.db', 'audit.head']));
+  const files = readdirSync(house.dataFolder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !sealed.has(entry.name))
+    .map(({ parentPath, name }) => relative(house.dataFolder, join(parentPath, name)));
+  expect(files).toEqual(expect.arrayContaining(['mizan.db', 'audit.head', expect.stringMatching(/^backups\/./)]));
   return files.flatMap((file) => foundIn(readFileSync(join(house.dataFolder, file))).map((name) => `${file}: ${name}`));
 }
 
@@ -299,6 +316,8 @@ describe('nothing that is secret leaves', () => {
     const lists = [
       ['requests', '--limit', '1000', '--json'],
       ['keys', 'list', '--json'],
+      ['secrets', 'list', '--json'],
+      ['backup', 'list', '--json'],
       ['audit', 'export'],
       ['doctor', '--json'],
       ['config', 'check'],

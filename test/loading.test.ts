@@ -25,7 +25,7 @@ function packagesOf(entry: string): string[] {
 }
 
 test.each([
-  ['the command itself, with all its usage texts', 'cli/index.ts', ['commander', 'croner', 'yaml', 'zod']],
+  ['the command itself, with all its usage texts', 'cli/index.ts', ['commander', 'croner', 'lru-cache', 'yaml', 'zod']],
   ['what signs a token', 'security/create-tokens.ts', ['jose', 'zod']],
   ['the thread that reads the database', 'store/sqlite/store.worker.ts', []],
 ])('%s loads no package that it has no use for', (_what, entry, packages) => {

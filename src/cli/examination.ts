@@ -9,9 +9,9 @@ import type { IssuerSettings } from '../core/issuer.ts';
 import { fetchKeySet } from '../security/issuer-keys.ts';
 import { jwksOver } from '../security/jwks-fetch.ts';
 import type { Outgoing } from '../core/outgoing.ts';
-import { guardedFetch } from '../providers/egress/fetch.ts';
-import { EgressGuard } from '../providers/egress/guard.ts';
-import { egressRules } from '../providers/egress/rules.ts';
+import { guardedFetch } from '../egress/fetch.ts';
+import { EgressGuard } from '../egress/guard.ts';
+import { egressRules } from '../egress/rules.ts';
 
 /** What one check came to. */
 export interface Finding {

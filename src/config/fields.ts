@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Secret } from '../core/secret.ts';
-import { isAllowEntry } from '../providers/egress/rules.ts';
+import { isAllowEntry } from '../egress/rules.ts';
 
 /** Names become label values and parts of URLs. */
 const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;

@@ -1,7 +1,7 @@
 import { catalogue } from '../providers/catalogue.ts';
 import type { CatalogueRow } from '../providers/catalogue.ts';
 import { issuerFindings } from './auth-references.ts';
-import { egressRules, isAllowEntry, literalProblem } from '../providers/egress/rules.ts';
+import { egressRules, isAllowEntry, literalProblem } from '../egress/rules.ts';
 import type { Finding } from './findings.ts';
 import type { Path } from './places.ts';
 import { entriesOf, isMapping, valueAt } from './tree.ts';

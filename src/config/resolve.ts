@@ -15,6 +15,15 @@ import type { FileConfig } from './schema.ts';
 type Entry<K extends 'providers' | 'models' | 'agents'> = FileConfig[K][string];
 
 /** A copy without a prototype, so that a look-up by a caller's name finds only what is configured. */
+function backupOf({ backup, egress }: FileConfig): Config['backup'] {
+  const { dir, s3 } = backup;
+  return {
+    ...backup,
+    dir: dir === '' ? null : dir,
+    s3: s3 === undefined ? null : { ...s3, egressAllow: egress.allow },
+  };
+}
+
 function record<In, Out>(from: Readonly<Record<string, In>>, map: (value: In) => Out): Readonly<Record<string, Out>> {
   const to = Object.create(null) as Record<string, Out>;
   for (const [key, value] of Object.entries(from)) to[key] = map(value);
@@ -85,7 +94,7 @@ export function resolveConfig(
     defaultAgent: read.defaultAgent ?? (names.includes('assistant') ? 'assistant' : (names[0] ?? null)),
     retention: read.retention,
     cache: read.cache,
-    backup: { ...read.backup, dir: read.backup.dir === '' ? null : read.backup.dir, s3: read.backup.s3 ?? null },
+    backup: backupOf(read),
     schedule: { timezone: read.schedule.timezone, jobs: record(read.schedule.jobs, jobOf) },
     notes: facts.notes,
   };

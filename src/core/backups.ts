@@ -15,6 +15,8 @@ export interface S3Settings {
   readonly secretAccessKey: Secret<string>;
   /** `endpoint/bucket/key` and not `bucket.endpoint/key`. */
   readonly forcePathStyle: boolean;
+  /** Where connections may lead besides public addresses: `egress.allow`. */
+  readonly egressAllow: readonly string[];
 }
 
 /** A backup that lies somewhere. It has been restored and compared once, or it would not be listed. */

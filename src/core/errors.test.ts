@@ -14,6 +14,7 @@ test.each(codes)('%s has a status of its family', (code) => {
     authentication: [401],
     permission: [403],
     not_found: [404],
+    conflict: [409],
     rate_limit: [429],
     timeout: [408, 504],
     unavailable: [503],

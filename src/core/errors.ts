@@ -15,6 +15,7 @@ export type ErrorType =
   | 'authentication'
   | 'permission'
   | 'not_found'
+  | 'conflict'
   | 'rate_limit'
   | 'unavailable'
   | 'upstream'
@@ -119,19 +120,19 @@ export const errorTable = {
   },
   replayed_message: {
     status: 409,
-    type: 'invalid_request',
+    type: 'conflict',
     retryable: false,
     meaning: 'An encrypted request came a second time: its `jti` was seen before. Encrypt it again with a new one.',
   },
   backup_running: {
     status: 409,
-    type: 'unavailable',
+    type: 'conflict',
     retryable: true,
     meaning: 'A backup of this data is being made already, or something else has the data to itself.',
   },
   backup_unusable: {
     status: 409,
-    type: 'invalid_request',
+    type: 'conflict',
     retryable: false,
     meaning: 'The backup is not one for this Mizan: another master key, a newer version, or another kind of database.',
   },

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { buildConnector } from 'undici';
-import { EgressGuard } from './egress/guard.ts';
+import { EgressGuard } from '../egress/guard.ts';
 import { Connection } from './http1/connection.ts';
 import type { ConnectionUser } from './http1/connection.ts';
 import { requestHead } from './http1/request-head.ts';

@@ -4,7 +4,7 @@ import type { Provider } from '../core/upstream.ts';
 import type { Price } from '../core/usage.ts';
 import type { CatalogueKind, CatalogueRow } from './catalogue.ts';
 import { catalogue } from './catalogue.ts';
-import type { EgressGuard } from './egress/guard.ts';
+import type { EgressGuard } from '../egress/guard.ts';
 import { HttpTransport } from './http-transport.ts';
 import { OpenAICompatible } from './openai-compatible.ts';
 import type { SimulatorOptions } from './simulator/options.ts';

@@ -118,20 +118,20 @@ export class IssuerKeys {
  */
 export async function fetchKeySet(
   { issuer, jwksUri }: Pick<IssuerSettings, 'issuer' | 'jwksUri'>,
-  fetch: JwksFetch,
+  ask: JwksFetch,
 ): Promise<JSONWebKeySet> {
   const begun = performance.now();
-  const keys = jwksUri ?? (await discover(issuer, fetch));
+  const keys = jwksUri ?? (await discover(issuer, ask));
   const isNamed = jwksUri !== null || new URL(keys).origin === new URL(issuer).origin;
   const deadlineMs = Math.max(1, Math.ceil(keyTimes.deadline - (performance.now() - begun)));
-  const found = keySet.parse(await fetch({ url: keys, namedBy: isNamed ? 'config' : 'caller', maxBytes, deadlineMs }));
+  const found = keySet.parse(await ask({ url: keys, namedBy: isNamed ? 'config' : 'caller', maxBytes, deadlineMs }));
   return { ...found, keys: found.keys.filter(isSoundKey) };
 }
 
 /** OpenID Connect Discovery 1.0, section 4. */
-async function discover(issuer: string, fetch: JwksFetch): Promise<string> {
+async function discover(issuer: string, ask: JwksFetch): Promise<string> {
   const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
-  const found = discovery.parse(await fetch({ url, namedBy: 'config', maxBytes, deadlineMs: keyTimes.deadline }));
+  const found = discovery.parse(await ask({ url, namedBy: 'config', maxBytes, deadlineMs: keyTimes.deadline }));
   if (found.issuer !== issuer) throw new Error(`${url} is about another issuer`);
   if (!isTrustworthyUrl(found.jwks_uri)) throw new Error(`${url} names keys that are not behind https`);
   return found.jwks_uri;

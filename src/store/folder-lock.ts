@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { MizanError, SetupError } from '../core/errors.ts';
 import { makeFolder } from '../core/folder.ts';
+import { isBusy } from './sqlite/database.ts';
 import { finishSwap, isSwapping } from './swap.ts';
 
 /** Something held until it is given back, or until the process ends in whatever way. */
@@ -78,8 +79,4 @@ function lock(
     if (isBusy(error)) return null;
     throw error;
   }
-}
-
-function isBusy(error: unknown): boolean {
-  return error instanceof Error && 'errcode' in error && error.errcode === 5;
 }

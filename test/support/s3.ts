@@ -32,6 +32,7 @@ export async function startS3(): Promise<S3Server> {
       accessKeyId: 'S3RVER',
       secretAccessKey: new Secret('S3RVER'),
       forcePathStyle: true,
+      egressAllow: [],
     }),
     async end() {
       await server.close();

@@ -96,6 +96,6 @@ export interface BackupTarget {
   /** Makes a whole file a backup, at once: it has its name with all its bytes or not at all. Returns its place. */
   keep(file: string, name: string, onProgress: OnProgress): Promise<string>;
   /** A local path of the backup; in `work`, where it has to be fetched first. */
-  fetch(name: string, work: string, onProgress: OnProgress): Promise<string>;
+  bring(name: string, work: string, onProgress: OnProgress): Promise<string>;
   remove(name: string): Promise<void>;
 }

@@ -21,9 +21,9 @@ export async function withBackupFile<T>(
   for (const target of targets) {
     const isThere = (await target.list()).some(({ name }) => name === given);
     if (!isThere) continue;
-    if (target.kind === 'folder') return use(await target.fetch(given, dataFolder, onProgress));
+    if (target.kind === 'folder') return use(await target.bring(given, dataFolder, onProgress));
     return withWork(dataFolder, `fetched-${process.pid}`, async (work) =>
-      use(await target.fetch(given, work, onProgress)),
+      use(await target.bring(given, work, onProgress)),
     );
   }
   const places = targets.map(({ label }) => label).join(' and ');

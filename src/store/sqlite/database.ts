@@ -18,9 +18,34 @@ export function openDatabase(file: string, options: OpenOptions): DatabaseSync {
   if (!options.readOnly) {
     // Of a file that is new: room that is given up can be given back to the disk, page by page.
     if (isNew) database.exec('PRAGMA auto_vacuum = INCREMENTAL');
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 67108864;');
+    keepLog(database, options.busyTimeoutMs);
+    database.exec('PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 67108864;');
   }
   return database;
+}
+
+/** Whether SQLite refuses because of somebody else's lock. */
+export function isBusy(error: unknown): boolean {
+  return error instanceof Error && 'errcode' in error && error.errcode === 5;
+}
+
+const shortly = new Int32Array(new SharedArrayBuffer(4));
+
+/**
+ * Switches a new database to a write-ahead log. Of several that do so at the same time SQLite refuses all but one at
+ * once, without waiting: each of them reads already, and would wait for the others for ever.
+ */
+function keepLog(database: DatabaseSync, patienceMs: number): void {
+  const deadline = performance.now() + patienceMs;
+  for (;;) {
+    try {
+      database.exec('PRAGMA journal_mode = WAL');
+      return;
+    } catch (error) {
+      if (!isBusy(error) || performance.now() >= deadline) throw error;
+      Atomics.wait(shortly, 0, 0, 5);
+    }
+  }
 }
 
 /** A connection to a database that another process may be using, which makes nothing and changes nothing. */

@@ -34,7 +34,7 @@ export function folderTarget(path: string): BackupTarget {
       syncFolder(folder);
       return place;
     },
-    fetch: async (name) => join(folder, name),
+    bring: async (name) => join(folder, name),
     async remove(name) {
       rmSync(join(folder, name), { force: true });
     },

@@ -2,9 +2,11 @@ import { createHash } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import { AwsV4Signer } from 'aws4fetch';
 import type { Dispatcher } from 'undici';
-import { request } from 'undici';
+import { Agent, request } from 'undici';
 import type { S3Settings } from '../../../core/backups.ts';
 import { MizanError } from '../../../core/errors.ts';
+import { EgressGuard } from '../../../egress/guard.ts';
+import { egressRules } from '../../../egress/rules.ts';
 
 export interface S3Call {
   readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE' | 'HEAD';
@@ -20,14 +22,20 @@ const tries = 4;
 const firstPauseMs = 300;
 /** Statuses that say nothing about the next try. */
 const passing = new Set([429, 500, 502, 503, 504]);
-const timeouts = { headersTimeout: 60_000, bodyTimeout: 60_000 };
+/** In ms. */
+const timeouts = { connectMs: 10_000, answer: { headersTimeout: 60_000, bodyTimeout: 60_000 } };
 
 /** Calls S3's REST interface, signed with Signature Version 4; bodies are signed with what they hold. */
 export class S3Client {
   readonly #settings: S3Settings;
+  readonly #dispatcher: Agent;
 
   constructor(settings: S3Settings) {
     this.#settings = settings;
+    const { origin } = new URL(this.#urlOf({ method: 'GET', key: '' }));
+    const guard = new EgressGuard(egressRules(settings.egressAllow));
+    const connect = guard.connector({ origin, namedBy: 'config', timeoutMs: timeouts.connectMs });
+    this.#dispatcher = new Agent({ connect, ...timeouts.answer });
   }
 
   /**
@@ -67,7 +75,7 @@ export class S3Client {
       method: call.method,
       headers: sent,
       body: call.method === 'PUT' || call.method === 'POST' ? body : null,
-      ...timeouts,
+      dispatcher: this.#dispatcher,
     });
   }
 

@@ -39,7 +39,7 @@ test('a small backup is kept, listed, fetched and removed', async () => {
   expect(await target.list()).toEqual([]);
   expect(await target.keep(fileOf(bytes), name, () => {})).toBe(`s3://backups/small/${name}`);
   expect(await target.list()).toEqual([{ name, createdAt: Date.UTC(2026, 10, 24), bytes: bytes.length }]);
-  const fetched = await target.fetch(name, temporaryFolder(), () => {});
+  const fetched = await target.bring(name, temporaryFolder(), () => {});
   expect(readFileSync(fetched).equals(bytes)).toBe(true);
   await target.remove(name);
   expect(await target.list()).toEqual([]);
@@ -53,7 +53,7 @@ test('a large one goes up in parts, and comes back whole', async () => {
   await target.keep(fileOf(bytes), name, (progress) => seen.push(progress));
   expect(seen.map(({ done }) => done)).toEqual([5 * mib, 10 * mib, 12 * mib, 12 * mib]);
   expect((await target.list()).map((backup) => backup.bytes)).toEqual([bytes.length]);
-  expect(readFileSync(await target.fetch(name, temporaryFolder(), () => {})).equals(bytes)).toBe(true);
+  expect(readFileSync(await target.bring(name, temporaryFolder(), () => {})).equals(bytes)).toBe(true);
 });
 
 test('other things in the bucket are left alone', async () => {

@@ -64,7 +64,7 @@ export function s3Target(settings: S3Settings, leastPartBytes = defaultPartBytes
       await upload(file, name, onProgress);
       return `s3://${settings.bucket}/${keyOf(name)}`;
     },
-    async fetch(name, work, onProgress) {
+    async bring(name, work, onProgress) {
       const path = join(work, name);
       const answer = await client.call({ method: 'GET', key: keyOf(name) });
       const total = Number(answer.headers['content-length'] ?? 0);

@@ -1,6 +1,6 @@
 import { Client } from 'undici';
-import { MizanError } from '../../core/errors.ts';
-import type { Outgoing, OutgoingAnswer, OutgoingRequest } from '../../core/outgoing.ts';
+import { MizanError } from '../core/errors.ts';
+import type { Outgoing, OutgoingAnswer, OutgoingRequest } from '../core/outgoing.ts';
 import type { EgressGuard } from './guard.ts';
 
 /** `Outgoing` over a connection of its own for each request, made through `guard`. */

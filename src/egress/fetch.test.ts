@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { OutgoingRequest } from '../../core/outgoing.ts';
-import { closedPort, startRawUpstream, startUpstream } from '../../../test/support/upstream.ts';
+import type { OutgoingRequest } from '../core/outgoing.ts';
+import { closedPort, startRawUpstream, startUpstream } from '../../test/support/upstream.ts';
 import { guardedFetch } from './fetch.ts';
 import { EgressGuard } from './guard.ts';
 
