@@ -28,8 +28,9 @@ export class ServerKeys {
 
   /** The public keys to encrypt to now, as a JWK Set (RFC 7517 §5). */
   published(): { readonly keys: readonly MessageJwk[] } {
+    // In one order always: two that were made in the same millisecond have none of their own.
     const newest = new Map(this.#all().map(({ published }) => [published['crv'], published]));
-    return { keys: [...newest.values()] };
+    return { keys: [...newest.values()].toSorted((a, b) => (String(a['crv']) < String(b['crv']) ? -1 : 1)) };
   }
 
   find(kid: string): MessageKey | undefined {
