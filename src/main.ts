@@ -32,10 +32,10 @@ import { jwksOver } from './security/jwks-fetch.ts';
 import { MasterKeys } from './security/master-keys.ts';
 import { Messages } from './security/messages.ts';
 import type { Tokens } from './security/tokens.ts';
+import type { Store, StoreEvents } from './store/index.ts';
+import { openStore } from './store/index.ts';
 import { Verifier } from './security/verifier.ts';
 import type { AuditLogEvents } from './store/sqlite/audit-log.ts';
-import type { RequestLogEvents } from './store/sqlite/request-log.ts';
-import { openStore } from './store/sqlite/index.ts';
 import type { Vault } from './store/sqlite/vault.ts';
 import type { Log } from './telemetry/log.ts';
 import { createLog } from './telemetry/log.ts';
@@ -61,6 +61,9 @@ interface World {
   readonly random: Random;
 }
 
+/** How often old rows are looked for, in ms. */
+const tidyMs = 3_600_000;
+
 /** How often it is looked whether a rotation has left something to do, in ms. */
 const upkeepMs = 60_000;
 
@@ -80,8 +83,10 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const random = systemRandom;
   const log = createLog(config.log.level);
   const tokens = createTokens(config, dataFolder);
-  const store = await openStore(dataFolder, {
-    events: requestLogEvents(log),
+  const store = await openStore({
+    folder: dataFolder,
+    url: config.database.url?.reveal() ?? null,
+    events: storeEvents(log),
     auditEvents: auditLogEvents(log),
     masterKeys: new MasterKeys(config.security.masterKey, dataFolder),
     damaged: (err) => log.error({ event: 'sealed_row_damaged', err }),
@@ -94,13 +99,15 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   }
   const upkeep = keepSealed(store.vault, log);
   const backups = backupsOf(config, dataFolder, log);
-  const metrics = new Metrics(() => store.requestLog.pending);
+  const metrics = new Metrics(() => store.state().pending);
   const guard = new EgressGuard(egressRules(config.egress.allow));
   const providers = new Map<string, Provider>();
   for (const [name, settings] of Object.entries(config.providers)) {
     providers.set(name, provide(name, settings, clock, guard));
   }
   const models = modelsOf(config, providers, { clock, random });
+  const tidying = keepTidy(store, config, log);
+  metrics.watchDatabase(() => store.state().trouble === null);
   metrics.watchInstances(() => instanceStates(models));
 
   const auditing = new Auditing(store.audit, clock);
@@ -118,6 +125,8 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     revocations: store.revocations,
     messages: new Messages(store.vault),
     requestHistory: store.requestHistory,
+    overviews: store,
+    storeState: () => store.state(),
     running,
     backups,
     auditing,
@@ -131,6 +140,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const release = async (): Promise<void> => {
     upkeep.abort();
     await Promise.all([...providers.values()].map((provider) => provider.close()));
+    clearInterval(tidying);
     await backups.close();
     auditing.close();
     await store.close();
@@ -223,6 +233,16 @@ function modelsOf(config: Config, providers: ReadonlyMap<string, Provider>, worl
   return new Models(models, providers, world);
 }
 
+/** Removes what is older than it is kept, once an hour. */
+function keepTidy(store: Store, { retention }: Config, log: Log): NodeJS.Timeout {
+  return setInterval(() => {
+    store.removeOld(retention).then(
+      (removed) => log.info({ event: 'old_rows_removed', ...removed }),
+      (err: unknown) => log.error({ event: 'old_rows_not_removed', err }),
+    );
+  }, tidyMs).unref();
+}
+
 function backupsOf(config: Config, dataFolder: string, log: Log): BackupService {
   const { masterKey } = config.security;
   const settings = backupSettings(config, { dataFolder, masterKey, program: manifest.version });
@@ -242,11 +262,13 @@ function* instanceStates(models: Models): Generator<InstanceState> {
   }
 }
 
-function requestLogEvents(log: Log): RequestLogEvents {
+function storeEvents(log: Log): StoreEvents {
   return {
     failed: (err) => log.error({ event: 'request_log_failed', err }),
     recovered: () => log.info({ event: 'request_log_recovered' }),
     dropped: (record) => log.error({ event: 'request_log_row_dropped', requestId: record.id }),
+    away: (reason) => log.error({ event: 'database_away', reason }),
+    back: () => log.info({ event: 'database_back' }),
   };
 }
 

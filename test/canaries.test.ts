@@ -34,8 +34,12 @@ const said = {
   prompt: 'prompt-canary-4e07408562bedb8b60ce05c1decfe3ad',
   system: 'system-canary-4b227777d4dd1fc61c6f884f48641d02',
   answer: 'answer-canary-ef2d127de37b942baad06145e54b0c61',
-  metadata: 'metadata-canary-e7f6c011776e8db7cd330b54174fd76f',
-  session: 'session-canary-7902699be42c8a8e46fbbb4501726517',
+};
+
+/** The caller's own notes, which the request log keeps as tags and session: that is what they are for. */
+const noted = {
+  metadata: 'metadata-note-e7f6c011776e8db7cd330b54174fd76f',
+  session: 'session-note-7902699be42c8a8e46fbbb4501726517',
 };
 
 /** Everything there is to leak; the tokens and keys that are made on the way are added. */
@@ -188,14 +192,14 @@ async function useEverything(): Promise<void> {
   for (const [i, model] of models.entries()) {
     for (const stream of [false, true]) {
       const token = i % 2 === 0 ? member : apiKey;
-      const chat = { model, messages: prompt, stream, user: said.metadata };
+      const chat = { model, messages: prompt, stream, user: noted.metadata };
       await keep(`chat ${model}`, post(`${url}/v1/chat/completions`, token, chat).catch(cutOff), true);
       const process = {
         agent: model,
         input: said.prompt,
         stream,
-        session: said.session,
-        metadata: { m: said.metadata },
+        session: noted.session,
+        metadata: { m: noted.metadata },
       };
       await keep(`process ${model}`, post(`${url}/ai-process`, token, process).catch(cutOff), true);
     }

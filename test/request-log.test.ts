@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Answer } from './support/http.ts';
 import { ask, errorOf, post, rows } from './support/http.ts';
 import type { Running } from './support/mizan.ts';
@@ -39,7 +39,12 @@ const chat = (body: object, by = token) =>
 
 describe('GET /api/requests', () => {
   test('shows a request with everything there is to know of it but what was said', async () => {
-    const { json } = await run({ agent: 'assistant', input: 'a very secret question' });
+    const { json } = await run({
+      agent: 'assistant',
+      input: 'a very secret question',
+      session: 's-1',
+      metadata: { team: 'red', shift: 2 },
+    });
     const { id } = json as { readonly id: string };
     const answer = await ask(`${mizan.url}/api/requests?limit=1`, { token });
     expect(answer.json).toStrictEqual({
@@ -56,6 +61,7 @@ describe('GET /api/requests', () => {
           stream: false,
           status: 200,
           error_code: null,
+          error_message: null,
           attempts: 1,
           cache: 'bypass',
           usage: { input_tokens: 7, output_tokens: 3, cost_usd: 0.000044, source: 'upstream' },
@@ -64,10 +70,13 @@ describe('GET /api/requests', () => {
           first_token_ms: null,
           finish_reason: 'stop',
           resumed: 0,
+          session: 's-1',
+          tags: { team: 'red', shift: '2' },
           trail: null,
         },
       ],
       next_before: id,
+      next_after: id,
     });
     expect(answer.text).not.toContain('secret');
   });
@@ -137,6 +146,46 @@ describe('GET /api/requests', () => {
     const { status, json } = await ask(`${mizan.url}/api/requests?${query}`, { token });
     expect(status).toBe(400);
     expect(errorOf(json)).toMatchObject({ code: 'invalid_request', param });
+  });
+
+  test('filters by whatever else a request is known by', async () => {
+    const { json } = await chat({ model: 'words', metadata: { team: 'blue' }, user: 's-2' });
+    expect(json).toBeDefined();
+    await chat({ model: 'broken' });
+    const count = async (query: string): Promise<number> =>
+      (await rows(mizan.url, token, `${query}&limit=1000`)).length;
+    expect(await count('tag=team:blue&session=s-2&model=words&instance=words-1')).toBe(1);
+    expect(await count('tag=team:green')).toBe(0);
+    expect(await count('error=UPSTREAM&model=broken')).toBeGreaterThan(0);
+    expect(await count('min_latency_ms=1e9')).toBe(0);
+    expect(await count('min_cost_usd=0.000001')).toBeGreaterThan(0);
+    expect(await count('to=2020-01-01T00:00:00Z')).toBe(0);
+    expect(await count('from=2020-01-01T00:00:00Z&agent=')).toBe(await count('from=1577836800000'));
+    for (const wrong of ['from=yesterday', 'tag=team', 'min_cost_usd=-1', 'after=x', 'error=%00']) {
+      expect((await ask(`${mizan.url}/api/requests?${wrong}`, { token })).status).toBe(400);
+    }
+  });
+
+  test('is summed up by time and name, for its tenant', async () => {
+    const all = await rows(mizan.url, token, 'limit=1000');
+    const overview = async (query = '') => ask(`${mizan.url}/api/overview${query}`, { token });
+    await vi.waitFor(async () => expect((await overview()).json).toMatchObject({ total: { requests: all.length } }), {
+      timeout: 10_000,
+      interval: 100,
+    });
+    const { json } = await overview('?agent=free');
+    expect(json).toMatchObject({
+      step_seconds: 3600,
+      total: { requests: all.filter(({ agent }) => agent === 'free').length, latency_ms: {} },
+      agents: expect.any(Array),
+    });
+    const stranger = await mizan.token({ tenant: 'elsewhere' });
+    expect((await ask(`${mizan.url}/api/overview`, { token: stranger })).json).toMatchObject({
+      total: { requests: 0 },
+    });
+    for (const wrong of ['from=yesterday', 'x=1', 'from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z']) {
+      expect((await overview(`?${wrong}`)).status).toBe(400);
+    }
   });
 
   test('never shows a tenant what another asked', async () => {

@@ -27,7 +27,7 @@ export function registerAudit(program: Command): void {
     .action(async (options: ListOptions) => {
       configOf(options);
       const { limit } = options;
-      const entries = await withStore(options.data, ({ auditHistory }) =>
+      const entries = await withStore({ folder: options.data, url: null }, ({ auditHistory }) =>
         auditHistory.list(options.tenant ?? everyTenant, { limit }),
       );
       if (options.json === true) print(JSON.stringify(entries.map(publicAuditEntry), null, 2));
@@ -37,7 +37,7 @@ export function registerAudit(program: Command): void {
   withTenant(audit.command('export').description('print all entries as lines of JSON, oldest first')).action(
     async (options: TenantOptions) => {
       configOf(options);
-      await withStore(options.data, async ({ auditHistory }) => {
+      await withStore({ folder: options.data, url: null }, async ({ auditHistory }) => {
         for await (const entry of auditHistory.walk(options.tenant ?? everyTenant)) {
           const isFull = !process.stdout.write(`${JSON.stringify(publicAuditEntry(entry))}\n`);
           if (isFull) await once(process.stdout, 'drain');
@@ -53,7 +53,7 @@ export function registerAudit(program: Command): void {
     const { databaseFile } = await import('../store/sqlite/file.ts');
     const { verifyAudit } = await import('../store/sqlite/audit-verify.ts');
     // Makes or mends the tables, so that there is something to look at.
-    await withStore(options.data, () => {});
+    await withStore({ folder: options.data, url: null }, () => {});
     const verdict = verifyAudit(options.data, databaseFile);
     if (verdict.isWhole) {
       print(`The audit log is whole: ${verdict.entries} entries.`);

@@ -144,11 +144,13 @@ async function reading<T>(
 
 /** Leaves an entry in the audit log: of a restore, in the database that was restored. */
 async function noted(
-  { dataFolder, databaseUrl }: BackupSettings,
+  { dataFolder }: BackupSettings,
   did: { readonly action: string; readonly target: string; readonly after: unknown },
 ): Promise<void> {
-  if (databaseUrl !== null) return;
-  await withStore(dataFolder, ({ audit }) => audit.record(byOperator({ ...did, tenant: 'system' })));
+  // The audit log is each data folder's own, whatever the database.
+  await withStore({ folder: dataFolder, url: null }, ({ audit }) =>
+    audit.record(byOperator({ ...did, tenant: 'system' })),
+  );
 }
 
 async function settingsOf(options: CommonOptions): Promise<BackupSettings> {

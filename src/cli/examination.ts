@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { accessSync, constants, statfsSync, statSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { request } from 'undici';
 import type { Config, ProviderConfig } from '../config/config.ts';
 import type { IssuerSettings } from '../core/issuer.ts';
@@ -42,7 +42,7 @@ export async function examine(config: Config, dataFolder: string): Promise<Findi
     await check('config', async () => config.file ?? 'no file, defaults'),
     await check('data folder', async () => usableFolder(dataFolder)),
     await check('disk', async () => freeSpace(dataFolder)),
-    await check('database', () => database(dataFolder)),
+    await check('database', () => database(config, dataFolder)),
     await check('master key', () => masterKey(dataFolder, config)),
     await check('redis', () => redis(config)),
     await check(`port ${port}`, () => freePort(host, port, '/healthz')),
@@ -92,10 +92,10 @@ function freeSpace(folder: string): string {
   return shown;
 }
 
-async function database(folder: string): Promise<string> {
-  const { inspectDatabase } = await import('../store/sqlite/inspect.ts');
-  const found = inspectDatabase(folder);
-  const where = `SQLite in ${resolve(folder)}`;
+async function database(config: Config, folder: string): Promise<string> {
+  const url = config.database.url?.reveal() ?? null;
+  const found = url === null ? await inLocal(folder) : await inPostgres(url);
+  const where = url === null ? `SQLite in ${resolve(folder)}` : `PostgreSQL at ${new URL(url).host}`;
   if (found === null) return `${where} is made at the first start`;
   if (found.version === 'newer') throw new Error(`${where} belongs to a newer version of Mizan`);
   if (found.version === 'older') return `${where}, is brought up to date at the next start`;
@@ -103,9 +103,24 @@ async function database(folder: string): Promise<string> {
   return `${where}, ${last}`;
 }
 
+async function inLocal(folder: string) {
+  const { inspectDatabase } = await import('../store/sqlite/inspect.ts');
+  return inspectDatabase(folder);
+}
+
+async function inPostgres(url: string) {
+  const { inspectPostgres } = await import('../store/postgres/inspect.ts');
+  return inspectPostgres(url);
+}
+
 async function masterKey(folder: string, config: Config): Promise<string> {
   const { inspectSealed } = await import('../store/sqlite/stored-secrets.ts');
-  const sealed = inspectSealed(folder, config.security.masterKey);
+  const { vaultFile } = await import('../store/sqlite/file.ts');
+  const { MasterKeys } = await import('../security/master-keys.ts');
+  const sealed = inspectSealed(
+    join(folder, vaultFile(config.database.url)),
+    new MasterKeys(config.security.masterKey, folder),
+  );
   return sealed === 0 ? 'nothing is sealed yet' : `unwraps ${sealed} data keys`;
 }
 

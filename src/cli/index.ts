@@ -5,8 +5,10 @@ import { registerAudit } from './audit.ts';
 import { registerBackup } from './backup.ts';
 import { registerConfig } from './config.ts';
 import { registerCrypt } from './crypt.ts';
+import { registerDb } from './db.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerKeys } from './keys.ts';
+import { registerMigrate } from './migrate.ts';
 import { registerRehearse } from './rehearse/index.ts';
 import { registerRequests } from './requests.ts';
 import { registerSecrets } from './secrets.ts';
@@ -36,6 +38,8 @@ for (const register of [
   registerAudit,
   registerBackup,
   registerConfig,
+  registerMigrate,
+  registerDb,
   registerDoctor,
   registerSimulate,
   registerRehearse,

@@ -8,9 +8,9 @@ import type { Role } from '../core/principal.ts';
 import { everyTenant } from '../core/request-record.ts';
 import type { CommonOptions } from './options.ts';
 import { configOf, duration, name, names, role, tenant, wholeNumber, withCommonOptions } from './options.ts';
-import type { Store } from '../store/sqlite/index.ts';
+import type { Store } from '../store/index.ts';
 import { print, say, table } from './say.ts';
-import { withStore } from './with-store.ts';
+import { placeOf, withStore } from './with-store.ts';
 
 interface CreateOptions extends CommonOptions {
   readonly name: string;
@@ -109,7 +109,8 @@ async function create(options: CreateOptions): Promise<void> {
 
 async function withKeys<T>(options: CommonOptions, use: (store: Store) => T): Promise<T> {
   const { MasterKeys } = await import('../security/master-keys.ts');
-  return withStore(options.data, use, new MasterKeys(configOf(options).security.masterKey, options.data));
+  const { security } = configOf(options);
+  return withStore(placeOf(options), use, new MasterKeys(security.masterKey, options.data));
 }
 
 /** Leaves in the audit log what became of a key. */

@@ -1,11 +1,14 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import type { Config, MasterKeyConfig } from '../config/config.ts';
-import type { CliOverrides } from '../config/load.ts';
+import { join } from 'node:path';
+import type { Config } from '../config/config.ts';
+import type { CliOverrides, StoredSecrets } from '../config/load.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Role } from '../core/principal.ts';
 import { everyTenantName, roles } from '../core/principal.ts';
 import { parseDuration } from '../core/duration.ts';
+import { MasterKeys } from '../security/master-keys.ts';
+import { vaultFile } from '../store/sqlite/file.ts';
 import { readStoredSecrets } from '../store/sqlite/stored-secrets.ts';
 
 /** What every command takes. */
@@ -23,8 +26,14 @@ export function withCommonOptions(command: Command): Command {
 
 /** The configuration that a command works with; the command line's own settings win over it. */
 export function configOf({ config, data }: CommonOptions, cliOverrides?: CliOverrides): Config {
-  const secrets = (master: MasterKeyConfig): ReadonlyMap<string, string> => readStoredSecrets(data, master);
+  const secrets: StoredSecrets = ({ masterKey, databaseUrl: url }) =>
+    readStoredSecrets(join(data, vaultFile(url)), new MasterKeys(masterKey, data));
   return loadConfig({ file: config, env: process.env, secrets, cliOverrides });
+}
+
+/** Of the configuration's database; `null` for SQLite in the data folder. */
+export function databaseUrl(options: CommonOptions): string | null {
+  return configOf(options).database.url?.reveal() ?? null;
 }
 
 /** `90s`, `15m`, `1h`, `30d`, or plain seconds; in seconds. */

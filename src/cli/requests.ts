@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
 import type { RequestRecord } from '../core/request-record.ts';
 import { everyTenant, publicRequest } from '../core/request-record.ts';
+import { registerExport } from './requests-export.ts';
 import type { CommonOptions } from './options.ts';
-import { configOf, name, wholeNumber, withCommonOptions } from './options.ts';
+import { databaseUrl, name, wholeNumber, withCommonOptions } from './options.ts';
 import { print, table } from './say.ts';
 
 interface RequestsOptions extends CommonOptions {
@@ -12,17 +13,18 @@ interface RequestsOptions extends CommonOptions {
   readonly json?: boolean;
 }
 
-/** `mizan requests` */
+/** `mizan requests` and `mizan requests export` */
 export function registerRequests(program: Command): void {
-  withCommonOptions(program.command('requests').description('the newest requests, newest first'))
+  const requests = program.command('requests');
+  registerExport(requests);
+  withCommonOptions(requests.description('the newest requests, newest first'))
     .option('--limit <n>', 'at most so many', wholeNumber(1, 1000), 10)
     .option('--agent <name>', 'only those of this agent', name)
     .option('--tenant <name>', 'only those of this tenant; default: of all', name)
     .option('--json', 'print JSON')
     .action(async (options: RequestsOptions) => {
-      configOf(options);
-      const { openStore } = await import('../store/sqlite/index.ts');
-      const store = await openStore(options.data);
+      const { openStore } = await import('../store/index.ts');
+      const store = await openStore({ folder: options.data, url: databaseUrl(options) });
       try {
         const { limit, agent } = options;
         const query = { limit, ...(agent === undefined ? {} : { agent }) };

@@ -8,7 +8,7 @@ import { publicRevocation } from '../core/revocation.ts';
 import type { CommonOptions } from './options.ts';
 import { configOf, duration, name, names, role, tenant, withCommonOptions } from './options.ts';
 import { print, say, table } from './say.ts';
-import { withStore } from './with-store.ts';
+import { placeOf, withStore } from './with-store.ts';
 
 interface TokenOptions extends CommonOptions {
   readonly sub: string;
@@ -49,8 +49,7 @@ export function registerToken(program: Command): void {
   withCommonOptions(token.command('revocations').description('what was taken back, newest first'))
     .option('--json', 'print JSON')
     .action(async (options: CommonOptions & { readonly json?: boolean }) => {
-      configOf(options);
-      const all = await withStore(options.data, ({ revocations }) => revocations.list(everyTenant, Date.now()));
+      const all = await withStore(placeOf(options), ({ revocations }) => revocations.list(everyTenant, Date.now()));
       if (options.json === true) {
         print(JSON.stringify(all.map(publicRevocation), null, 2));
         return;
@@ -86,8 +85,7 @@ async function revoke(options: RevokeOptions): Promise<void> {
     jti === undefined && sub === undefined
       ? { ...(await fromStdin()), tenant: of, revokedAt }
       : { kind: jti === undefined ? 'sub' : 'jti', value: jti ?? sub ?? '', tenant: of, revokedAt, expiresAt: null };
-  configOf(options);
-  await withStore(options.data, ({ revocations, audit }) => {
+  await withStore(placeOf(options), ({ revocations, audit }) => {
     revocations.add(made);
     const whom = { tenant: of ?? 'system', target: `${made.kind}:${made.value}` };
     audit.record(byOperator({ action: 'token.revoke', ...whom, after: publicRevocation(made) }));

@@ -1,18 +1,28 @@
-import type { Store } from '../store/sqlite/index.ts';
 import type { MasterKeys } from '../security/master-keys.ts';
+import type { Store, StoreSettings } from '../store/index.ts';
+import type { CommonOptions } from './options.ts';
+import { databaseUrl } from './options.ts';
 import { say } from './say.ts';
 
-/** Opens the store for as long as `use` takes. What can't be written to the audit log is said. */
+/** Where the store of a command is. */
+export function placeOf(options: CommonOptions): StoreSettings {
+  return { folder: options.data, url: databaseUrl(options) };
+}
+
+/**
+ * Opens the store for as long as `use` takes. What can't be written to the audit log is said.
+ * @param masterKeys For what is sealed.
+ */
 export async function withStore<T>(
-  folder: string,
+  at: StoreSettings,
   use: (store: Store) => T | Promise<T>,
   masterKeys?: MasterKeys,
 ): Promise<T> {
-  const { openStore } = await import('../store/sqlite/index.ts');
+  const { openStore } = await import('../store/index.ts');
   const failed = (error: unknown): void =>
     say(`The audit log could not be written: ${error instanceof Error ? error.message : String(error)}`);
   const auditEvents = { failed, recovered() {}, dropped() {} };
-  const store = await openStore(folder, { auditEvents, ...(masterKeys === undefined ? {} : { masterKeys }) });
+  const store = await openStore({ ...at, auditEvents, ...(masterKeys === undefined ? {} : { masterKeys }) });
   try {
     return await use(store);
   } finally {

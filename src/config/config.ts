@@ -1,4 +1,5 @@
 import type { KeepRule, S3Settings } from '../core/backups.ts';
+import type { Retention } from '../core/retention.ts';
 import type { IssuerSettings } from '../core/issuer.ts';
 import type { Secret } from '../core/secret.ts';
 import type { StrategyName } from '../core/strategy-name.ts';
@@ -28,6 +29,8 @@ export interface Config {
   readonly agents: Readonly<Record<string, AgentConfig>>;
   /** The agent of a request that names none; `null` only where there are no agents at all. */
   readonly defaultAgent: string | null;
+  /** In days. */
+  readonly retention: Retention;
   readonly cache: CacheConfig;
   readonly backup: BackupConfig;
   readonly schedule: ScheduleConfig;

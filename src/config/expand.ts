@@ -78,11 +78,12 @@ function isFreeForm(path: Path): boolean {
 
 /** Where a stored secret may stand: what is read there is kept as one. */
 function keepsSecrets(path: Path): boolean {
-  if (path[0] === 'security') return false;
+  // What has to be known before the stored secrets can be read.
+  if (path[0] === 'security' || path[0] === 'database') return false;
   return ['apiKey', 'secret', 'url'].includes(String(path.at(-1))) || path.at(-2) === 'headers';
 }
 
-const misplaced = 'a stored secret may only stand where secrets do: in apiKey, headers, auth.jwt.secret or a url';
+const misplaced = 'a stored secret may only stand where secrets do: in apiKey, headers, auth.jwt.secret or redis.url';
 
 /** Expands every text of a tree, and notes which are made of variables. */
 export function expandTree(

@@ -103,14 +103,11 @@ export const redisUrl = secret().refine(
   { error: 'expected a redis:// or rediss:// URL, or nothing' },
 );
 
-/** Nothing but `''`, for now. */
-export const databaseUrl = secret().superRefine((value, context) => {
-  if (value === null) return;
-  const message = /^postgres(ql)?:/i.test(value.reveal())
-    ? 'PostgreSQL is not supported by this version; leave database.url empty for SQLite'
-    : 'expected nothing: leave database.url empty for SQLite in the data folder';
-  context.addIssue({ code: 'custom', message });
-});
+/** A `postgres` or `postgresql` URL, or `''`. */
+export const databaseUrl = secret().refine(
+  (value) => value === null || /^postgres(?:ql)?:$/.test(urlOf(value.reveal())?.protocol ?? ''),
+  { error: 'expected a postgres:// URL, or nothing for SQLite in the data folder' },
+);
 
 function isTimeZone(zone: string): boolean {
   try {

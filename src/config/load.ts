@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { logLevels } from './config.ts';
 import type { Config, LogLevel, MasterKeyConfig } from './config.ts';
+import type { Secret } from '../core/secret.ts';
 import { applyDefaults, dropEmptySections } from './defaults.ts';
 import { notesOn } from './notes.ts';
 import { expandTree, variableOf } from './expand.ts';
@@ -27,8 +28,14 @@ import type { YamlTree } from './yaml.ts';
 export { ConfigError } from './problem.ts';
 export type { CliOverrides } from './outside.ts';
 
-/** Opens the stored secrets with the master key that the configuration names. */
-export type StoredSecrets = (master: MasterKeyConfig) => Secrets;
+/** What of a configuration says where sealed things are, and what opens them. */
+export interface VaultConfig {
+  readonly masterKey: MasterKeyConfig;
+  readonly databaseUrl: Secret<string> | null;
+}
+
+/** Opens the stored secrets with the master key that the configuration names, where it says that they are. */
+export type StoredSecrets = (vault: VaultConfig) => Secrets;
 
 export interface ConfigSources {
   /** `--config FILE`. */
@@ -85,53 +92,61 @@ export function readConfig(
   return resolveConfig(read.config, { file: source?.name ?? null, level, notes: notesOn(whole) });
 }
 
-/** The stored secrets, from the first time that one is needed: by then `security` has to be known by itself. */
+/** The stored secrets, from the first time that one is needed: by then what `VaultConfig` is of has to be known by itself. */
 function secretsOf(tree: unknown, env: Environment, stored: StoredSecrets): () => Secrets | null {
-  const security = isMapping(tree) ? structuredClone(tree['security']) : undefined;
+  const sections = structuredClone(vaultSections(tree));
   let secrets: Secrets | null | undefined;
   return () => {
-    if (secrets === undefined) secrets = openSecrets(security, env, stored);
+    if (secrets === undefined) secrets = openSecrets(sections, env, stored);
     return secrets;
   };
 }
 
-function openSecrets(security: unknown, env: Environment, stored: StoredSecrets): Secrets | null {
+function openSecrets(sections: Mapping, env: Environment, stored: StoredSecrets): Secrets | null {
   const nowhere = new Places({ source: 'security', line: null, column: null });
-  const { master } = readMasterKey(security, nowhere, env);
+  const { vault } = readVault(sections, nowhere, env);
   // What is wrong with it is reported where the whole is read.
-  return master === undefined ? null : stored(master);
+  return vault === undefined ? null : stored(vault);
 }
 
 /**
- * Only where the master key is: for commands that have to work before the rest of the configuration does, since it
+ * Only where sealed things are and the master key is: for commands that have to work before the rest of the configuration does, since it
  * names secrets that they are there to store.
  * @throws ConfigError with what is wrong with that part.
  */
-export function loadMasterKeyConfig({ file, env, cwd }: ConfigSources): MasterKeyConfig {
+export function loadVaultConfig({ file, env, cwd }: ConfigSources): VaultConfig {
   const source = findSource(file, env, cwd ?? process.cwd());
   const { tree, places, problems } = source === null ? emptyTree() : readYaml(source.text, source.name);
-  const security = isMapping(tree) ? tree['security'] : undefined;
-  const read = readMasterKey(security, places, env);
-  if (tree === undefined || read.master === undefined) throw new ConfigError(inOrder([...problems, ...read.problems]));
-  return read.master;
+  const read = readVault(vaultSections(tree), places, env);
+  if (tree === undefined || read.vault === undefined) throw new ConfigError(inOrder([...problems, ...read.problems]));
+  return read.vault;
 }
 
-function readMasterKey(
-  security: unknown,
+function vaultSections(tree: unknown): Mapping {
+  const { security, database } = isMapping(tree) ? tree : newMapping();
+  const given = Object.entries({ security, database }).filter(
+    ([, section]) => section !== undefined && section !== null,
+  );
+  return newMapping(Object.fromEntries(given));
+}
+
+function readVault(
+  tree: Mapping,
   places: Places,
   env: Environment,
-): { readonly master: MasterKeyConfig | undefined; readonly problems: readonly Problem[] } {
-  const tree = newMapping(security === undefined || security === null ? {} : { security });
+): { readonly vault: VaultConfig | undefined; readonly problems: readonly Problem[] } {
   const expanded = expandTree(tree, places, { env, secrets: () => new Map() });
   applyOutside(tree, places, { env, cli: {} });
-  const schema = z.object({ security: fileSchema.shape.security });
+  const { security, database } = fileSchema.shape;
+  const schema = z.object({ security, database });
   const parsed = schema.safeParse(tree, { error: issueMessage });
   if (parsed.success && expanded.problems.length === 0) {
-    return { master: masterKeyOf(parsed.data.security.masterKey), problems: [] };
+    const masterKey = masterKeyOf(parsed.data.security.masterKey);
+    return { vault: { masterKey, databaseUrl: parsed.data.database.url }, problems: [] };
   }
   const findings = parsed.success ? [] : parsed.error.issues.flatMap((issue) => findingsOf(issue, tree));
   const problems = findings.map((finding) => problemOf(finding, tree, places));
-  return { master: undefined, problems: [...expanded.problems, ...problems] };
+  return { vault: undefined, problems: [...expanded.problems, ...problems] };
 }
 
 const notAMapping: Finding = { path: [], message: 'expected a mapping of sections (server:, providers:, …)' };

@@ -13,7 +13,7 @@ describe('every problem says where it is, what was expected and what was found',
       'qqqqqqqq: 1',
       [
         'mizan.yaml:1:1 qqqqqqqq: unknown key; known: server, database, redis, auth, security, egress, ' +
-          'providers, models, agents, defaultAgent, cache, backup, schedule',
+          'providers, models, agents, defaultAgent, retention, cache, backup, schedule',
       ],
     ],
     [
@@ -64,18 +64,10 @@ describe('every problem says where it is, what was expected and what was found',
       ['mizan.yaml:1:22 server.bodyLimit: expected a size such as "10MiB", from 1B to 1GiB, found "10XB"'],
     ],
     [
-      'a PostgreSQL URL, without repeating it',
-      'database: { url: "postgres://user:hunter2@host/db" }',
+      'a database URL that is not of PostgreSQL, without repeating it',
+      'database: { url: "mysql://user:hunter2@host/db" }',
       [
-        'mizan.yaml:1:18 database.url: PostgreSQL is not supported by this version; ' +
-          'leave database.url empty for SQLite',
-      ],
-    ],
-    [
-      'any other database URL',
-      'database: { url: "file:x.db" }',
-      [
-        'mizan.yaml:1:18 database.url: expected nothing: leave database.url empty for SQLite in the data folder, ' +
+        'mizan.yaml:1:18 database.url: expected a postgres:// URL, or nothing for SQLite in the data folder, ' +
           'found a text',
       ],
     ],
@@ -292,10 +284,10 @@ describe('every problem says where it is, what was expected and what was found',
   });
 
   test('a value from outside is named by where it came from', () => {
-    const env = { MIZAN_JWT_SECRET: 'hunter2', DATABASE_URL: 'postgresql://h/d', REDIS_URL: 'x', LOG_LEVEL: 'loud' };
+    const env = { MIZAN_JWT_SECRET: 'hunter2', DATABASE_URL: 'mysql://h/d', REDIS_URL: 'x', LOG_LEVEL: 'loud' };
     expect(problems('', env, { port: 'abc' })).toEqual([
       'command line --port: expected a whole number from 0 to 65535, found "abc"',
-      'environment DATABASE_URL: PostgreSQL is not supported by this version; leave database.url empty for SQLite',
+      'environment DATABASE_URL: expected a postgres:// URL, or nothing for SQLite in the data folder, found a text',
       'environment REDIS_URL: expected a redis:// or rediss:// URL, or nothing, found a text',
       'environment MIZAN_JWT_SECRET: expected at least 32 bytes, found a text',
       'environment LOG_LEVEL: expected one of fatal, error, warn, info, debug, trace, silent, found "loud"',

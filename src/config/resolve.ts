@@ -92,6 +92,7 @@ export function resolveConfig(
     models: record(read.models, modelOf),
     agents: record(read.agents, agentOf),
     defaultAgent: read.defaultAgent ?? (names.includes('assistant') ? 'assistant' : (names[0] ?? null)),
+    retention: read.retention,
     cache: read.cache,
     backup: backupOf(read),
     schedule: { timezone: read.schedule.timezone, jobs: record(read.schedule.jobs, jobOf) },

@@ -49,7 +49,7 @@ const serverSchema = z.strictObject({
 });
 
 const databaseSchema = z.strictObject({
-  url: databaseUrl.prefault('').describe('Empty for SQLite in the data folder; nothing else in this version.'),
+  url: databaseUrl.prefault('').describe('A postgres:// URL; empty for SQLite in the data folder.'),
 });
 
 const redisSchema = z.strictObject({
@@ -129,6 +129,14 @@ const agentSchema = z.strictObject({
   description: z.string({ error: 'expected a string' }).exactOptional().describe('For people.'),
 });
 
+const days = integer(1, 36_500, 'days');
+
+const retentionSchema = z.strictObject({
+  log: days.default(90).describe('How long the request log is kept, in days.'),
+  payloads: days.default(14).describe('How long what was said is kept, in days; never longer than the log.'),
+  rollups: days.default(730).describe('How long sums per hour and day are kept, in days.'),
+});
+
 const cacheSchema = z.strictObject({
   ttl: integer(0, 31_536_000, 'seconds').default(3600).describe('How long an answer is kept, in seconds.'),
   maxBytes: size(0, 1024 ** 4, '0B to 1024GiB')
@@ -166,6 +174,7 @@ export const fileSchema = z.strictObject({
   defaultAgent: text('the name of an agent')
     .exactOptional()
     .describe('The agent of requests that name none: "assistant", else the first one, if absent.'),
+  retention: retentionSchema.prefault({}).describe('How long is kept what.'),
   cache: cacheSchema.prefault({}).describe('Kept answers. Unused in this version.'),
   backup: backupSchema.prefault({}).describe('Where backups go, and how long they stay.'),
   schedule: scheduleSchema.prefault({}).describe('Jobs that run by the clock. Unused in this version.'),

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { MasterKeyConfig } from './config.ts';
+import type { StoredSecrets, VaultConfig } from './load.ts';
 import { problems, read } from './reading.suite.ts';
 
 const key = Buffer.alloc(32, 7).toString('base64');
@@ -34,6 +34,7 @@ providers:
     'providers: { openrouter: { apiKey: x, baseUrl: "https://${secret:openrouter}.example" } }',
     'agents: { a: { model: default, params: { user: "${secret:openrouter}" } } }',
     'security: { masterKey: { key: "${secret:openrouter}" } }',
+    'database: { url: "postgres://u:${secret:openrouter}@h/db" }',
   ])('may not stand where nothing is kept secret: %s', (text) => {
     const found = problems(text, {}, {}, stored);
     expect(found.filter((line) => line.includes('may only stand where secrets do'))).toHaveLength(1);
@@ -41,9 +42,9 @@ providers:
   });
 
   test('is asked for with the master key that the file or the environment names, and only where it is named', () => {
-    const asked: MasterKeyConfig[] = [];
-    const asking = (master: MasterKeyConfig): ReadonlyMap<string, string> => {
-      asked.push(master);
+    const asked: VaultConfig[] = [];
+    const asking: StoredSecrets = (vault) => {
+      asked.push(vault);
       return values;
     };
     read('providers: { sim: { kind: simulator } }', { MIZAN_MASTER_KEY: key }, {}, asking);
@@ -51,7 +52,17 @@ providers:
     const text = 'providers: { openrouter: { apiKey: "${secret:openrouter}" } }';
     read(text, { MIZAN_MASTER_KEY: key }, {}, asking);
     read(`security: { masterKey: { command: ["\${PROGRAM}", key] } }\n${text}`, { PROGRAM: 'kms' }, {}, asking);
-    expect(asked.map((master) => master.key?.reveal() ?? master.command)).toStrictEqual([key, ['kms', 'key']]);
+    read(`database: { url: "\${URL}" }\n${text}`, { URL: 'postgres://h/db', MIZAN_MASTER_KEY: key }, {}, asking);
+    expect(asked.map(({ masterKey }) => masterKey.key?.reveal() ?? masterKey.command)).toStrictEqual([
+      key,
+      ['kms', 'key'],
+      key,
+    ]);
+    expect(asked.map(({ databaseUrl }) => databaseUrl?.reveal() ?? null)).toStrictEqual([
+      null,
+      null,
+      'postgres://h/db',
+    ]);
   });
 
   test('is not said to be missing where it is the master key that is wrong', () => {

@@ -1,4 +1,5 @@
 import type { JsonDocument, JsonEdit, JsonObject } from './json-document.ts';
+import type { Tags } from './request-record.ts';
 import type { Price, Usage } from './usage.ts';
 import { priceOf, unknownUsage } from './usage.ts';
 
@@ -15,6 +16,8 @@ export interface ChatRequest {
   readonly wantsUsage: boolean;
   /** The conversation it belongs to, where the caller names one. */
   readonly session: string | null;
+  /** The caller's own notes on it, for the request log. */
+  readonly tags?: Tags | null;
 }
 
 /** A body on its way to an upstream: the caller's, and what an agent or an instance changes in it. */

@@ -38,6 +38,12 @@ export const errorTable = {
     retryable: false,
     meaning: 'A field, query parameter or header is missing or wrong; `param` names it.',
   },
+  query_too_costly: {
+    status: 400,
+    type: 'invalid_request',
+    retryable: false,
+    meaning: 'The question would have to look through too much of the request log; narrow the time that it asks about.',
+  },
   undecryptable: {
     status: 400,
     type: 'invalid_request',
@@ -241,6 +247,12 @@ export const errorTable = {
     type: 'unavailable',
     retryable: true,
     meaning: 'Every instance of the model is at its limits, and the queue before them is full; see `Retry-After`.',
+  },
+  database_unavailable: {
+    status: 503,
+    type: 'unavailable',
+    retryable: true,
+    meaning: 'What is asked for is in a database that can’t be reached now. Agents and models go on answering.',
   },
   issuer_unavailable: {
     status: 503,

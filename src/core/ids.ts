@@ -26,6 +26,20 @@ function increment(digits: number[]): void {
 }
 
 /**
+ * The least id that a request can have which arrived at `time` (ms since the Unix epoch) or later: ids sort by time, so
+ * that a span of time is a range of ids.
+ */
+export function firstIdAt(time: number): string {
+  return `req_${timeDigits(Math.max(0, Math.ceil(time)))}`;
+}
+
+function timeDigits(ms: number): string {
+  let digits = '';
+  for (let i = 0, time = ms; i < 10; i++, time = Math.floor(time / 32)) digits = alphabet[time % 32] + digits;
+  return digits;
+}
+
+/**
  * A new request id: `req_` and a ULID in lower case (48 bits of milliseconds, 80 of randomness).
  * Ids sort by time as text; those of one process never step back, not even when the clock does.
  */
@@ -36,9 +50,7 @@ export function newRequestId(now: number): string {
   } else {
     increment(lastTail);
   }
-  let head = '';
-  for (let i = 0, time = lastTime; i < 10; i++, time = Math.floor(time / 32)) head = alphabet[time % 32] + head;
   let tail = '';
   for (const digit of lastTail) tail += alphabet[digit];
-  return `req_${head}${tail}`;
+  return `req_${timeDigits(lastTime)}${tail}`;
 }

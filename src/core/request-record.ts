@@ -16,6 +16,8 @@ export interface RequestRecord {
   /** HTTP status; 499 where the caller left, and the error's own where a stream broke after its 200. */
   readonly status: number;
   readonly errorCode: string | null;
+  /** What went wrong in Mizan's own words, at most 500 characters of them. */
+  readonly errorMessage: string | null;
   readonly attempts: number;
   readonly cache: CacheResult;
   readonly inputTokens: number | null;
@@ -30,9 +32,16 @@ export interface RequestRecord {
   readonly finishReason: string | null;
   /** How often another instance took up the answer after it had broken off. */
   readonly resumed: number;
+  /** The conversation it belongs to, where the caller named one; at most 200 characters of it. */
+  readonly session: string | null;
+  /** The caller's own notes; `null` where there are none. */
+  readonly tags: Tags | null;
   /** All attempts, where there was more than one; `null` where there wasn't, or where they weren't asked for. */
   readonly trail: readonly TrailStep[] | null;
 }
+
+/** From a caller's `metadata`: at most 16, names of at most 64 characters, values of at most 512. */
+export type Tags = Readonly<Record<string, string>>;
 
 export type CacheResult = 'hit' | 'miss' | 'coalesced' | 'bypass';
 
@@ -48,9 +57,23 @@ export interface RequestQuery {
   /** At most so many, newest first; 1 to 1000. */
   readonly limit: number;
   /** Only records older than this id. */
-  readonly before?: string;
-  readonly agent?: string;
-  readonly status?: number;
+  readonly before?: string | undefined;
+  /** Only records newer than this id, and the oldest of those. The page is newest first all the same. */
+  readonly after?: string | undefined;
+  /** When they arrived, in ms since the Unix epoch: from the first, up to and without the second. */
+  readonly from?: number | undefined;
+  readonly to?: number | undefined;
+  readonly agent?: string | undefined;
+  readonly model?: string | undefined;
+  readonly instance?: string | undefined;
+  readonly session?: string | undefined;
+  readonly status?: number | undefined;
+  /** A part of the error's code or message, in upper or lower case. */
+  readonly error?: string | undefined;
+  /** In ms, from arrival to the end. */
+  readonly minLatencyMs?: number | undefined;
+  readonly minCostUsd?: number | undefined;
+  readonly tag?: { readonly name: string; readonly value: string } | undefined;
 }
 
 /** Every tenant's records: for the operator at the machine, and for identities whose scope is `any`. */
@@ -62,6 +85,10 @@ export type TenantScope = string | typeof everyTenant;
 /** What the administration reads. */
 export interface RequestHistory {
   list(scope: TenantScope, query: RequestQuery): Promise<RequestRecord[]>;
+  /** Whose there are. */
+  tenants(): Promise<string[]>;
+  /** How many a tenant has. Looks at all of them. */
+  count(tenant: string): Promise<number>;
   /** One of them, with its attempts where there was more than one. */
   find(scope: TenantScope, id: string): Promise<RequestRecord | undefined>;
 }
@@ -80,6 +107,7 @@ export function publicRequest(record: RequestRecord) {
     stream: record.stream,
     status: record.status,
     error_code: record.errorCode,
+    error_message: record.errorMessage,
     attempts: record.attempts,
     cache: record.cache,
     usage: {
@@ -93,6 +121,8 @@ export function publicRequest(record: RequestRecord) {
     first_token_ms: record.firstTokenMs === null ? null : round(record.firstTokenMs),
     finish_reason: record.finishReason,
     resumed: record.resumed,
+    session: record.session,
+    tags: record.tags,
     trail: record.trail?.map(publicStep) ?? null,
   };
 }

@@ -116,6 +116,7 @@ describe('what is known of a request when it ends', () => {
         stream: 1,
         status: 200,
         error_code: null,
+        error_message: null,
         attempts: 1,
         cache: 'bypass',
         input_tokens: 1_000_000,
@@ -127,6 +128,8 @@ describe('what is known of a request when it ends', () => {
         first_token_ms: 32,
         finish_reason: 'stop',
         resumed: 0,
+        session: null,
+        tags: null,
       },
     ]);
     expect(outcome).toMatchObject({ error: null, hasBegun: true, finishReason: 'stop', latencyMs: 32, answer: null });

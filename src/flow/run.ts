@@ -1,3 +1,4 @@
+import type { ChatRequest } from '../core/chat.ts';
 import type { Clock } from '../core/clock.ts';
 import { MizanError } from '../core/errors.ts';
 import type { Random } from '../core/random.ts';
@@ -31,11 +32,11 @@ export interface Flow {
  */
 export async function run(call: Call, flow: Flow): Promise<Outcome> {
   const { agents, models, requestLog, metrics, clock, random } = flow;
-  const story: Story = { stream: false, assignment: null, served: null, answered: null, error: null };
+  const story: Story = { request: null, assignment: null, served: null, answered: null, error: null };
   metrics.requestStarted();
   try {
     const request = call.read();
-    story.stream = request.stream;
+    story.request = request;
     story.assignment = agents.assign(request, call.principal);
     story.served = models.find(story.assignment.model);
     const { agent, chat } = story.assignment;
@@ -63,9 +64,13 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
   return outcomeOf(story, latencyMs);
 }
 
+/** As much of them as the log keeps, in characters. */
+const maxErrorMessage = 500;
+const maxSession = 200;
+
 /** What is known of a call so far. */
 interface Story {
-  stream: boolean;
+  request: ChatRequest | null;
   assignment: Assignment | null;
   served: Served | null;
   answered: Answered | null;
@@ -88,10 +93,10 @@ function outcomeOf({ assignment, served, answered, error }: Story, latencyMs: nu
 }
 
 function recordOf(call: Call, story: Story, latencyMs: number): RequestRecord {
-  const { answered, error, assignment, served } = story;
+  const { request, answered, error, assignment, served } = story;
   const head = answered?.head;
   const usage = answered?.usage ?? unknownUsage;
-  const firstTokenAt = story.stream ? (answered?.firstTokenAt ?? null) : null;
+  const firstTokenAt = request?.stream === true ? (answered?.firstTokenAt ?? null) : null;
   const upstreamMs = head?.upstreamMs ?? 0;
   return {
     id: call.id,
@@ -102,9 +107,10 @@ function recordOf(call: Call, story: Story, latencyMs: number): RequestRecord {
     model: head?.model ?? served?.pool.model.id ?? null,
     instance: head?.instance ?? null,
     provider: head?.provider ?? null,
-    stream: story.stream,
+    stream: request?.stream ?? false,
     status: error?.status ?? 200,
     errorCode: error?.code ?? null,
+    errorMessage: error === null ? null : ownWords(error, answered).slice(0, maxErrorMessage),
     attempts: head?.attempts ?? 0,
     cache: head?.cache ?? 'bypass',
     inputTokens: usage.inputTokens,
@@ -116,8 +122,16 @@ function recordOf(call: Call, story: Story, latencyMs: number): RequestRecord {
     firstTokenMs: firstTokenAt === null ? null : firstTokenAt - call.startedAt,
     finishReason: answered?.last.finishReason ?? null,
     resumed: answered?.resumed ?? 0,
+    session: request?.session?.slice(0, maxSession) ?? null,
+    tags: request?.tags ?? null,
     trail: answered === null || answered.trail.length < 2 ? null : answered.trail,
   };
+}
+
+/** An upstream's words may repeat the prompt and are the caller's alone; what is known of attempts is in our own. */
+function ownWords(error: MizanError, answered: Answered | null): string {
+  const failed = answered?.trail.findLast(({ outcome }) => outcome !== 'ok');
+  return failed?.detail ?? error.message;
 }
 
 function asMizanError(error: unknown, call: Call, flow: Flow): MizanError {

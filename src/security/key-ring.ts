@@ -56,10 +56,10 @@ export interface HeldKey {
 }
 
 /**
- * Messages that one key may seal. Nonces are random: up to here two of them are the same with a probability of 2⁻³⁵
- * (NIST SP 800-38D §8.3 allows 2³² messages).
+ * Messages that one key may seal. Nonces are random: up to here two of them are the same with a probability of 2⁻³⁷
+ * (NIST SP 800-38D §8.3 allows 2³² messages). With PostgreSQL each data folder counts its own: four of them are at 2³².
  */
-const maxUses = 2 ** 31;
+const maxUses = 2 ** 30;
 
 /** Messages that are counted ahead: few at first, so that commands leave no gap, more where many follow. */
 const blocks = { first: 16, last: 65_536 };

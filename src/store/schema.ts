@@ -10,6 +10,9 @@ export interface Database {
   sealed_values: SealedValuesTable;
   seen_messages: SeenMessagesTable;
   audit: AuditTable;
+  payloads: PayloadsTable;
+  rollups: RollupsTable;
+  rollups_due: RollupsDueTable;
 }
 
 export interface RequestsTable {
@@ -35,6 +38,10 @@ export interface RequestsTable {
   first_token_ms: number | null;
   finish_reason: string | null;
   resumed: number;
+  session: string | null;
+  /** A JSON object of texts. */
+  tags: string | null;
+  error_message: string | null;
 }
 
 /** Child rows of the requests that took more than one attempt. */
@@ -89,6 +96,39 @@ export interface TokenRevocationsTable {
   tenant: string;
   revoked_at: number;
   expires_at: number | null;
+}
+
+/** What was said, compressed and sealed; in a table of its own, since it is large and kept for less long. */
+export interface PayloadsTable {
+  tenant: string;
+  request_id: string;
+  sealed: Uint8Array;
+  /** As they were before they were cut and compressed. */
+  request_bytes: number;
+  answer_bytes: number;
+  is_cut: number;
+}
+
+/** Sums over the requests that arrived within `grain` seconds from `start` on. `''` stands for none. */
+export interface RollupsTable {
+  tenant: string;
+  grain: number;
+  start: number;
+  agent: string;
+  model: string;
+  instance: string;
+  requests: number;
+  errors: number;
+  input_tokens: number;
+  output_tokens: number;
+  cost_usd: number;
+  /** How many requests fell into which bin of latencies: see `sketch.ts`. */
+  latency: string;
+}
+
+/** Minutes (since the epoch) whose sums are not those of the log any more. */
+export interface RollupsDueTable {
+  minute: number;
 }
 
 /** Keys that seal, wrapped by a master key. */

@@ -74,12 +74,21 @@ export class Metrics {
     outcomes: new SeriesMap((outcome) => this.#attempts.series({ instance, model, outcome })),
   }));
   #running = 0;
+  #isDatabaseUp = (): boolean => true;
 
   /** @param rowsPending How many records wait to be committed. */
   constructor(rowsPending: () => number) {
     collectDefaultMetrics({ register: this.registry });
     this.#gaugeOf('mizan_requests_in_flight', 'Requests that are being answered now.', () => this.#running);
-    this.#gaugeOf('mizan_rows_pending', 'Rows of the request log that are not committed yet.', rowsPending);
+    this.#gaugeOf('mizan_rows_pending', 'Rows of the request log that are not in the database yet.', rowsPending);
+    this.#gaugeOf('mizan_database_up', '0 while the database can not be written or reached, 1 otherwise.', () =>
+      this.#isDatabaseUp() ? 1 : 0,
+    );
+  }
+
+  /** @param isUp Whether the database can be written and reached, asked for at every scrape. */
+  watchDatabase(isUp: () => boolean): void {
+    this.#isDatabaseUp = isUp;
   }
 
   /** Requests that are being answered now. */

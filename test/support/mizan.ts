@@ -7,6 +7,8 @@ import type { Config } from '../../src/config/schema.ts';
 import { startMizan } from '../../src/main.ts';
 import { createTokens } from '../../src/security/create-tokens.ts';
 import type { TokenGrant } from '../../src/security/tokens.ts';
+import { MasterKeys } from '../../src/security/master-keys.ts';
+import { vaultFile } from '../../src/store/sqlite/file.ts';
 import { readStoredSecrets } from '../../src/store/sqlite/stored-secrets.ts';
 import { launch } from './command.ts';
 import type { Launched } from './command.ts';
@@ -62,7 +64,8 @@ export function readConfig(house: House, env: Readonly<Record<string, string>> =
   return loadConfig({
     file: house.configFile,
     env: { LOG_LEVEL: 'warn', ...env },
-    secrets: (master) => readStoredSecrets(house.dataFolder, master),
+    secrets: ({ masterKey, databaseUrl }) =>
+      readStoredSecrets(join(house.dataFolder, vaultFile(databaseUrl)), new MasterKeys(masterKey, house.dataFolder)),
     cliOverrides: { port: 0, metricsPort: 0 },
   });
 }

@@ -60,7 +60,7 @@ async function query(url: string, sql: string): Promise<void> {
 }
 
 /** Starts a server of the test's own, on a free port of this machine and in a folder that goes with it. */
-async function ownPostgres(): Promise<OwnPostgresServer> {
+export async function ownPostgres(): Promise<OwnPostgresServer> {
   const binaries = findBinaries() ?? installed();
   const user = unprivileged();
   const folder = mkdtempSync(join(tmpdir(), 'mizan-postgres-'));

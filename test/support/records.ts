@@ -14,6 +14,7 @@ export function requestRecord(over: Partial<RequestRecord> = {}): RequestRecord 
     stream: false,
     status: 200,
     errorCode: null,
+    errorMessage: null,
     attempts: 1,
     cache: 'bypass',
     inputTokens: 12,
@@ -25,6 +26,8 @@ export function requestRecord(over: Partial<RequestRecord> = {}): RequestRecord 
     firstTokenMs: null,
     finishReason: 'stop',
     resumed: 0,
+    session: null,
+    tags: null,
     trail: null,
     ...over,
   };

@@ -1,4 +1,5 @@
 import type { ApiKeys } from '../../core/api-key.ts';
+import type { Overviews } from '../../core/overview.ts';
 import type { AuditHistory } from '../../core/audit.ts';
 import type { Backups } from '../../core/backups.ts';
 import type { RequestHistory } from '../../core/request-record.ts';
@@ -18,6 +19,9 @@ export interface EdgeContext {
   readonly messages: Messages;
   readonly requestHistory: RequestHistory;
   readonly running: RunningCalls;
+  readonly overviews: Overviews;
+  /** How the database is doing. */
+  readonly storeState: () => { readonly trouble: string | null; readonly pending: number };
   readonly auditing: Auditing;
   readonly auditHistory: AuditHistory;
   readonly backups: Backups;

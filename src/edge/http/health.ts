@@ -8,7 +8,13 @@ export async function healthz(): Promise<unknown> {
 
 /** `GET /readyz`: whether traffic should come here. */
 export async function readyz(context: EdgeContext, _request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
-  if (!context.isDraining()) return { status: 'ready' };
+  if (!context.isDraining()) {
+    const { trouble, pending } = context.storeState();
+    // Requests are answered without the database too: that is a reason to look, not to send traffic elsewhere.
+    return trouble === null
+      ? { status: 'ready' }
+      : { status: 'ready', degraded: { database: 'unavailable', rows_pending: pending } };
+  }
   void reply.code(503);
   return { status: 'not ready', reason: 'shutting down' };
 }

@@ -3,6 +3,7 @@ import { listAudit } from '../admin/audit.ts';
 import { createBackup, listBackups } from '../admin/backups.ts';
 import { listInstances } from '../admin/instances.ts';
 import { createKey, listKeys, revokeKey, rotateKey } from '../admin/keys.ts';
+import { getOverview } from '../admin/overview.ts';
 import { getRequest, listRequests } from '../admin/requests.ts';
 import { explainRoute } from '../admin/route.ts';
 import { decryptData, encryptData, publishKeys } from '../admin/security.ts';
@@ -36,6 +37,7 @@ export const routes: readonly Route[] = [
   { method: 'GET', url: '/v1/models/*', role: 'viewer', tenant: 'none', handler: getModel },
   { method: 'GET', url: '/api/requests', role: 'viewer', tenant: 'any', handler: listRequests },
   { method: 'GET', url: '/api/requests/:id', role: 'viewer', tenant: 'any', handler: getRequest },
+  { method: 'GET', url: '/api/overview', role: 'viewer', tenant: 'any', handler: getOverview },
   { method: 'GET', url: '/api/instances', role: 'viewer', tenant: 'none', handler: listInstances },
   { method: 'POST', url: '/api/route/explain', role: 'member', tenant: 'own', isReading: true, handler: explainRoute },
   { method: 'GET', url: '/api/keys', role: 'admin', tenant: 'any', handler: listKeys },

@@ -3,6 +3,7 @@ import { MizanError } from '../../core/errors.ts';
 import type { JsonDocument, JsonObject } from '../../core/json-document.ts';
 import type { Dialect } from '../http/call.ts';
 import { answerHeaders, beginStream } from '../http/respond.ts';
+import { tagsOf } from '../tags.ts';
 
 /** OpenAI's Chat Completions: the upstream's bytes are relayed as they come. */
 export const chatCompletions: Dialect = {
@@ -41,6 +42,7 @@ export function readChatCompletion(body: JsonDocument): ChatRequest {
     stream: stream === true,
     wantsUsage: includeUsage === true,
     session: sessionOf(body),
+    tags: tagsOf(body.value['metadata']),
   };
 }
 

@@ -3,6 +3,7 @@ import type { ChatRequest } from '../../core/chat.ts';
 import { MizanError } from '../../core/errors.ts';
 import { JsonDocument } from '../../core/json-document.ts';
 import { didYouMean } from '../../core/nearest.ts';
+import { tagsOf } from '../tags.ts';
 
 /** Request members that Mizan itself sets; `params` may not. */
 const reserved: readonly string[] = ['model', 'messages', 'stream', 'stream_options'];
@@ -26,7 +27,10 @@ const processRequest = z.strictObject({
     .nullish()
     .describe('The conversation it belongs to: with the strategy sticky, its requests reach the same instance.'),
   params: z.record(z.string(), z.unknown()).nullish().describe("Request members over the agent's own: temperature, …"),
-  metadata: z.record(z.string(), z.unknown()).nullish().describe("The caller's own notes; not sent to the model."),
+  metadata: z
+    .record(z.string(), z.unknown())
+    .nullish()
+    .describe("The caller's own notes, for the request log; not sent to the model."),
 });
 
 const expectations: Readonly<Record<string, string>> = {
@@ -42,7 +46,7 @@ const expectations: Readonly<Record<string, string>> = {
 export function readProcessRequest(body: JsonDocument): ChatRequest {
   const parsed = processRequest.safeParse(body.value);
   if (!parsed.success) throw refusal(parsed.error.issues);
-  const { agent, input, stream, session, params } = parsed.data;
+  const { agent, input, stream, session, params, metadata } = parsed.data;
   for (const member of Object.keys(params ?? {})) {
     if (reserved.includes(member)) {
       const param = `params.${member}`;
@@ -57,6 +61,7 @@ export function readProcessRequest(body: JsonDocument): ChatRequest {
     stream: isStream,
     wantsUsage: false,
     session: session ?? null,
+    tags: tagsOf(metadata),
   };
 }
 

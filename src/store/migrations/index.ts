@@ -4,6 +4,7 @@ import { attempts } from './0002-attempts.ts';
 import { identity } from './0003-identity.ts';
 import { keys } from './0004-keys.ts';
 import { audit } from './0005-audit.ts';
+import { payloadsAndRollups } from './0006-payloads-and-rollups.ts';
 
 /** In their order; a migration that has been released is never changed. */
 export const migrations: Readonly<Record<string, Migration>> = {
@@ -12,4 +13,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0003-identity': identity,
   '0004-keys': keys,
   '0005-audit': audit,
+  '0006-payloads-and-rollups': payloadsAndRollups,
 };

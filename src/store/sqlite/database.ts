@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 
@@ -13,8 +13,11 @@ export interface OpenOptions {
  * power cut may be lost, never torn (`synchronous = NORMAL`).
  */
 export function openDatabase(file: string, options: OpenOptions): DatabaseSync {
+  const isNew = (statSync(file, { throwIfNoEntry: false })?.size ?? 0) === 0;
   const database = new DatabaseSync(file, { readOnly: options.readOnly, timeout: options.busyTimeoutMs });
   if (!options.readOnly) {
+    // Of a file that is new: room that is given up can be given back to the disk, page by page.
+    if (isNew) database.exec('PRAGMA auto_vacuum = INCREMENTAL');
     keepLog(database, options.busyTimeoutMs);
     database.exec('PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 67108864;');
   }

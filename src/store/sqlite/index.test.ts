@@ -168,7 +168,7 @@ describe('what cannot be a store is refused in one line', () => {
     const folder = temporaryFolder();
     await (await openStore(folder)).close();
     direct(folder).exec("INSERT INTO kysely_migration (name, timestamp) VALUES ('9999-from-the-future', '2030-01-01')");
-    expect(await refusal(folder)).toMatch(/could not be brought up to date.*9999-from-the-future/);
+    expect(await refusal(folder)).toMatch(/of a newer version of Mizan.*9999-from-the-future/);
   });
 
   test('a folder that is a file', async () => {

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
 import type { ApiKeys } from '../../core/api-key.ts';
 import type { AuditHistory, AuditLog } from '../../core/audit.ts';
 import type { Clock } from '../../core/clock.ts';
@@ -6,7 +7,10 @@ import { systemClock } from '../../core/clock.ts';
 import type { MizanError } from '../../core/errors.ts';
 import { SetupError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
-import type { RequestHistory, RequestLog } from '../../core/request-record.ts';
+import type { RequestHistory, RequestLog, TenantScope } from '../../core/request-record.ts';
+import type { Overview, OverviewQuery } from '../../core/overview.ts';
+import type { Removed, Retention } from '../../core/retention.ts';
+import type { MigrationReport } from '../migration-run.ts';
 import type { Revocations } from '../../core/revocation.ts';
 import { MasterKeys, noMasterKeySettings } from '../../security/master-keys.ts';
 import { holdData } from '../folder-lock.ts';
@@ -20,12 +24,26 @@ import { directAuditLog, QueuedAuditLog } from './audit-log.ts';
 import { AuditWriter } from './audit-writer.ts';
 import { IdentityEpoch } from './identity-epoch.ts';
 import { migrate } from './migrate.ts';
-import { SqliteRequestHistory } from './request-history.ts';
+import { KyselyRequestHistory } from '../history.ts';
 import type { RequestLogEvents } from './request-log.ts';
 import { SqliteRequestLog } from './request-log.ts';
+import { readOverview, tenantIn } from '../overview.ts';
+import { makeDue, noteSinceLast, rebuildSums } from '../rollups.ts';
+import { removeOld } from './retention.ts';
+import { Troubles } from './troubles.ts';
+import { Upkeep } from './upkeep.ts';
 import { SqliteRevocations } from './revocations.ts';
 import { StoreWorker } from './store-worker.ts';
 import { checkMasterKey, Vault } from './vault.ts';
+
+/** How a store is doing. Whatever it is, requests go on being answered. */
+export interface StoreState {
+  readonly engine: 'sqlite' | 'postgres';
+  /** What is wrong, for the operator; `null` where all is well. */
+  readonly trouble: string | null;
+  /** Rows of the request log that are on their way: in memory, or in the local database. */
+  readonly pending: number;
+}
 
 export interface Store {
   readonly requestLog: RequestLog;
@@ -35,28 +53,34 @@ export interface Store {
   readonly vault: Vault;
   readonly audit: AuditLog;
   readonly auditHistory: AuditHistory;
+  overview(scope: TenantScope, query: OverviewQuery): Promise<Overview>;
+  /** Removes what is older than it is to be kept; beside answers, not in their way. */
+  removeOld(retention: Retention): Promise<Removed>;
+  /** Makes all sums anew from the log. For a command: a process that serves keeps them by itself. */
+  rebuildSums(): Promise<void>;
+  /** How the database is doing, as far as it is known; asked for at any time. */
+  state(): StoreState;
+  /** Resolves once everything that was written before can be read. @throws MizanError `database_unavailable`. */
+  settled(): Promise<void>;
   /** Commits what waits and closes the database. What can't be committed even now is reported and given up. */
   close(): Promise<void>;
 }
 
-const silent: AuditLogEvents = { failed() {}, recovered() {}, dropped() {} };
-
-/** How often the write-ahead log is looked after, in ms; and from how many committed rows on it is worth it. */
-const checkpoint = { everyMs: 1000, rows: 200 };
-
-/** How often the uses of API keys are written, in ms. */
-const usesEveryMs = 60_000;
-
-/** How many of them in one turn of the event loop. */
-const usesAtOnce = 500;
-
-export interface StoreOptions {
+export interface OpenStoreOptions {
   /**
    * Given by a process that serves: its log commits in groups, and its reads and checkpoints run on a thread of their
    * own. Without it, everything is direct: for commands that run and end.
    */
   readonly events?: RequestLogEvents;
   readonly auditEvents?: AuditLogEvents;
+  /** Whether rows only stay until they are sent somewhere else: then nothing is looked after here. */
+  readonly isOutbox?: boolean;
+  /** Whether anything is sealed here: by default in a process that serves, and where `masterKeys` is given. */
+  readonly isSealing?: boolean;
+  /** The name of the database's file. */
+  readonly file?: string;
+  /** Is given the connection once the tables are there, and before anything is sealed. */
+  readonly furnish?: (database: DatabaseSync) => void | Promise<void>;
   /** The system's where it is left out. */
   readonly clock?: Clock;
   /** `master.key` in the folder by default, and then not looked at before it is needed. */
@@ -65,12 +89,20 @@ export interface StoreOptions {
   readonly damaged?: (error: MizanError) => void;
 }
 
+const silent: AuditLogEvents = { failed() {}, recovered() {}, dropped() {} };
+
+/** How often the uses of API keys are written, in ms. */
+const usesEveryMs = 60_000;
+
+/** How many of them in one turn of the event loop. */
+const usesAtOnce = 500;
+
 /**
  * Opens the SQLite database in `folder`, making both where they don't exist yet.
  * @throws SetupError where the folder can't be written, or the database isn't one or is too new; and, before anything
  * is changed, where the master key is not the one that the data is sealed under.
  */
-export async function openStore(folder: string, options: StoreOptions = {}): Promise<Store> {
+export async function openStore(folder: string, options: OpenStoreOptions = {}): Promise<Store> {
   const hold = holdData(folder);
   try {
     const store = await openHeld(folder, options);
@@ -82,17 +114,20 @@ export async function openStore(folder: string, options: StoreOptions = {}): Pro
   }
 }
 
-async function openHeld(folder: string, options: StoreOptions): Promise<Store> {
+async function openHeld(folder: string, options: OpenStoreOptions): Promise<Store> {
   const { events, damaged, auditEvents = silent, clock = systemClock } = options;
   const masterKeys = options.masterKeys ?? new MasterKeys(noMasterKeySettings, folder);
-  const isSealing = events !== undefined || options.masterKeys !== undefined;
-  const file = join(folder, databaseFile);
+  const isSealing = options.isSealing ?? (events !== undefined || options.masterKeys !== undefined);
+  const file = join(folder, options.file ?? databaseFile);
   const database = open(folder, file);
   let epoch: IdentityEpoch;
   let vault: Vault;
   try {
-    if (isSealing) checkMasterKey(database, masterKeys);
+    // Beside another database, what others sealed has to come first.
+    if (isSealing && options.furnish === undefined) checkMasterKey(database, masterKeys);
     await migrate(database);
+    await options.furnish?.(database);
+    if (isSealing && options.furnish !== undefined) checkMasterKey(database, masterKeys);
     epoch = new IdentityEpoch(database, clock);
     vault = new Vault(database, { masters: masterKeys, epoch, clock });
     if (isSealing) vault.prepare();
@@ -113,22 +148,32 @@ async function openHeld(folder: string, options: StoreOptions): Promise<Store> {
       ),
       auditHistory: new SqliteAuditHistory(kysely),
       requestLog,
-      requestHistory: new SqliteRequestHistory(kysely),
+      requestHistory: new KyselyRequestHistory(kysely),
       apiKeys,
+      overview: async (scope, query) => {
+        await rollUpNow(database);
+        return readOverview(kyselyOver(database), tenantIn(scope), query);
+      },
+      removeOld: (retention) => removeOld(database, retention, Date.now()),
+      rebuildSums: () => rebuildSums(kyselyOver(database)),
+      state: () => ({ engine: 'sqlite', trouble: null, pending: requestLog.pending }),
+      settled: async () => requestLog.flush(),
       revocations,
       vault,
       close: async () => {
         requestLog.close();
-        writeUses(apiKeys, events);
+        writeUses(apiKeys, undefined);
         writer.close();
         database.close();
       },
     };
   }
+  makeShrinkable(database);
   database.exec('PRAGMA busy_timeout = 50; PRAGMA wal_autocheckpoint = 20000;');
-  const requestLog = new SqliteRequestLog(database, events);
+  const troubles = new Troubles();
+  const requestLog = new SqliteRequestLog(database, troubles.watching(events));
   const worker = new StoreWorker(file);
-  const timer = checkpointer(requestLog, worker, events);
+  const upkeep = options.isOutbox === true ? null : new Upkeep(requestLog, worker, troubles);
   const writeSome = (): void => {
     if (writeUses(apiKeys, events, usesAtOnce)) setImmediate(writeSome);
   };
@@ -137,14 +182,19 @@ async function openHeld(folder: string, options: StoreOptions): Promise<Store> {
   const kysely = worker.kysely();
   return {
     requestLog,
-    requestHistory: new SqliteRequestHistory(kysely),
-    apiKeys,
+    requestHistory: new KyselyRequestHistory(kysely),
     revocations,
     vault,
     audit,
     auditHistory: new SqliteAuditHistory(kysely),
+    apiKeys,
+    overview: (scope, query) => worker.overview(tenantIn(scope), query),
+    removeOld: (retention) => worker.removeOld(retention),
+    rebuildSums: () => rebuildSums(kyselyOver(database)),
+    state: () => ({ engine: 'sqlite', trouble: troubles.words, pending: requestLog.pending }),
+    settled: async () => requestLog.flush(),
     close: async () => {
-      clearInterval(timer);
+      upkeep?.stop();
       clearInterval(useTimer);
       await audit.close();
       database.exec('PRAGMA busy_timeout = 1000');
@@ -156,6 +206,27 @@ async function openHeld(folder: string, options: StoreOptions): Promise<Store> {
   };
 }
 
+/** Brings the tables of the database in `folder` up to date, and does nothing else. @throws SetupError */
+export async function migrateAt(folder: string): Promise<MigrationReport> {
+  const hold = holdData(folder);
+  try {
+    const database = open(folder, join(folder, databaseFile));
+    return await migrate(database).finally(() => database.close());
+  } finally {
+    hold.release();
+  }
+}
+
+/** Rewrites a file that was made without room for giving back. Where another process is in the way, another time. */
+function makeShrinkable(database: DatabaseSync): void {
+  if (database.prepare('PRAGMA auto_vacuum').get()?.['auto_vacuum'] !== 0) return;
+  try {
+    database.exec('PRAGMA auto_vacuum = INCREMENTAL; VACUUM');
+  } catch {
+    // It works as it is; it only doesn't shrink.
+  }
+}
+
 function open(folder: string, file: string): ReturnType<typeof openDatabase> {
   try {
     makeFolder(folder);
@@ -163,6 +234,12 @@ function open(folder: string, file: string): ReturnType<typeof openDatabase> {
   } catch (cause) {
     throw new SetupError(`The data folder ${folder} can't be used`, cause);
   }
+}
+
+async function rollUpNow(database: DatabaseSync): Promise<void> {
+  const db = kyselyOver(database);
+  await noteSinceLast(db);
+  while (await makeDue(db)) continue;
 }
 
 /** When a key was used is not worth failing for. */
@@ -173,13 +250,4 @@ function writeUses(apiKeys: SqliteApiKeys, events: RequestLogEvents | undefined,
     events?.failed(error);
     return false;
   }
-}
-
-function checkpointer(log: SqliteRequestLog, worker: StoreWorker, events: RequestLogEvents): NodeJS.Timeout {
-  let done = 0;
-  return setInterval(() => {
-    if (log.committed - done < checkpoint.rows) return;
-    done = log.committed;
-    worker.checkpoint().catch((error: unknown) => events.failed(error));
-  }, checkpoint.everyMs).unref();
 }

@@ -5,8 +5,8 @@ import type { TrailStep } from '../../core/trail.ts';
 /** How long an answer may wait for its row where the database can't be written, in ms. */
 const patienceMs = 1000;
 
-/** Pause before another try, in ms. */
-const retryMs = 50;
+/** Pause before another try, in ms: short at first, since a lock of this program's own lasts that long only. */
+const retryMs = { least: 1, most: 50 };
 
 /** Rows that are kept for a database that can't be written; then the oldest go. */
 const maxWaiting = 10_000;
@@ -22,8 +22,8 @@ const insert = `
   INSERT INTO requests (
     id, time, tenant, principal, agent, model, instance, provider, stream, status, error_code, attempts, cache,
     input_tokens, output_tokens, cost_usd, usage_source, gateway_ms, upstream_ms, first_token_ms, finish_reason,
-    resumed
-  ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    resumed, session, tags, error_message
+  ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT (tenant, id) DO NOTHING`;
 
 const insertAttempt = `
@@ -50,16 +50,23 @@ export class SqliteRequestLog implements RequestLog {
   readonly #insert: StatementSync;
   readonly #insertAttempt: StatementSync;
   readonly #events: RequestLogEvents;
+  /** How long everything else on this connection waits for a lock, in ms. */
+  readonly #timeoutMs: number;
   #waiting: Waiting[] = [];
   #isScheduled = false;
   #isFailing = false;
+  /** Since when nothing could be written, in ms on the monotonic clock. */
+  #failingSince: number | null = null;
   #committed = 0;
+  #isLast = false;
+  readonly #touched = new Set<number>();
 
   constructor(database: DatabaseSync, events: RequestLogEvents) {
     this.#database = database;
     this.#insert = database.prepare(insert);
     this.#insertAttempt = database.prepare(insertAttempt);
     this.#events = events;
+    this.#timeoutMs = Number(database.prepare('PRAGMA busy_timeout').get()?.['timeout']);
   }
 
   get pending(): number {
@@ -69,6 +76,18 @@ export class SqliteRequestLog implements RequestLog {
   /** Records committed since the start. */
   get committed(): number {
     return this.#committed;
+  }
+
+  /** The minutes (since the epoch) of arrival of what was committed since the last call. */
+  takeTouched(): number[] {
+    const touched = [...this.#touched];
+    this.#touched.clear();
+    return touched;
+  }
+
+  /** Gives minutes back that nothing was done with. */
+  touch(minutes: readonly number[]): void {
+    for (const minute of minutes) this.#touched.add(minute);
   }
 
   append(record: RequestRecord): Promise<void> {
@@ -82,9 +101,10 @@ export class SqliteRequestLog implements RequestLog {
     });
   }
 
-  /** Commits what waits, for the last time. */
+  /** Commits what waits, for the last time, and waits for other connections as long as the database is set to. */
   close(): void {
     try {
+      this.#isLast = true;
       this.flush();
     } catch (error) {
       this.#events.failed(error);
@@ -99,6 +119,7 @@ export class SqliteRequestLog implements RequestLog {
     this.#commit(batch);
     this.#waiting = [];
     this.#committed += batch.length;
+    for (const { record } of batch) this.#touched.add(Math.floor(record.time / 60_000));
     for (const { release } of batch) release?.();
   }
 
@@ -108,23 +129,55 @@ export class SqliteRequestLog implements RequestLog {
       this.flush();
       if (this.#isFailing) this.#events.recovered();
       this.#isFailing = false;
+      this.#failingSince = null;
     } catch (error) {
-      if (!this.#isFailing) this.#events.failed(error);
-      this.#isFailing = true;
-      this.#releaseThePatient();
+      const failingFor = this.#failedNow();
+      const isFelt = this.#releaseThePatient();
+      // A lock is nothing to speak of before an answer had to go out without its row.
+      if (!this.#isFailing && (isFelt || !isLocked(error))) {
+        this.#isFailing = true;
+        this.#events.failed(error);
+      }
       this.#isScheduled = true;
-      setTimeout(this.#flush, retryMs);
+      setTimeout(this.#flush, Math.min(Math.max(failingFor, retryMs.least), retryMs.most));
     }
   };
 
   #commit(batch: readonly Waiting[]): void {
-    this.#database.exec('BEGIN IMMEDIATE');
+    this.#begin();
     try {
-      for (const { record } of batch) this.#insertOne(record);
+      for (const { record } of batch) this.#insertIfPossible(record);
       this.#database.exec('COMMIT');
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
       throw error;
+    }
+  }
+
+  /** Never waits for another connection's lock: that would hold up everything else on this thread. */
+  #begin(): void {
+    if (!this.#isLast) this.#database.exec('PRAGMA busy_timeout = 0');
+    try {
+      this.#database.exec('BEGIN IMMEDIATE');
+    } finally {
+      if (!this.#isLast) this.#database.exec(`PRAGMA busy_timeout = ${this.#timeoutMs}`);
+    }
+  }
+
+  /** How long nothing could be written, in ms. */
+  #failedNow(): number {
+    const now = performance.now();
+    this.#failingSince ??= now;
+    return now - this.#failingSince;
+  }
+
+  /** A record that the table can't hold is given up, so that it doesn't hold up those after it. */
+  #insertIfPossible(record: RequestRecord): void {
+    try {
+      this.#insertOne(record);
+    } catch (error) {
+      if (!isMistake(error)) throw error;
+      this.#events.dropped(record);
     }
   }
 
@@ -152,6 +205,9 @@ export class SqliteRequestLog implements RequestLog {
       r.firstTokenMs,
       r.finishReason,
       r.resumed,
+      r.session,
+      r.tags === null ? null : JSON.stringify(r.tags),
+      r.errorMessage,
     );
     for (const [seq, step] of (r.trail ?? []).entries()) this.#insertStep(r.id, seq, step);
   }
@@ -161,13 +217,17 @@ export class SqliteRequestLog implements RequestLog {
     this.#insertAttempt.run(id, seq, model, instance, provider, purpose, outcome, detail, startedMs, durationMs);
   }
 
-  #releaseThePatient(): void {
+  /** @returns Whether an answer goes out without its row now. */
+  #releaseThePatient(): boolean {
     const now = performance.now();
+    let isFelt = false;
     for (const waiting of this.#waiting) {
       if (now - waiting.since < patienceMs) continue;
+      isFelt ||= waiting.release !== null;
       waiting.release?.();
       waiting.release = null;
     }
+    return isFelt;
   }
 
   #drop(): void {
@@ -176,4 +236,21 @@ export class SqliteRequestLog implements RequestLog {
     oldest.release?.();
     this.#events.dropped(oldest.record);
   }
+}
+
+/** The primary result codes of SQLite that matter here. */
+const sqlite = { busy: 5, locked: 6, constraint: 19, mismatch: 20 };
+
+function resultOf(error: unknown): number {
+  const code = error instanceof Error && 'errcode' in error ? Number(error.errcode) : 0;
+  return code & 0xff;
+}
+
+function isLocked(error: unknown): boolean {
+  return [sqlite.busy, sqlite.locked].includes(resultOf(error));
+}
+
+/** The record's own fault: another try would end the same. */
+function isMistake(error: unknown): boolean {
+  return error instanceof TypeError || [sqlite.constraint, sqlite.mismatch].includes(resultOf(error));
 }

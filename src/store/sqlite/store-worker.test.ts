@@ -80,7 +80,8 @@ describe('a reading thread', () => {
     const started = once(process, 'worker');
     await worker.read('SELECT 1', []);
     const [thread] = (await started) as [Worker];
-    const lost = Promise.all([1, 2].map((i) => failure(worker.read('SELECT ?', [i]))));
+    const long = 'WITH RECURSIVE c(x) AS (SELECT ? UNION ALL SELECT x + 1 FROM c WHERE x < 3e6) SELECT count(*) FROM c';
+    const lost = Promise.all([1, 2].map((i) => failure(worker.read(long, [i]))));
     void thread.terminate();
     expect(await lost).toMatchObject([{ code: 'internal' }, { code: 'internal' }]);
     expect(await worker.read('SELECT 2 AS two', [])).toEqual([{ two: 2 }]);

@@ -1,30 +1,63 @@
 import type { SQLInputValue } from 'node:sqlite';
 import { basename, dirname } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
+import { answering } from '../answering.ts';
+import { readOverview } from '../overview.ts';
+import { makeDue, noteDue, noteSinceLast } from '../rollups.ts';
+import { kyselyOver } from './connection.ts';
 import { openDatabase } from './database.ts';
 import { AuditWriter } from './audit-writer.ts';
-import type { WorkerReply, WorkerRequest } from './worker-protocol.ts';
+import { removeOld } from './retention.ts';
+import type { WorkerQuestion } from './worker-protocol.ts';
 
-/** The thread for what must not hold up answers: reads of any size, moving the log into the database, and what has to be on the disk. */
+/**
+ * The thread for what must not hold up answers: reads of any size, sums, clearing up, checkpoints, and what has to be on
+ * the disk.
+ */
 const { file } = workerData as { file: string };
 const reader = openDatabase(file, { readOnly: true, busyTimeoutMs: 5000 });
 const checkpointer = openDatabase(file, { readOnly: false, busyTimeoutMs: 0 });
+const writer = openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
+const reading = kyselyOver(reader);
+const writing = kyselyOver(writer);
 const audit = new AuditWriter(dirname(file), basename(file));
 
-function answer(request: WorkerRequest): WorkerReply {
-  try {
-    if (request.kind === 'checkpoint') {
+/** Sums are made by one task at a time, and old rows are removed by one. */
+let sums: Promise<void> | null = null;
+let removal: Promise<unknown> = Promise.resolve();
+
+function answer(question: WorkerQuestion): unknown {
+  switch (question.kind) {
+    case 'read':
+      return reader.prepare(question.sql).all(...(question.parameters as SQLInputValue[]));
+    case 'checkpoint':
       checkpointer.exec('PRAGMA wal_checkpoint(PASSIVE)');
-      return { id: request.id, rows: [] };
-    }
-    if (request.kind === 'audit') {
-      audit.append(request.rows);
-      return { id: request.id, rows: [] };
-    }
-    return { id: request.id, rows: reader.prepare(request.sql).all(...(request.parameters as SQLInputValue[])) };
-  } catch (error) {
-    return { id: request.id, error: error instanceof Error ? error.message : String(error) };
+      return null;
+    case 'audit':
+      audit.append(question.rows);
+      return null;
+    case 'find damage':
+      return findDamage();
+    case 'overview':
+      return readOverview(reading, question.tenant, question.query);
+    case 'roll up':
+      sums = (sums?.catch(() => undefined) ?? noteSinceLast(writing)).then(() => rollUp(question.minutes));
+      return sums;
+    case 'remove old':
+      removal = removal.catch(() => undefined).then(() => removeOld(writer, question.retention, Date.now()));
+      return removal;
   }
 }
 
-parentPort?.on('message', (request: WorkerRequest) => parentPort?.postMessage(answer(request)));
+/** What is wrong with the file, if anything. */
+function findDamage(): string | null {
+  const found = reader.prepare('PRAGMA quick_check(1)').get()?.['quick_check'];
+  return found === 'ok' ? null : String(found);
+}
+
+async function rollUp(minutes: readonly number[]): Promise<void> {
+  await noteDue(writing, minutes);
+  while (await makeDue(writing)) await new Promise((resolve) => setImmediate(resolve));
+}
+
+parentPort?.on('message', answering(parentPort, answer));

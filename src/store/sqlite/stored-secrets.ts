@@ -1,22 +1,20 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { systemClock } from '../../core/clock.ts';
 import { SetupError } from '../../core/errors.ts';
 import { KeyRing } from '../../security/key-ring.ts';
-import type { MasterKeySettings } from '../../security/master-keys.ts';
-import { MasterKeys } from '../../security/master-keys.ts';
+import type { MasterKeys } from '../../security/master-keys.ts';
 import { SqliteDataKeys } from './data-keys.ts';
 import { openToLook } from './database.ts';
-import { databaseFile } from './file.ts';
 import { SqliteSealedValues } from './sealed-values.ts';
 
 /**
  * What `mizan secrets set` stored, by name, for reading a configuration: nothing is made or changed.
+ * @param file What `vaultFile` says, in the data folder.
  * @throws SetupError where the master key is not the right one, or a secret is damaged.
  */
-export function readStoredSecrets(folder: string, settings: MasterKeySettings): ReadonlyMap<string, string> {
-  const secrets = looking(folder, settings, ({ database, ring }) => {
+export function readStoredSecrets(file: string, masterKeys: MasterKeys): ReadonlyMap<string, string> {
+  const secrets = looking(file, masterKeys, ({ database, ring }) => {
     const values = new SqliteSealedValues(database, ring, systemClock);
     const names = values.list('secret').map(({ name }) => name);
     if (names.length > 0) ring.check();
@@ -29,8 +27,8 @@ export function readStoredSecrets(folder: string, settings: MasterKeySettings): 
  * Looks whether the master key unwraps the data keys that there are, and how many that is.
  * @throws SetupError where it doesn't.
  */
-export function inspectSealed(folder: string, settings: MasterKeySettings): number {
-  const count = looking(folder, settings, ({ keys, ring }) => {
+export function inspectSealed(file: string, masterKeys: MasterKeys): number {
+  const count = looking(file, masterKeys, ({ keys, ring }) => {
     const all = keys.list();
     if (all.length > 0) ring.check();
     return all.length;
@@ -45,14 +43,13 @@ interface Sealed {
   readonly ring: KeyRing;
 }
 
-function looking<T>(folder: string, settings: MasterKeySettings, look: (sealed: Sealed) => T): T | undefined {
-  const file = join(folder, databaseFile);
+function looking<T>(file: string, masterKeys: MasterKeys, look: (sealed: Sealed) => T): T | undefined {
   if (!existsSync(file)) return undefined;
   const database = openToLook(file);
   try {
     if (database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'data_keys'").get() === undefined) return undefined;
     const keys = new SqliteDataKeys(database);
-    return look({ database, keys, ring: new KeyRing(keys, new MasterKeys(settings, folder), systemClock) });
+    return look({ database, keys, ring: new KeyRing(keys, masterKeys, systemClock) });
   } catch (error) {
     if (error instanceof SetupError) throw error;
     throw new SetupError('What is stored sealed can not be read', error);

@@ -1,11 +1,15 @@
+import type { OverviewQuery } from '../../core/overview.ts';
+import type { Retention } from '../../core/retention.ts';
 import type { AuditRow } from './audit-chain.ts';
 
 /** What the store's worker is asked. */
-export type WorkerRequest =
-  | { readonly id: number; readonly kind: 'read'; readonly sql: string; readonly parameters: readonly unknown[] }
-  | { readonly id: number; readonly kind: 'audit'; readonly rows: readonly AuditRow[] }
-  | { readonly id: number; readonly kind: 'checkpoint' };
-
-export type WorkerReply =
-  | { readonly id: number; readonly rows: readonly unknown[] }
-  | { readonly id: number; readonly error: string };
+export type WorkerQuestion =
+  | { readonly kind: 'read'; readonly sql: string; readonly parameters: readonly unknown[] }
+  | { readonly kind: 'checkpoint' }
+  | { readonly kind: 'audit'; readonly rows: readonly AuditRow[] }
+  /** Reads the whole file. */
+  | { readonly kind: 'find damage' }
+  | { readonly kind: 'overview'; readonly tenant: string | null; readonly query: OverviewQuery }
+  /** Makes the sums of these minutes (since the epoch), and of whatever else is due. */
+  | { readonly kind: 'roll up'; readonly minutes: readonly number[] }
+  | { readonly kind: 'remove old'; readonly retention: Retention };

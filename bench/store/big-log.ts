@@ -1,0 +1,123 @@
+/**
+ * A request log of millions of rows in SQLite: what the first page, filters and the overview of 90 days cost, how the
+ * slowest turn of the event loop and appends do meanwhile, and how far the file shrinks when half of it is removed.
+ *
+ *   node bench/store/big-log.ts [--rows 10000000]
+ */
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { firstIdAt, newRequestId } from '../../src/core/ids.ts';
+import { openStore } from '../../src/store/index.ts';
+import { requestRecord } from '../../test/support/records.ts';
+
+const { values } = parseArgs({ options: { rows: { type: 'string' } } });
+const rows = Number(values.rows ?? 10_000_000);
+const dayMs = 86_400_000;
+const folder = mkdtempSync(join(tmpdir(), 'mizan-big-'));
+const file = join(folder, 'mizan.db');
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+const events = { failed() {}, recovered() {}, dropped() {}, away() {}, back() {} };
+
+async function timed<T>(what: string, work: () => Promise<T>, times = 20): Promise<T> {
+  const took: number[] = [];
+  let result = await work();
+  for (let i = 0; i < times; i++) {
+    const startedAt = performance.now();
+    result = await work();
+    took.push(performance.now() - startedAt);
+  }
+  took.sort((a, b) => a - b);
+  const at = (share: number): string => (took[Math.floor(share * (took.length - 1))] ?? 0).toFixed(1);
+  say(`${what}: ${at(0.5)} ms in the middle, ${at(1)} ms at most of ${times}`);
+  return result;
+}
+
+/** How late appends are that come a hundred times a second. */
+async function appends(until: Promise<unknown>): Promise<string> {
+  const took: number[] = [];
+  const over = { isOver: false };
+  void until.finally(() => (over.isOver = true));
+  while (!over.isOver) {
+    const startedAt = performance.now();
+    await store.requestLog.append(requestRecord({ id: newRequestId(Date.now()), time: Date.now() }));
+    took.push(performance.now() - startedAt);
+    await wait(10);
+  }
+  took.sort((a, b) => a - b);
+  const at = (share: number): string => (took[Math.floor(share * (took.length - 1))] ?? 0).toFixed(2);
+  return `${took.length} appends, ${at(0.5)} ms in the middle, ${at(0.99)} ms at p99, ${at(1)} ms at most`;
+}
+
+await (await openStore({ folder, url: null })).close();
+const filler = new DatabaseSync(file);
+filler.exec('PRAGMA synchronous = OFF; PRAGMA cache_size = -200000');
+const start = Date.now() - 90 * dayMs;
+let startedAt = performance.now();
+const step = (90 * dayMs) / rows;
+const insert =
+  filler.prepare(`INSERT INTO requests (id, time, tenant, principal, agent, model, instance, provider, stream,
+  status, error_code, attempts, cache, input_tokens, output_tokens, cost_usd, usage_source, gateway_ms, upstream_ms,
+  first_token_ms, finish_reason, resumed, session, tags, error_message)
+  VALUES (?, ?, 'acme', 'someone', ?, ?, ?, 'openrouter', 0, ?, ?, 1, 'bypass', 120, 30, 0.00012, 'upstream', 0.4, ?,
+  NULL, 'stop', 0, NULL, NULL, ?)`);
+for (let i = 0; i < rows; i++) {
+  if (i % 100_000 === 0) filler.exec(i === 0 ? 'BEGIN' : 'COMMIT; BEGIN');
+  const time = Math.floor(start + i * step);
+  const isError = i % 50 === 0;
+  insert.run(
+    `${firstIdAt(time)}${String(i).padStart(16, '0')}`,
+    time,
+    `agent-${i % 5}`,
+    `model-${(i % 5) % 3}`,
+    `i-${Math.floor(i / 5) % 2}`,
+    isError ? 502 : 200,
+    isError ? 'upstream_error' : null,
+    20 + ((i * 7919) % 3000),
+    isError ? 'openrouter answered with status 502.' : null,
+  );
+}
+filler.exec('COMMIT; PRAGMA wal_checkpoint(TRUNCATE)');
+filler.close();
+say(
+  `${rows} rows in ${((performance.now() - startedAt) / 1000).toFixed(0)} s, ${(statSync(file).size / 2 ** 20).toFixed(0)} MiB`,
+);
+
+const store = await openStore({ folder, url: null, events });
+say(`appends alone: ${await appends(wait(10_000))}`);
+startedAt = performance.now();
+await store.requestLog.append(requestRecord({ id: newRequestId(Date.now()), time: Date.now() }));
+const whole = { from: start, to: Date.now() };
+while ((await store.overview('acme', whole)).total.requests < rows) await wait(1000);
+say(`all sums made in ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
+const list = (query: object) => store.requestHistory.list('acme', { limit: 50, ...query });
+await timed('first page', () => list({}));
+await timed('first page of errors', () => list({ status: 502 }));
+await timed('first page of one agent, slow ones', () => list({ agent: 'agent-1', minLatencyMs: 2900 }));
+await timed('a day in the middle', () => list({ from: start + 45 * dayMs, to: start + 46 * dayMs }));
+await timed('overview of 90 days', () => store.overview('acme', whole));
+await timed('overview of an hour', () => store.overview('acme', { from: Date.now() - 3_600_000, to: Date.now() }));
+const nothing = await list({ tag: { name: 'x', value: 'y' } }).catch((error: unknown) => String(error));
+say(`a tag that nobody has: ${Array.isArray(nothing) ? 'nothing found' : nothing}`);
+const asking = (async () => {
+  for (const end = performance.now() + 10_000; performance.now() < end;) {
+    await Promise.all([list({}), list({ agent: 'agent-1', minLatencyMs: 3015 }), store.overview('acme', whole)]);
+  }
+})();
+say(`appends while all that is asked in a loop: ${await appends(asking)}`);
+
+const before = statSync(file).size;
+startedAt = performance.now();
+const removal = store.removeOld({ log: 45, payloads: 14, rollups: 730 });
+say(`appends while half is removed: ${await appends(removal)}`);
+const removed = await removal;
+await store.close();
+const after = statSync(file).size;
+say(
+  `${removed.requests} rows removed in ${((performance.now() - startedAt) / 1000).toFixed(0)} s; the file went from ` +
+    `${(before / 2 ** 20).toFixed(0)} to ${(after / 2 ** 20).toFixed(0)} MiB`,
+);
+rmSync(folder, { recursive: true, force: true });

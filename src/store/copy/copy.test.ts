@@ -1,0 +1,92 @@
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { apiKeyRecord } from '../../../test/support/api-key.ts';
+import { temporaryFolder } from '../../../test/support/folder.ts';
+import type { PostgresServer } from '../../../test/support/postgres.ts';
+import { anyPostgres } from '../../../test/support/postgres.ts';
+import { requestRecord } from '../../../test/support/records.ts';
+import { newRequestId } from '../../core/ids.ts';
+import { everyTenant } from '../../core/request-record.ts';
+import { openStore } from '../index.ts';
+import { copyDatabase } from './index.ts';
+
+let server: PostgresServer;
+
+beforeAll(async () => {
+  server = await anyPostgres();
+});
+
+afterAll(() => server.end());
+
+const step = {
+  model: 'fast',
+  instance: 'a',
+  provider: 'sim',
+  purpose: 'first',
+  outcome: 'ok',
+  detail: 'سلام',
+  startedMs: 1e-9,
+  durationMs: 2,
+} as const;
+
+test('everything goes from SQLite to PostgreSQL and back, and is the same', async () => {
+  const [first, second] = [temporaryFolder(), temporaryFolder()];
+  const store = await openStore({ folder: first, url: null });
+  const start = Date.now();
+  for (let i = 0; i < 1200; i++) {
+    const trail = i % 10 === 0 ? [step, step] : null;
+    void store.requestLog.append(
+      requestRecord({
+        id: newRequestId(start + i * 60_000),
+        time: start + i * 60_000,
+        tenant: i % 3 === 0 ? 'سلام' : 'acme',
+        principal: i === 7 ? 'a\u0000b' : 'someone 🙂',
+        costUsd: i / 7,
+        trail,
+        attempts: trail === null ? 1 : 2,
+      }),
+    );
+  }
+  await store.settled();
+  store.apiKeys.insert(apiKeyRecord({ id: 'k', agents: ['a'], revokedAt: 2 }));
+  await store.overview('acme', { from: 0, to: 1 });
+  const all = await store.requestHistory.list(everyTenant, { limit: 1000 });
+  await store.close();
+  const database = new DatabaseSync(join(first, 'mizan.db'));
+  database
+    .prepare('INSERT INTO payloads VALUES (?, ?, ?, 1, 2, 0)')
+    .run('acme', newRequestId(start), Buffer.from([0, 1, 255]));
+  database.close();
+
+  const url = await server.newDatabase();
+  const told = new Set<string>();
+  const copied = await copyDatabase({ from: `sqlite:${first}`, to: url }, ({ step: at }) => told.add(at));
+  expect(copied.filter(({ isSame }) => !isSame)).toStrictEqual([]);
+  const counts = Object.fromEntries(copied.map(({ name, rows }) => [name, rows]));
+  expect(counts).toMatchObject({ requests: 1200, attempts: 240, api_keys: 1, payloads: 1 });
+  expect(counts['rollups']).toBeGreaterThan(1200);
+  expect([...told]).toStrictEqual(['copy', 'compare']);
+
+  // Again changes nothing, and finds the same.
+  expect(await copyDatabase({ from: `sqlite:${first}`, to: url }, () => {})).toStrictEqual(copied);
+  const back = join(second, 'mizan.db');
+  expect(await copyDatabase({ from: url, to: `sqlite:${back}` }, () => {})).toStrictEqual(copied);
+  const restored = await openStore({ folder: second, url: null });
+  expect(await restored.requestHistory.list(everyTenant, { limit: 1000 })).toStrictEqual(
+    all.map((record) => (record.principal === 'a\u0000b' ? { ...record, principal: 'a\uFFFDb' } : record)),
+  );
+  await restored.close();
+
+  const changed = new DatabaseSync(back);
+  changed.exec('UPDATE requests SET cost_usd = cost_usd + 1e-9 WHERE id = (SELECT max(id) FROM requests)');
+  changed.close();
+  const differs = await copyDatabase({ from: url, to: `sqlite:${back}` }, () => {});
+  expect(differs.filter(({ isSame }) => !isSame).map(({ name }) => name)).toStrictEqual(['requests']);
+});
+
+test('what is no database is refused', async () => {
+  const folder = temporaryFolder();
+  await expect(copyDatabase({ from: `sqlite:${folder}`, to: 'sqlite:x' }, () => {})).rejects.toThrow(/no database/);
+  await expect(copyDatabase({ from: 'mysql://x', to: 'sqlite:x' }, () => {})).rejects.toThrow(/postgres:\/\//);
+});

@@ -1,0 +1,123 @@
+import type { Kysely, Selectable } from 'kysely';
+import type { NamedSums, Overview, OverviewQuery, Sums } from '../core/overview.ts';
+import type { TenantScope } from '../core/request-record.ts';
+import { everyTenant } from '../core/request-record.ts';
+import { grains, startOf } from './rollups.ts';
+import type { Database, RollupsTable } from './schema.ts';
+import type { Sketch } from './sketch.ts';
+import { addSketch, percentile, readSketch } from './sketch.ts';
+
+const hourMs = grains.hour * 1000;
+
+/** Names that are listed at most. */
+const mostNames = 100;
+
+/** Minutes for a few hours, hours for two weeks, days for whatever is longer: some hundred steps at most. */
+function grainFor(spanMs: number): number {
+  if (spanMs <= 6 * hourMs) return grains.minute;
+  return spanMs <= 14 * 24 * hourMs ? grains.hour : grains.day;
+}
+
+/** A scope as it can be sent to a thread: `null` for every tenant. */
+export function tenantIn(scope: TenantScope): string | null {
+  return scope === everyTenant ? null : scope;
+}
+
+/** Reads the sums, so that a year costs as little as an hour. Sums of minutes are kept for less long than others. */
+export async function readOverview(
+  db: Kysely<Database>,
+  tenant: string | null,
+  query: OverviewQuery,
+): Promise<Overview> {
+  const grain = grainFor(query.to - query.from);
+  const overview = await readAt(db, grain, tenant, query);
+  const isOld = grain === grains.minute && overview.total.requests === 0;
+  return isOld ? readAt(db, grains.hour, tenant, query) : overview;
+}
+
+async function readAt(
+  db: Kysely<Database>,
+  grain: number,
+  tenant: string | null,
+  query: OverviewQuery,
+): Promise<Overview> {
+  const from = startOf(query.from, grain);
+  const to = startOf(query.to - 1, grain) + grain * 1000;
+  let select = db.selectFrom('rollups').selectAll().where('grain', '=', grain);
+  if (tenant !== null) select = select.where('tenant', '=', tenant);
+  select = select.where('start', '>=', from).where('start', '<', to);
+  if (query.agent !== undefined) select = select.where('agent', '=', query.agent);
+  if (query.model !== undefined) select = select.where('model', '=', query.model);
+  if (query.instance !== undefined) select = select.where('instance', '=', query.instance);
+  const total = new Sum();
+  const series = new Groups<number>();
+  const agents = new Groups<string>();
+  const models = new Groups<string>();
+  const instances = new Groups<string>();
+  for (const row of await select.execute()) {
+    const latency = readSketch(row.latency);
+    total.add(row, latency);
+    series.of(row.start).add(row, latency);
+    agents.of(row.agent).add(row, latency);
+    models.of(row.model).add(row, latency);
+    instances.of(JSON.stringify([row.model, row.instance])).add(row, latency);
+  }
+  return {
+    from,
+    to,
+    step: grain,
+    total: total.shown(),
+    series: series
+      .all()
+      .toSorted(([a], [b]) => a - b)
+      .map(([time, sum]) => ({ time, ...sum.shown() })),
+    agents: named(agents),
+    models: named(models),
+    instances: named(instances).map(({ name: pair, ...sums }) => {
+      const [model = '', name = ''] = JSON.parse(pair) as string[];
+      return { name, model, ...sums };
+    }),
+  };
+}
+
+function named(groups: Groups<string>): NamedSums[] {
+  return groups
+    .all()
+    .map(([name, sum]) => ({ name, ...sum.shown() }))
+    .toSorted((a, b) => b.requests - a.requests || (a.name < b.name ? -1 : 1))
+    .slice(0, mostNames);
+}
+
+class Groups<K> {
+  readonly #sums = new Map<K, Sum>();
+
+  of(key: K): Sum {
+    const sum = this.#sums.get(key) ?? new Sum();
+    this.#sums.set(key, sum);
+    return sum;
+  }
+
+  all(): [K, Sum][] {
+    return [...this.#sums];
+  }
+}
+
+class Sum {
+  readonly #latency: Sketch = new Map();
+  readonly #sums = { requests: 0, errors: 0, inputTokens: 0, outputTokens: 0, costUsd: 0 };
+
+  add(row: Selectable<RollupsTable>, latency: Sketch): void {
+    const sums = this.#sums;
+    sums.requests += row.requests;
+    sums.errors += row.errors;
+    sums.inputTokens += row.input_tokens;
+    sums.outputTokens += row.output_tokens;
+    sums.costUsd += row.cost_usd;
+    addSketch(this.#latency, latency);
+  }
+
+  shown(): Sums {
+    const [p50 = null, p95 = null, p99 = null] = [0.5, 0.95, 0.99].map((share) => percentile(this.#latency, share));
+    return { ...this.#sums, latencyMs: { p50, p95, p99 } };
+  }
+}

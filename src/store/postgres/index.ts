@@ -1,0 +1,229 @@
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { PostgresAdapter, PostgresQueryCompiler } from 'kysely';
+import { MizanError, SetupError } from '../../core/errors.ts';
+import type { Overview } from '../../core/overview.ts';
+import type { Removed } from '../../core/retention.ts';
+import { readOverview, tenantIn } from '../overview.ts';
+import { makeDue, rebuildSums } from '../rollups.ts';
+import { removeOld } from './retention.ts';
+import { KyselyRequestHistory } from '../history.ts';
+import type { MigrationReport } from '../migration-run.ts';
+import type { MasterKeys } from '../../security/master-keys.ts';
+import { openDatabase } from '../sqlite/database.ts';
+import { outboxFile } from '../sqlite/file.ts';
+import type { Store } from '../sqlite/index.ts';
+import { openStore as openLocal } from '../sqlite/index.ts';
+import type { AuditLogEvents } from '../sqlite/audit-log.ts';
+import type { RequestLogEvents } from '../sqlite/request-log.ts';
+import { remoteKysely, Thread } from '../thread.ts';
+import { kyselyOver, openPool, placeOf } from './connection.ts';
+import { Courier } from './courier.ts';
+import { migrate } from './migrate.ts';
+import { furnishOutbox, noteChanges } from './replica.ts';
+import type { PostgresQuestion, PostgresState } from './worker-protocol.ts';
+
+/** What the store tells, besides what its log does. */
+export interface PostgresEvents extends RequestLogEvents {
+  /** PostgreSQL can't be reached; told once until it can be again. */
+  away(reason: string): void;
+  back(): void;
+}
+
+export interface PostgresStoreOptions {
+  readonly url: string;
+  /** Given by a process that serves: then a thread of its own speaks with PostgreSQL. */
+  readonly events?: PostgresEvents;
+  readonly auditEvents?: AuditLogEvents;
+  readonly masterKeys?: MasterKeys;
+  readonly damaged?: (error: MizanError) => void;
+}
+
+/** How long the last rows may take to reach PostgreSQL when a store is closed, in ms; then they wait on disk. */
+const lastDeliveryMs = 3000;
+
+/**
+ * Opens a store whose truth is in PostgreSQL, and which goes on without it: rows are committed to a local database
+ * first and sent from there; keys and the like are read from a local copy that follows within a second.
+ * @throws SetupError where PostgreSQL can't be reached and never was, or is of a newer version; where what is sealed
+ * there is sealed under another master key; and what opening the local database throws.
+ */
+export async function openStore(folder: string, options: PostgresStoreOptions): Promise<Store> {
+  const { url, auditEvents: _, ...given } = options;
+  const { events } = options;
+  const file = join(folder, outboxFile);
+  const contact = { isMade: false };
+  const outbox = await openLocal(folder, {
+    ...given,
+    file: outboxFile,
+    isOutbox: true,
+    async furnish(database) {
+      furnishOutbox(database);
+      noteChanges(database);
+      // Before anything is sealed here: others may have made the keys for it already.
+      contact.isMade = await exchange(file, url, events);
+    },
+  });
+  try {
+    // So that two that start at once with different master keys don't both think that theirs is the one.
+    if (contact.isMade && hasChanges(file)) await exchange(file, url, events);
+    const local = withAudit(outbox, await auditLog(folder, options));
+    return events === undefined ? direct(local, file, url) : serving(local, file, { url, events });
+  } catch (error) {
+    await outbox.close();
+    throw error;
+  }
+}
+
+/** The audit log is a chain of each data folder's own, in the database where it is without PostgreSQL, too. */
+async function auditLog(folder: string, { events, auditEvents }: PostgresStoreOptions): Promise<Store> {
+  const silent = { failed() {}, recovered() {}, dropped() {} };
+  return openLocal(folder, {
+    isOutbox: true,
+    isSealing: false,
+    ...(events === undefined ? {} : { events: silent }),
+    ...(auditEvents === undefined ? {} : { auditEvents }),
+  });
+}
+
+function withAudit(store: Store, keeper: Store): Store {
+  return {
+    ...store,
+    audit: keeper.audit,
+    auditHistory: keeper.auditHistory,
+    async close() {
+      await keeper.close();
+      await store.close();
+    },
+  };
+}
+
+/** For a command: everything was fetched before, and is sent when it ends. */
+function direct(local: Store, file: string, url: string): Store {
+  const pool = openPool(url, { max: 2, statementTimeoutMs: 0 });
+  const database = openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
+  const courier = new Courier(database, pool);
+  const release = async (): Promise<void> => {
+    await pool.end();
+    database.close();
+    await local.close();
+  };
+  return {
+    ...local,
+    requestHistory: new KyselyRequestHistory(kyselyOver(pool)),
+    overview: async (scope, query) => {
+      while (await makeDue(kyselyOver(pool))) continue;
+      return readOverview(kyselyOver(pool), tenantIn(scope), query);
+    },
+    removeOld: (retention) => removeOld(pool, retention, Date.now()),
+    rebuildSums: () => rebuildSums(kyselyOver(pool)),
+    state: () => ({ ...local.state(), engine: 'postgres' }),
+    settled: () => courier.deliver(),
+    async close() {
+      try {
+        await courier.exchange();
+      } catch (error) {
+        if (error instanceof SetupError) throw error;
+        throw new SetupError(`What was changed is kept in ${file}, and sent when the database can be reached`, error);
+      } finally {
+        await release();
+      }
+    },
+  };
+}
+
+function serving(
+  local: Store,
+  file: string,
+  { url, events }: { readonly url: string; readonly events: PostgresEvents },
+): Store {
+  let state: PostgresState = { isAway: false, reason: null, waiting: 0, refused: 0 };
+  const thread = new Thread<PostgresQuestion>(
+    () =>
+      new Worker(new URL('./postgres.worker.ts', import.meta.url), {
+        name: 'postgres',
+        workerData: { file, url },
+        resourceLimits: { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 256 },
+      }),
+    (told) => {
+      const next = told as PostgresState;
+      if (next.isAway && !state.isAway) events.away(next.reason ?? '');
+      if (!next.isAway && state.isAway) events.back();
+      state = next;
+    },
+  );
+  thread.wake();
+  const history = remoteKysely({
+    adapter: new PostgresAdapter(),
+    compiler: () => new PostgresQueryCompiler(),
+    read: async (sql, parameters) => (await thread.ask({ kind: 'read', sql, parameters })) as readonly unknown[],
+  });
+  const settled = async (): Promise<void> => {
+    await local.settled();
+    await thread.ask({ kind: 'settle' });
+  };
+  return {
+    ...local,
+    requestHistory: new KyselyRequestHistory(history),
+    overview: async (scope, query) =>
+      (await thread.ask({ kind: 'overview', tenant: tenantIn(scope), query })) as Overview,
+    removeOld: async (retention) => (await thread.ask({ kind: 'remove old', retention })) as Removed,
+    state() {
+      const here = local.state();
+      const trouble = state.isAway ? `PostgreSQL can't be used: ${state.reason ?? ''}` : here.trouble;
+      return { engine: 'postgres', trouble, pending: here.pending + state.waiting };
+    },
+    settled,
+    async close() {
+      const late = new Promise<void>((resolve) => setTimeout(resolve, lastDeliveryMs).unref());
+      await Promise.race([settled().catch(() => undefined), late]);
+      await thread.close();
+      await local.close();
+    },
+  };
+}
+
+/** Brings the tables at `url` up to date, and does nothing else. @throws SetupError */
+export async function migrateAt(url: string): Promise<MigrationReport> {
+  const pool = openPool(url, { max: 1, statementTimeoutMs: 0 });
+  try {
+    return await migrate(pool);
+  } catch (error) {
+    throw error instanceof SetupError ? error : new SetupError(`The database at ${placeOf(url)} can't be used`, error);
+  } finally {
+    await pool.end();
+  }
+}
+
+/**
+ * Sends what was changed here, and fetches what others changed. Without PostgreSQL a process may start that has had a
+ * copy of the keys; one that never had would refuse everybody. A command needs PostgreSQL.
+ * @returns Whether PostgreSQL was there.
+ */
+async function exchange(file: string, url: string, events: PostgresEvents | undefined): Promise<boolean> {
+  const pool = openPool(url, { max: 1, statementTimeoutMs: 60_000 });
+  const database = openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
+  try {
+    await new Courier(database, pool).exchange();
+    return true;
+  } catch (error) {
+    if (error instanceof SetupError) throw error;
+    const isKnown = database.prepare('SELECT 1 FROM replica LIMIT 1').get() !== undefined;
+    if (events === undefined || !isKnown)
+      throw new SetupError(`The database at ${placeOf(url)} can't be reached`, error);
+    events.failed(new MizanError('database_unavailable', 'PostgreSQL is away at the start.', { cause: error }));
+    return false;
+  } finally {
+    await pool.end();
+    database.close();
+  }
+}
+
+function hasChanges(file: string): boolean {
+  const database = openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
+  try {
+    return database.prepare('SELECT 1 FROM changes LIMIT 1').get() !== undefined;
+  } finally {
+    database.close();
+  }
+}

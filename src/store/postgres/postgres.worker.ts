@@ -1,0 +1,72 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import type { Pool } from 'pg';
+import { MizanError } from '../../core/errors.ts';
+import { answering } from '../answering.ts';
+import { openDatabase } from '../sqlite/database.ts';
+import { readOverview } from '../overview.ts';
+import { makeDue } from '../rollups.ts';
+import { kyselyOver, openPool } from './connection.ts';
+import { away, Courier } from './courier.ts';
+import { removeOld } from './retention.ts';
+import type { PostgresQuestion } from './worker-protocol.ts';
+
+/** The thread that speaks with PostgreSQL: sends what waits in the local database, and reads. */
+const { file, url } = workerData as { file: string; url: string };
+const courier = new Courier(
+  openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 }),
+  openPool(url, { max: 2, statementTimeoutMs: 60_000 }),
+);
+const readers = openPool(url, { max: 4, statementTimeoutMs: 5000 });
+const keepers = openPool(url, { max: 2, statementTimeoutMs: 600_000 });
+
+/** How often sums are made of what arrived, in ms. */
+const sumsEveryMs = 2000;
+
+async function answer(question: PostgresQuestion): Promise<unknown> {
+  switch (question.kind) {
+    case 'settle':
+      return courier.settled();
+    case 'read':
+      return read(readers, question.sql, question.parameters);
+    case 'overview':
+      return asked(readOverview(kyselyOver(readers), question.tenant, question.query));
+    case 'remove old':
+      return asked(removeOld(keepers, question.retention, Date.now()));
+  }
+}
+
+async function read(pool: Pool, sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]> {
+  return (await asked(pool.query(sql, [...parameters]))).rows as unknown[];
+}
+
+async function asked<T>(asking: Promise<T>): Promise<T> {
+  try {
+    return await asking;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    if (code === '57014') {
+      throw new MizanError('query_too_costly', 'It took longer than 5 s. Narrow it with from and to.', {
+        cause: error,
+      });
+    }
+    // Classes of SQLSTATE that say that the question was wrong; everything else means that nobody answered.
+    throw /^(?:22|23|42)/.test(code) ? error : away(error);
+  }
+}
+
+/** For ever; while PostgreSQL is away there is nothing to sum up. */
+async function makeSums(): Promise<never> {
+  const db = kyselyOver(keepers);
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, sumsEveryMs));
+    try {
+      while (await makeDue(db)) continue;
+    } catch {
+      // What was due stays due, and whoever is away is told of by the courier.
+    }
+  }
+}
+
+parentPort?.on('message', answering(parentPort, answer));
+void makeSums();
+void courier.run((state) => parentPort?.postMessage({ event: state }));

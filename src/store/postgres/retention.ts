@@ -1,0 +1,33 @@
+import type { Pool } from 'pg';
+import { firstIdAt } from '../../core/ids.ts';
+import type { Removed, Retention } from '../../core/retention.ts';
+import { grains } from '../rollups.ts';
+import { dropPartitions } from './partitions.ts';
+
+const dayMs = 86_400_000;
+
+/**
+ * Drops the days that are older than they are kept.
+ * @param now In ms since the Unix epoch.
+ */
+export async function removeOld(pool: Pool, retention: Retention, now: number): Promise<Removed> {
+  const log = now - retention.log * dayMs;
+  const payload = now - Math.min(retention.payloads, retention.log) * dayMs;
+  const requests = await dropPartitions(pool, 'requests', log);
+  await dropPartitions(pool, 'attempts', log);
+  const payloads = await dropPartitions(pool, 'payloads', payload);
+  // Rows that came after their day was dropped.
+  await pool.query('DELETE FROM requests_other WHERE id < $1', [firstIdAt(log)]);
+  await pool.query('DELETE FROM attempts_other WHERE request_id < $1', [firstIdAt(log)]);
+  await pool.query('DELETE FROM payloads_other WHERE request_id < $1', [firstIdAt(payload)]);
+  let rollups = 0;
+  for (const grain of Object.values(grains)) {
+    const days = grain === grains.minute ? Math.min(retention.log, retention.rollups) : retention.rollups;
+    const { rowCount } = await pool.query('DELETE FROM rollups WHERE grain = $1 AND start < $2', [
+      grain,
+      now - days * dayMs,
+    ]);
+    rollups += rowCount ?? 0;
+  }
+  return { requests, payloads, rollups, freedBytes: null };
+}

@@ -1,0 +1,21 @@
+import type { OverviewQuery } from '../../core/overview.ts';
+import type { Retention } from '../../core/retention.ts';
+
+/** What the thread for PostgreSQL is asked. */
+export type PostgresQuestion =
+  | { readonly kind: 'read'; readonly sql: string; readonly parameters: readonly unknown[] }
+  | { readonly kind: 'overview'; readonly tenant: string | null; readonly query: OverviewQuery }
+  | { readonly kind: 'remove old'; readonly retention: Retention }
+  /** Answered once all that was written before is in PostgreSQL. */
+  | { readonly kind: 'settle' };
+
+/** What it tells of itself, whenever that changes. */
+export interface PostgresState {
+  readonly isAway: boolean;
+  /** Why; `null` where it isn't. */
+  readonly reason: string | null;
+  /** Rows of the request log that wait in the local database. */
+  readonly waiting: number;
+  /** Rows that PostgreSQL refused, so far. */
+  readonly refused: number;
+}

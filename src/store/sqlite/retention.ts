@@ -1,0 +1,104 @@
+import { statSync } from 'node:fs';
+import type { DatabaseSync } from 'node:sqlite';
+import { setTimeout as wait } from 'node:timers/promises';
+import { firstIdAt } from '../../core/ids.ts';
+import type { Removed, Retention } from '../../core/retention.ts';
+import { grains } from '../rollups.ts';
+
+const dayMs = 86_400_000;
+
+/** What is removed in one transaction: some ms, for which the hot thread may have to wait. */
+const batch = { rows: 500, pages: 256 };
+
+/** How many times as long as it took is waited after each transaction, so that others get to write. */
+const restFactor = 3;
+
+/**
+ * Removes what is older than it is kept, in small transactions with pauses between them, and gives the room back to
+ * the disk.
+ * @param now In ms since the Unix epoch.
+ */
+export async function removeOld(database: DatabaseSync, retention: Retention, now: number): Promise<Removed> {
+  const before = sizeOf(database);
+  const log = firstIdAt(now - retention.log * dayMs);
+  const minutes = now - Math.min(retention.log, retention.rollups) * dayMs;
+  const requests = await perTenant(database, 'requests', 'id', log);
+  await inBatches(database, { table: 'attempts', column: 'request_id', where: '1', parameters: [] }, log);
+  const payloads = await perTenant(
+    database,
+    'payloads',
+    'request_id',
+    firstIdAt(now - Math.min(retention.payloads, retention.log) * dayMs),
+  );
+  let rollups = 0;
+  for (const grain of Object.values(grains)) {
+    const bound = grain === grains.minute ? minutes : now - retention.rollups * dayMs;
+    rollups += await inBatches(
+      database,
+      { table: 'rollups', column: 'start', where: 'grain = ?', parameters: [grain] },
+      bound,
+    );
+  }
+  await giveBack(database);
+  return { requests, payloads, rollups, freedBytes: Math.max(0, before - sizeOf(database)) };
+}
+
+interface Part {
+  readonly table: string;
+  /** Rows go in its order, up to a bound. */
+  readonly column: string;
+  readonly where: string;
+  readonly parameters: readonly (string | number)[];
+}
+
+async function perTenant(database: DatabaseSync, table: string, column: string, bound: string): Promise<number> {
+  const next = database.prepare(`SELECT tenant FROM ${table} WHERE tenant > ? ORDER BY tenant LIMIT 1`);
+  const first = database.prepare(`SELECT tenant FROM ${table} ORDER BY tenant LIMIT 1`);
+  let removed = 0;
+  for (let row = first.get(); row !== undefined; row = next.get(String(row['tenant']))) {
+    const part = { table, column, where: 'tenant = ?', parameters: [String(row['tenant'])] };
+    removed += await inBatches(database, part, bound);
+  }
+  return removed;
+}
+
+async function inBatches(database: DatabaseSync, part: Part, bound: string | number): Promise<number> {
+  const { table, column, where, parameters } = part;
+  const ofBatch = database.prepare(
+    `SELECT ${column} AS bound FROM ${table} WHERE ${where} AND ${column} < ? ORDER BY ${column} LIMIT 1 OFFSET ${batch.rows}`,
+  );
+  const remove = database.prepare(`DELETE FROM ${table} WHERE ${where} AND ${column} < ?`);
+  let removed = 0;
+  for (;;) {
+    const end = ofBatch.get(...parameters, bound)?.['bound'];
+    removed += await paced(() => Number(remove.run(...parameters, (end ?? bound) as string | number).changes));
+    if (end === undefined) return removed;
+  }
+}
+
+async function giveBack(database: DatabaseSync): Promise<void> {
+  for (let left = free(database); left > 0;) {
+    await paced(() => database.exec(`PRAGMA incremental_vacuum(${batch.pages})`));
+    const now = free(database);
+    // A file that was made without room for giving back has to be rewritten first.
+    if (now >= left) return;
+    left = now;
+  }
+  database.exec('PRAGMA wal_checkpoint(PASSIVE)');
+}
+
+function free(database: DatabaseSync): number {
+  return Number(database.prepare('PRAGMA freelist_count').get()?.['freelist_count']);
+}
+
+async function paced<T>(work: () => T): Promise<T> {
+  const startedAt = performance.now();
+  const result = work();
+  await wait(restFactor * (performance.now() - startedAt));
+  return result;
+}
+
+function sizeOf(database: DatabaseSync): number {
+  const file = database.location();
+  return file === null ? 0 : statSync(file).size;
+}

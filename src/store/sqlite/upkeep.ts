@@ -1,0 +1,76 @@
+import type { SqliteRequestLog } from './request-log.ts';
+import type { StoreWorker } from './store-worker.ts';
+import type { Troubles } from './troubles.ts';
+
+/** How often the write-ahead log is looked after, in ms; and from how many committed rows on it is worth it. */
+const checkpoint = { everyMs: 1000, rows: 200 };
+
+/** How often sums are made of what was committed, in ms. */
+const sumsEveryMs = 2000;
+
+/** How long after the start the whole file is read once, to see that it is sound, in ms. */
+const soundnessMs = 5000;
+
+/** What a serving process does for its database, on the worker's thread. */
+export class Upkeep {
+  readonly #log: SqliteRequestLog;
+  readonly #worker: StoreWorker;
+  readonly #troubles: Troubles;
+  readonly #timers: NodeJS.Timeout[];
+  #checkpointed = 0;
+  #isSumming = false;
+
+  constructor(log: SqliteRequestLog, worker: StoreWorker, troubles: Troubles) {
+    this.#log = log;
+    this.#worker = worker;
+    this.#troubles = troubles;
+    this.#timers = [
+      setInterval(() => this.#checkpoint(), checkpoint.everyMs),
+      setInterval(() => this.#sum(), sumsEveryMs),
+      setTimeout(() => this.#examine(), soundnessMs),
+    ];
+    for (const timer of this.#timers) timer.unref();
+  }
+
+  stop(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+
+  #checkpoint(): void {
+    if (this.#log.committed - this.#checkpointed < checkpoint.rows) return;
+    const upTo = this.#log.committed;
+    const moving = this.#worker.checkpoint().then(() => {
+      this.#checkpointed = upTo;
+    });
+    this.#track('checkpoint', "The write-ahead log can't be moved into the database", moving);
+  }
+
+  #sum(): void {
+    const minutes = this.#isSumming ? [] : this.#log.takeTouched();
+    if (minutes.length === 0) return;
+    this.#isSumming = true;
+    const summing = this.#worker.rollUp(minutes).catch((error: unknown) => {
+      this.#log.touch(minutes);
+      throw error;
+    });
+    this.#track('sums', "Requests can't be summed up", summing);
+    void summing.catch(() => undefined).finally(() => (this.#isSumming = false));
+  }
+
+  #examine(): void {
+    const looking = this.#worker.findDamage().then((damage) => {
+      if (damage !== null) throw new Error(`${damage}. Stop Mizan and restore a backup`);
+    });
+    this.#track('damage', 'The database is damaged', looking);
+  }
+
+  #track(kind: string, what: string, work: Promise<unknown>): void {
+    work.then(
+      () => this.#troubles.passed(kind),
+      (error: unknown) => {
+        const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+        this.#troubles.note(kind, what, typeof cause === 'string' ? new Error(cause) : cause);
+      },
+    );
+  }
+}
