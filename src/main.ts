@@ -32,6 +32,8 @@ import { jwksOver } from './security/jwks-fetch.ts';
 import { MasterKeys } from './security/master-keys.ts';
 import { Messages } from './security/messages.ts';
 import type { Tokens } from './security/tokens.ts';
+import type { RedisEvents } from './redis/connection.ts';
+import { RedisConnection } from './redis/connection.ts';
 import type { Store, StoreEvents } from './store/index.ts';
 import { openStore } from './store/index.ts';
 import { Verifier } from './security/verifier.ts';
@@ -107,6 +109,8 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   }
   const models = modelsOf(config, providers, { clock, random });
   const tidying = keepTidy(store, config, log);
+  const redis = config.redis.url === null ? null : await RedisConnection.open(config.redis.url, redisEvents(log));
+  if (redis !== null) metrics.watchRedis(() => redis.trouble === null);
   metrics.watchDatabase(() => store.state().trouble === null);
   metrics.watchInstances(() => instanceStates(models));
 
@@ -127,6 +131,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     requestHistory: store.requestHistory,
     overviews: store,
     storeState: () => store.state(),
+    redisTrouble: () => redis?.trouble ?? null,
     running,
     backups,
     auditing,
@@ -143,6 +148,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     clearInterval(tidying);
     await backups.close();
     auditing.close();
+    redis?.close();
     await store.close();
   };
   let url: string;
@@ -269,6 +275,14 @@ function storeEvents(log: Log): StoreEvents {
     dropped: (record) => log.error({ event: 'request_log_row_dropped', requestId: record.id }),
     away: (reason) => log.error({ event: 'database_away', reason }),
     back: () => log.info({ event: 'database_back' }),
+  };
+}
+
+function redisEvents(log: Log): RedisEvents {
+  return {
+    away: (reason) => log.error({ event: 'redis_away', reason }),
+    back: () => log.info({ event: 'redis_back' }),
+    refused: (reason) => log.error({ event: 'redis_refused', reason }),
   };
 }
 

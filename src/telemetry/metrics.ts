@@ -91,6 +91,11 @@ export class Metrics {
     this.#isDatabaseUp = isUp;
   }
 
+  /** @param isUp Whether Redis answers in time; where this is not called, there is no such metric. */
+  watchRedis(isUp: () => boolean): void {
+    this.#gaugeOf('mizan_redis_up', '0 while Redis does not answer in time, 1 otherwise.', () => (isUp() ? 1 : 0));
+  }
+
   /** Requests that are being answered now. */
   get inFlight(): number {
     return this.#running;

@@ -1,12 +1,12 @@
 import type { ChildProcess } from 'node:child_process';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, chmodSync, chownSync, constants, globSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { chmodSync, chownSync, globSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
+import { freePort } from './free-port.ts';
+import { installed, isExecutable, pathFolders } from './installed.ts';
 
 /** A PostgreSQL server with databases for tests. */
 export interface PostgresServer {
@@ -61,7 +61,7 @@ async function query(url: string, sql: string): Promise<void> {
 
 /** Starts a server of the test's own, on a free port of this machine and in a folder that goes with it. */
 export async function ownPostgres(): Promise<OwnPostgresServer> {
-  const binaries = findBinaries() ?? installed();
+  const binaries = findBinaries() ?? installed('postgresql', missing, findBinaries);
   const user = unprivileged();
   const folder = mkdtempSync(join(tmpdir(), 'mizan-postgres-'));
   if (user !== null) chownSync(folder, user.uid, user.gid);
@@ -119,49 +119,18 @@ async function readiness(child: ChildProcess): Promise<void> {
 }
 
 function findBinaries(): string | null {
-  const onPath = (process.env['PATH'] ?? '').split(':').filter((folder) => folder !== '');
   const debian = globSync('/usr/lib/postgresql/*/bin').toSorted().toReversed();
-  return [...onPath, ...debian].find((folder) => isThere(folder, 'initdb') && isThere(folder, 'postgres')) ?? null;
-}
-
-function isThere(folder: string, name: string): boolean {
-  try {
-    accessSync(join(folder, name), constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
+  const hasBoth = (folder: string): boolean =>
+    ['initdb', 'postgres'].every((program) => isExecutable(join(folder, program)));
+  return [...pathFolders, ...debian].find(hasBoth) ?? null;
 }
 
 const missing =
   'These tests need a PostgreSQL server: set DATABASE_URL, or install one (initdb and postgres on the path, or below /usr/lib/postgresql).';
-
-function installed(): string {
-  if (process.getuid?.() !== 0) throw new Error(missing);
-  try {
-    const run = { stdio: 'ignore', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } } as const;
-    execFileSync('apt-get', ['update'], run);
-    execFileSync('apt-get', ['install', '-y', '--no-install-recommends', 'postgresql'], run);
-  } catch (cause) {
-    throw new Error(`${missing} Installing Debian's failed.`, { cause });
-  }
-  const binaries = findBinaries();
-  if (binaries === null) throw new Error(missing);
-  return binaries;
-}
 
 /** PostgreSQL does not run as root. */
 function unprivileged(): { readonly uid: number; readonly gid: number } | null {
   if (process.getuid?.() !== 0) return null;
   const idOf = (flag: string): number => Number(execFileSync('id', [flag, 'nobody'], { encoding: 'utf8' }));
   return { uid: idOf('-u'), gid: idOf('-g') };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -22,6 +22,8 @@ export interface EdgeContext {
   readonly overviews: Overviews;
   /** How the database is doing. */
   readonly storeState: () => { readonly trouble: string | null; readonly pending: number };
+  /** Why Redis is not asked at the moment; `null` where it answers, or is not configured. */
+  readonly redisTrouble: () => string | null;
   readonly auditing: Auditing;
   readonly auditHistory: AuditHistory;
   readonly backups: Backups;

@@ -10,10 +10,12 @@ export async function healthz(): Promise<unknown> {
 export async function readyz(context: EdgeContext, _request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   if (!context.isDraining()) {
     const { trouble, pending } = context.storeState();
-    // Requests are answered without the database too: that is a reason to look, not to send traffic elsewhere.
-    return trouble === null
-      ? { status: 'ready' }
-      : { status: 'ready', degraded: { database: 'unavailable', rows_pending: pending } };
+    // Requests are answered without them too: that is a reason to look, not to send traffic elsewhere.
+    const degraded = {
+      ...(trouble === null ? {} : { database: 'unavailable', rows_pending: pending }),
+      ...(context.redisTrouble() === null ? {} : { redis: 'unavailable' }),
+    };
+    return Object.keys(degraded).length === 0 ? { status: 'ready' } : { status: 'ready', degraded };
   }
   void reply.code(503);
   return { status: 'not ready', reason: 'shutting down' };
