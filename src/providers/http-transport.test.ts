@@ -35,7 +35,12 @@ const request: TransportRequest = {
   connectTimeoutMs: 5000,
 };
 
-function send(transport: HttpTransport, over: Partial<TransportRequest> = {}): Sent {
+/** @param onData Called with each part of the body. */
+function send(
+  transport: HttpTransport,
+  over: Partial<TransportRequest> = {},
+  onData: (exchange: Exchange) => void = () => {},
+): Sent {
   const calls: string[] = [];
   const parts: Buffer[] = [];
   const head = Promise.withResolvers<Awaited<Sent['head']>>();
@@ -52,6 +57,7 @@ function send(transport: HttpTransport, over: Partial<TransportRequest> = {}): S
         calls.push('data');
         parts.push(Buffer.from(chunk));
         firstData.resolve();
+        onData(exchange);
       },
       onEnd() {
         calls.push('end');
@@ -389,6 +395,35 @@ test('a paused answer stays with the upstream until it is resumed', async () => 
   large.exchange.resume();
   expect(await large.end).toBe(null);
   expect(large.body()).toHaveLength(size);
+});
+
+describe('an answer that ended while it was paused', () => {
+  test('does not hold up the next one on its connection', async () => {
+    const upstream = await startRawUpstream((socket) => socket.write(ok));
+    const transport = transportTo(upstream.origin);
+    for (let i = 0; i < 3; i++) {
+      const sent = send(transport, {}, (exchange) => exchange.pause());
+      expect(await sent.end).toBe(null);
+      await nextTurn();
+    }
+    expect(upstream.connections).toHaveLength(1);
+  });
+
+  test('has no hold on it any more', async () => {
+    const body = ok.indexOf('\r\n\r\n') + 4;
+    let answers = 0;
+    const upstream = await startRawUpstream((socket) => socket.write(answers++ === 0 ? ok : ok.slice(0, body)));
+    const transport = transportTo(upstream.origin);
+    const first = send(transport);
+    expect(await first.end).toBe(null);
+    await nextTurn();
+    const second = send(transport);
+    await second.head;
+    first.exchange.pause();
+    upstream.connections[0]?.write(ok.slice(body));
+    expect(await second.end).toBe(null);
+    expect(upstream.connections).toHaveLength(1);
+  });
 });
 
 test('closing cuts what is under way, and says so', async () => {

@@ -162,9 +162,9 @@ class HttpExchange implements Exchange, ConnectionUser {
   }
 
   abort(): void {
-    if (this.#isOver) return;
+    const connection = this.#connection;
     this.#finish();
-    this.#connection?.destroy();
+    connection?.destroy();
   }
 
   pause(): void {
@@ -228,8 +228,10 @@ class HttpExchange implements Exchange, ConnectionUser {
     this.#handler.onError({ phase: 'connect', timedOut: true, reason: 'no connection in time', cause: undefined });
   }
 
+  /** Its connection is somebody else's from here on. */
   #finish(): void {
     this.#isOver = true;
+    this.#connection = null;
     clearTimeout(this.#connectTimer);
   }
 }

@@ -108,6 +108,8 @@ export class Connection implements ResponseSink {
     const user = this.#user;
     this.#user = null;
     this.#reader = null;
+    // It may have come to its end while it was paused, and the next one was not.
+    if (this.#socket.isPaused()) this.#socket.resume();
     // A response that came before its request was sent out leaves the rest of the request in the way of the next one.
     if (isReusable && user !== null && this.#socket.writableLength === 0 && this.isOpen) this.#onFree(this);
     else this.#socket.destroy();
