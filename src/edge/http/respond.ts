@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { HeldWrites } from '../../core/held-writes.ts';
 import type { AnswerHead } from '../../flow/call.ts';
 
 export type AnswerHeaders = Record<string, string | number>;
@@ -39,4 +40,19 @@ export function beginStream(raw: ServerResponse, headers: AnswerHeaders): void {
   headers['cache-control'] = 'no-cache';
   headers['x-accel-buffering'] = 'no';
   raw.writeHead(200, headers);
+}
+
+/** Of all streams, at most one write in this time, in ms: nobody sees it, and a busy process wakes its callers less. */
+const events = new HeldWrites(1);
+
+/**
+ * Sends a part of a stream, about at once.
+ * @param drained Called once there is room again, where there is none now.
+ * @returns Whether there is.
+ */
+export function writeEvents(raw: ServerResponse, part: Buffer | string, drained: () => void): boolean {
+  if (raw.socket !== null) events.hold(raw.socket);
+  if (raw.write(part)) return true;
+  raw.once('drain', drained);
+  return false;
 }

@@ -2,7 +2,7 @@ import type { ChatRequest } from '../../core/chat.ts';
 import { MizanError } from '../../core/errors.ts';
 import type { JsonDocument, JsonObject } from '../../core/json-document.ts';
 import type { Dialect } from '../http/call.ts';
-import { answerHeaders, beginStream } from '../http/respond.ts';
+import { answerHeaders, beginStream, writeEvents } from '../http/respond.ts';
 import { tagsOf } from '../tags.ts';
 
 /** OpenAI's Chat Completions: the upstream's bytes are relayed as they come. */
@@ -12,11 +12,7 @@ export const chatCompletions: Dialect = {
     const { raw } = reply;
     return {
       begin: (head) => beginStream(raw, answerHeaders(reply.request.id, head)),
-      write(events, drained) {
-        if (raw.write(events.bytes)) return true;
-        raw.once('drain', drained);
-        return false;
-      },
+      write: (events, drained) => writeEvents(raw, events.bytes, drained),
     };
   },
   answer: (outcome) => outcome.answer?.bytes ?? Buffer.alloc(0),

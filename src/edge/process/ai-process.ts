@@ -3,7 +3,7 @@ import { deltaOf, messageOf, textOf } from '../../core/chat.ts';
 import type { JsonObject } from '../../core/json-document.ts';
 import type { Outcome } from '../../flow/call.ts';
 import type { Dialect } from '../http/call.ts';
-import { answerHeaders, beginStream } from '../http/respond.ts';
+import { answerHeaders, beginStream, writeEvents } from '../http/respond.ts';
 import { readProcessRequest } from './process-request.ts';
 
 /** `POST /ai-process`: Mizan's own dialect, an agent and its input. */
@@ -16,9 +16,7 @@ export const aiProcess: Dialect = {
       write(events, drained) {
         let text = '';
         for (const data of deltasOf(events)) text += event('delta', data);
-        if (text === '' || raw.write(text)) return true;
-        raw.once('drain', drained);
-        return false;
+        return text === '' || writeEvents(raw, text, drained);
       },
     };
   },

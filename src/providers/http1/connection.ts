@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { HeldWrites } from '../../core/held-writes.ts';
 import type { TransportHeaders } from '../transport.ts';
 import type { ResponseSink } from './response-reader.ts';
 import { ResponseError, ResponseReader } from './response-reader.ts';
@@ -11,6 +12,9 @@ export interface ConnectionUser {
   /** @param hasBegun Whether some of the response had come. */
   onBroken(error: Error, hasBegun: boolean): void;
 }
+
+/** Those of all connections that are sent in one turn of the event loop. */
+const requests = new HeldWrites();
 
 /** Bodies up to this size go out in one piece with their head, in bytes: a copy costs less than a second write. */
 const maxCopied = 16 * 1024;
@@ -65,11 +69,10 @@ export class Connection implements ResponseSink {
     this.#user = user;
     this.#reader = new ResponseReader(this);
     this.#served++;
+    requests.hold(this.#socket);
     if (body.length > maxCopied) {
-      this.#socket.cork();
       this.#socket.write(head, 'latin1');
       this.#socket.write(body);
-      this.#socket.uncork();
       return;
     }
     // Byte for byte the same, and as a text it needs no memory outside of the heap.
@@ -118,7 +121,8 @@ export class Connection implements ResponseSink {
 
   readonly #onData = (piece: Buffer): void => {
     try {
-      if (this.#reader === null) this.#socket.destroy();
+      // Before a request has gone out there is nothing to answer.
+      if (this.#reader === null || this.#socket.writableCorked > 0) this.#socket.destroy();
       else this.#reader.push(piece);
     } catch (error) {
       this.#failed(error);
