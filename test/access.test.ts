@@ -64,6 +64,7 @@ function verdict(row: Route, role: Role | null, about: 'own' | 'foreign', scope:
   if (row.role === null) return 'in';
   if (role === null) return 401;
   if (!includesRole(role, row.role)) return 403;
+  if (row.tenant === 'every') return scope === 'any' ? 'in' : 403;
   if (about === 'own' || row.tenant === 'none') return 'in';
   return row.tenant === 'any' && scope === 'any' ? 'in' : 403;
 }
@@ -100,6 +101,35 @@ describe('every registered route', () => {
     }
     expect(wrong).toEqual([]);
     expect(asked).toBe(registered.length * 20);
+  });
+
+  test('that touches everything at once is for those whose scope is any', () => {
+    const every = routes.filter(({ tenant }) => tenant === 'every').map(({ method, url }) => `${method} ${url}`);
+    expect(every).toEqual(expect.arrayContaining(['GET /api/backups', 'POST /api/backups']));
+  });
+
+  test('answers other methods with those that it has, also where a part of it is anything', async () => {
+    const asked: [method: string, path: string, allow: string][] = [
+      ['DELETE', '/api/keys', 'GET, HEAD, POST'],
+      ['GET', '/api/keys/nothing', 'DELETE'],
+      ['PUT', '/api/keys/nothing/rotate', 'POST'],
+      ['PATCH', '/api/keys/nothing?tenant=ours', 'DELETE'],
+      ['OPTIONS', '/api/keys/nothing', 'DELETE'],
+      ['POST', '/api/requests/nothing', 'GET, HEAD'],
+      ['DELETE', '/v1/models/a/b', 'GET, HEAD'],
+    ];
+    for (const [method, path, allow] of asked) {
+      const { status, headers, json } = await ask(`${mizan.url}${path}`, { method });
+      expect([path, status, headers.get('allow'), errorOf(json).code]).toEqual([
+        path,
+        405,
+        allow,
+        'method_not_allowed',
+      ]);
+    }
+    for (const path of ['/api/keys/a/b/c', '/v1/model/a']) {
+      expect((await ask(`${mizan.url}${path}`, { method: 'PUT' })).status).toBe(404);
+    }
   });
 
   test('asks for no role only where it shows nothing of anybody', () => {

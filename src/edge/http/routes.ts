@@ -64,8 +64,8 @@ export const routes: readonly Route[] = [
     handler: decryptData,
   },
   { method: 'GET', url: '/.well-known/jwks.json', role: null, tenant: 'none', handler: publishKeys },
-  { method: 'GET', url: '/api/backups', role: 'admin', tenant: 'none', handler: listBackups },
-  { method: 'POST', url: '/api/backups', role: 'admin', tenant: 'none', handler: createBackup },
+  { method: 'GET', url: '/api/backups', role: 'admin', tenant: 'every', handler: listBackups },
+  { method: 'POST', url: '/api/backups', role: 'admin', tenant: 'every', handler: createBackup },
   { method: 'GET', url: '/healthz', role: null, tenant: 'none', handler: healthz },
   { method: 'GET', url: '/readyz', role: null, tenant: 'none', handler: readyz },
 ];
