@@ -155,7 +155,11 @@ describe("a tenant's admin", () => {
     expect((await run(theirs.key)).status).toBe(200);
     expect((await listed(anyAdmin, '?tenant=theirs')).map(({ id }) => id)).toEqual([theirs.id]);
     expect((await listed(anyAdmin, '?tenant=*')).length).toBeGreaterThan(1);
-    expect(refused(await create({ tenant: '*' }, anyAdmin))).toEqual([400, 'invalid_request', 'tenant']);
+    for (const tenant of ['*', 'system']) {
+      expect(refused(await create({ tenant }, anyAdmin))).toEqual([400, 'invalid_request', 'tenant']);
+      const named = await post(`${mizan.url}/api/keys?tenant=${tenant}`, anyAdmin, { name: 'app' });
+      expect(refused(named)).toEqual([400, 'invalid_request', 'tenant']);
+    }
     expect((await revoke(`${theirs.id}?tenant=theirs`, anyAdmin)).status).toBe(200);
   });
 

@@ -6,6 +6,14 @@ export type Role = (typeof roles)[number];
 /** How every tenant is named where a tenant's name is expected; so no tenant has this name. */
 export const everyTenantName = '*';
 
+/** Whose everything is that is nobody's in particular: Mizan's own. So no identity is of this tenant. */
+export const systemTenantName = 'system';
+
+/** Whether an identity may be of that tenant: neither of all of them, nor Mizan itself. */
+export function isTenantName(name: string): boolean {
+  return name !== everyTenantName && name !== systemTenantName;
+}
+
 /** What an identity may be given. */
 export interface Grant {
   readonly tenant: string;

@@ -5,7 +5,7 @@ import { budgetPeriods, noLimits, publicKey, usualOverlap } from '../../core/api
 import { MizanError } from '../../core/errors.ts';
 import { didYouMean } from '../../core/nearest.ts';
 import type { Principal } from '../../core/principal.ts';
-import { roles } from '../../core/principal.ts';
+import { isTenantName, roles } from '../../core/principal.ts';
 import { everyTenant } from '../../core/request-record.ts';
 import { newApiKey } from '../../security/api-keys.ts';
 import { grantRefusal } from '../../security/grants.ts';
@@ -59,8 +59,8 @@ export async function createKey(context: EdgeContext, request: FastifyRequest, r
   const { principal } = request;
   const given = readBody(newKey, request, expectations);
   const scope = given.tenant === null ? request.tenantScope : tenantFor(principal, given.tenant);
-  if (scope === everyTenant) {
-    throw new MizanError('invalid_request', 'A key belongs to one tenant.', { param: 'tenant' });
+  if (scope === everyTenant || !isTenantName(scope)) {
+    throw new MizanError('invalid_request', 'A key belongs to one tenant, other than "system".', { param: 'tenant' });
   }
   checkAgents(context, given.agents);
   const now = context.flow.clock.now();

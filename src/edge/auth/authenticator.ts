@@ -4,6 +4,7 @@ import type { ApiKeys } from '../../core/api-key.ts';
 import type { Clock } from '../../core/clock.ts';
 import { MizanError } from '../../core/errors.ts';
 import type { Principal } from '../../core/principal.ts';
+import { isTenantName } from '../../core/principal.ts';
 import type { Revocations } from '../../core/revocation.ts';
 import { apiKeyId, apiKeyMatches, apiKeyPrefix } from '../../security/api-keys.ts';
 import type { TokenVerifier, VerifiedToken } from '../../security/tokens.ts';
@@ -99,6 +100,8 @@ export class Authenticator {
       apiKeyMatches(key, record, now) &&
       record !== undefined &&
       record.revokedAt === null &&
+      // From before that name was kept for Mizan itself.
+      isTenantName(record.tenant) &&
       (record.expiresAt === null || record.expiresAt > now);
     if (!isGood) throw new MizanError('invalid_api_key', 'The API key is unknown, revoked or expired.');
     this.#apiKeys.used(record.id, now);
