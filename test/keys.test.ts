@@ -250,6 +250,7 @@ describe('tokens that are taken back over HTTP', () => {
     expect((await take({ jti })).json).toEqual({
       jti,
       tenant: 'ours',
+      any_tenant: false,
       revoked_at: expect.any(String),
       expires_at: null,
     });
@@ -271,6 +272,18 @@ describe('tokens that are taken back over HTTP', () => {
     expect((await run(theirs)).status).toBe(200);
     expect((await take({ sub: 'a', tenant: 'theirs' }, anyAdmin)).json).toMatchObject({ tenant: 'theirs' });
     expect(refused(await run(theirs))).toEqual([401, 'revoked_token', null]);
+  });
+
+  test('are never, by a tenant’s admin, those of somebody who looks after every tenant', async () => {
+    const operator = () => mizan.token({ subject: 'ops', tenant: 'ours', scope: 'any' });
+    const [token, own] = [await operator(), await mine('ops')];
+    const jti = JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()).jti as string;
+    expect(refused(await take({ token }))).toEqual([403, 'forbidden', null]);
+    expect((await take({ jti })).json).toMatchObject({ any_tenant: false });
+    expect((await take({ sub: 'ops' })).json).toMatchObject({ any_tenant: false });
+    expect([(await run(token)).status, (await run(own)).status]).toEqual([200, 401]);
+    expect((await take({ sub: 'ops' }, anyAdmin)).json).toMatchObject({ any_tenant: true });
+    expect((await run(token)).status).toBe(401);
   });
 
   test('are named in one way, and are tokens', async () => {

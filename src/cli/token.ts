@@ -80,11 +80,11 @@ async function create(options: TokenOptions): Promise<void> {
 async function revoke(options: RevokeOptions): Promise<void> {
   const { jti, sub, tenant: of = null } = options;
   if (jti !== undefined && sub !== undefined) throw new SetupError('Give --jti or --sub, not both.');
-  const revokedAt = Date.now();
+  const facts = { tenant: of, scope: 'any', revokedAt: Date.now() } as const;
   const made: Revocation =
     jti === undefined && sub === undefined
-      ? { ...(await fromStdin()), tenant: of, revokedAt }
-      : { kind: jti === undefined ? 'sub' : 'jti', value: jti ?? sub ?? '', tenant: of, revokedAt, expiresAt: null };
+      ? { ...(await fromStdin()), ...facts }
+      : { kind: jti === undefined ? 'sub' : 'jti', value: jti ?? sub ?? '', ...facts, expiresAt: null };
   await withStore(placeOf(options), ({ revocations, audit }) => {
     revocations.add(made);
     const whom = { tenant: of ?? 'system', target: `${made.kind}:${made.value}` };

@@ -1,11 +1,12 @@
 import { MizanError } from '../core/errors.ts';
+import { systemTenantName } from '../core/principal.ts';
 import type { MessageKeyRing } from './ai-security.ts';
 import type { OpenedMessage } from './jwe.ts';
 import { decryptMessage, encryptMessage, undecryptable } from './jwe.ts';
 import type { HeldKey, KeyRing } from './key-ring.ts';
 import type { MessageJwk, MessageKey } from './message-key.ts';
 import { messageKeyOf } from './message-key.ts';
-import type { SeenMessages } from './seen-messages.ts';
+import type { MessageName, SeenMessages } from './seen-messages.ts';
 import type { ServerKeys } from './server-keys.ts';
 
 /** An encrypted request. */
@@ -73,7 +74,7 @@ export class Messages {
     return {
       data: opened.data,
       // Anybody may have caught what was encrypted to the server: it comes once, whoever brings it.
-      enter: (now) => this.#enter(opened, replyKey === null ? tenant : 'system', now),
+      enter: (now) => this.#enter(opened, { scope: replyKey === null ? tenant : systemTenantName, tenant }, now),
       reply: (data, about) => {
         const bytes = typeof data === 'string' ? Buffer.from(data) : data;
         if (shared !== undefined) this.#ring.count(shared);
@@ -82,7 +83,7 @@ export class Messages {
     };
   }
 
-  #enter({ header }: OpenedMessage, scope: string, now: number): void {
+  #enter({ header }: OpenedMessage, whose: Omit<MessageName, 'jti'>, now: number): void {
     const { jti, iat } = header;
     if (typeof jti !== 'string' || jti === '' || jti.length > 200) {
       throw odd('jti', 'must be a text of 1 to 200 characters that no other request has');
@@ -92,7 +93,7 @@ export class Messages {
     if (iat > seconds + leeway) throw odd('iat', 'is in the future');
     if (iat < seconds - lifetime - leeway) throw odd('iat', `is more than ${lifetime} s ago`);
     const expiresAt = (iat + lifetime + leeway) * 1000 + 1000;
-    if (this.#seen.isFirst(scope, jti, { now, expiresAt: Math.ceil(expiresAt) })) return;
+    if (this.#seen.isFirst({ ...whose, jti }, { now, expiresAt: Math.ceil(expiresAt) })) return;
     throw new MizanError('replayed_message', 'A request with this jti came before.', { param: 'jti' });
   }
 }

@@ -112,5 +112,6 @@ export function verified(
 
 /** What a verified token is compared with revocations by. */
 export function tokenFacts({ principal, issuedAt }: VerifiedToken): TokenFacts {
-  return { tenant: principal.tenant, subject: principal.subject, jti: principal.credential, issuedAt };
+  const { tenant, scope, subject, credential: jti } = principal;
+  return { tenant, scope, subject, jti, issuedAt };
 }

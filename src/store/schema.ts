@@ -94,7 +94,9 @@ export interface TokenRevocationsTable {
   value: string;
   /** Empty for every tenant. */
   tenant: string;
+  /** Of tokens for one tenant; of tokens for every tenant `any_revoked_at`, or null where it doesn't reach them. */
   revoked_at: number;
+  any_revoked_at: number | null;
   expires_at: number | null;
 }
 
@@ -157,6 +159,8 @@ export interface SealedValuesTable {
 /** Encrypted requests that came, by the hash of tenant and `jti`. */
 export interface SeenMessagesTable {
   id: Uint8Array;
+  /** Who sent it; empty for those from before that was noted. */
+  tenant: string;
   expires_at: number;
 }
 

@@ -186,6 +186,7 @@ describe('a token that is revoked', () => {
     kind: 'sub',
     value,
     tenant: 'acme',
+    scope: 'any',
     revokedAt: Date.UTC(2026, 0, 1),
     expiresAt: null,
     ...over,

@@ -1,8 +1,9 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import type { Pool, PoolClient } from 'pg';
-import type { DataKeysTable } from '../schema.ts';
+import type { DataKeysTable, TokenRevocationsTable } from '../schema.ts';
 import { inTransaction } from './connection.ts';
 import { sendDataKey } from './data-keys.ts';
+import { sendRevocation } from './revocations.ts';
 
 /** What is kept for requests, or for this file alone; everything else that has a key of numbers and texts is replicated. */
 const notReplicated =
@@ -147,6 +148,10 @@ export class Replica {
     if (row === undefined) return;
     if (change.columns === '*' && name === 'data_keys') {
       await sendDataKey(client, row as unknown as DataKeysTable);
+      return;
+    }
+    if (name === 'token_revocations') {
+      await sendRevocation(client, row as unknown as TokenRevocationsTable);
       return;
     }
     if (change.columns === '*') {

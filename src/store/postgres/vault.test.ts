@@ -109,6 +109,29 @@ describe('with PostgreSQL', () => {
     expect(usesIn(there)).toBe(known);
   });
 
+  test('of revocations of the same at two Mizans at once, the one that reaches furthest holds at both', async () => {
+    const url = await server.newDatabase();
+    const [here, there] = [await open(url), await open(url)];
+    const of = { kind: 'sub', value: 'ali', tenant: 'acme' } as const;
+    const until = Date.now() + 3_600_000;
+    for (const [first, second] of [
+      [here, there],
+      [there, here],
+    ] as const) {
+      const value = first === here ? 'ali' : 'sara';
+      first.revocations.add({ ...of, value, scope: 'own', revokedAt: 1000, expiresAt: until });
+      second.revocations.add({ ...of, value, scope: 'any', revokedAt: 2000, expiresAt: null });
+    }
+    await settled(here, there, here);
+    for (const { revocations } of [here, there]) {
+      const found = revocations.list('acme', until + 1).map(({ value, scope, revokedAt }) => [value, scope, revokedAt]);
+      expect(found).toStrictEqual([
+        ['ali', 'any', 2000],
+        ['sara', 'any', 2000],
+      ]);
+    }
+  });
+
   test("a tenant's keys that are destroyed at one are gone at the others", async () => {
     const url = await server.newDatabase();
     const [here, there] = [await open(url), await open(url)];
