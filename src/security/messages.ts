@@ -56,7 +56,7 @@ export class Messages {
 
   /**
    * Opens a request that was encrypted with the tenant's key, or to one of the server's.
-   * @throws MizanError `undecryptable`; `invalid_request` where it can't be answered.
+   * @throws MizanError `undecryptable`; `invalid_request` where it can't be answered, `internal` where Mizan can't.
    */
   async openRequest(token: string, tenant: string): Promise<OpenedRequest> {
     const ring = this.ringOf(tenant);
@@ -71,13 +71,16 @@ export class Messages {
     const replyKey = opened.key.algorithm === 'dir' ? null : replyKeyOf(opened.header['reply_jwk']);
     // In kind: whoever has been given a key doesn't have the one that took its place.
     const shared = replyKey === null ? this.#ring.find(opened.key.kid, tenant, 'message') : undefined;
+    // One answer there will be: what stands in its way is to be known before anything is done for it.
+    if (shared !== undefined) this.#ring.count(shared);
+    let paid = 1;
     return {
       data: opened.data,
       // Anybody may have caught what was encrypted to the server: it comes once, whoever brings it.
       enter: (now) => this.#enter(opened, { scope: replyKey === null ? tenant : systemTenantName, tenant }, now),
       reply: (data, about) => {
         const bytes = typeof data === 'string' ? Buffer.from(data) : data;
-        if (shared !== undefined) this.#ring.count(shared);
+        if (shared !== undefined && paid-- < 1) this.#ring.count(shared);
         return encryptMessage(bytes, replyKey ?? opened.key, { cty: 'json', ...re, ...about });
       },
     };
@@ -105,9 +108,19 @@ function keyOf({ id, secret }: HeldKey): MessageKey {
 /** Known before the request is acted on: an answer that nobody can be given is not worth a call. */
 function replyKeyOf(jwk: unknown): MessageKey {
   if (typeof jwk !== 'object' || jwk === null) throw odd('reply_jwk', 'must be a public key to encrypt the answer to');
-  const { d: _private, ...point } = jwk as MessageJwk;
-  if (point.kty === 'oct') throw odd('reply_jwk', 'must be a public key: the header is not encrypted');
-  return messageKeyOf(point);
+  const key = jwk as MessageJwk;
+  if (key.kty === 'oct' || key.d !== undefined) {
+    throw odd('reply_jwk', 'must have nothing secret or private in it: the header is not encrypted');
+  }
+  try {
+    return messageKeyOf(key);
+  } catch (cause) {
+    if (!(cause instanceof MizanError)) throw cause;
+    throw new MizanError('invalid_request', `The protected header's reply_jwk: ${cause.message}`, {
+      param: 'reply_jwk',
+      cause,
+    });
+  }
 }
 
 function odd(param: string, expected: string): MizanError {
