@@ -9,6 +9,7 @@ import {
   databaseUrl,
   egressEntry,
   integer,
+  keptSecret,
   milliseconds,
   name,
   redisUrl,
@@ -88,9 +89,11 @@ const headerName = z
   .string()
   .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, { error: 'expected the name of an HTTP header' })
   .refine((header) => !framing.test(header), { error: 'expected a header that is free to be set' });
-const headerValue = z
-  .string({ error: 'expected the value of an HTTP header' })
-  .regex(/^[\t\x20-\x7e]*$/, { error: 'expected the value of an HTTP header, in printable ASCII' });
+const headerValue = keptSecret(
+  z
+    .string({ error: 'expected the value of an HTTP header' })
+    .regex(/^[\t\x20-\x7e]*$/, { error: 'expected the value of an HTTP header, in printable ASCII' }),
+);
 
 export const upstreamProviderSchema = z.strictObject({
   kind: z
