@@ -1,8 +1,11 @@
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { mizan as command } from './support/command.ts';
 import type { Answer } from './support/http.ts';
 import { ask, errorOf, post } from './support/http.ts';
 import type { Running } from './support/mizan.ts';
-import { runMizan } from './support/mizan.ts';
+import { commonOptions, runMizan } from './support/mizan.ts';
 
 let mizan: Running;
 let admin: string;
@@ -208,6 +211,30 @@ describe('a key that is rotated', () => {
       await revoke("' OR 1=1 --"),
     ]) {
       expect(refused(answer)).toEqual([404, 'not_found', null]);
+    }
+  });
+});
+
+test('a key whose row somebody else wrote is shown as damaged, lets nobody in, and is ended as any other', async () => {
+  const by = await mizan.token({ subject: 'finder', tenant: 'edited', role: 'admin' });
+  const [one, other] = [await made({}, by), await made({}, by)];
+  const database = new DatabaseSync(join(mizan.dataFolder, 'mizan.db'));
+  database.exec("UPDATE api_keys SET role = 'admin' WHERE tenant = 'edited'");
+  database.exec('UPDATE identity_revision SET revision = revision + 1');
+  database.close();
+  expect((await listed(by)).map(({ state }) => state)).toEqual(['damaged', 'damaged']);
+  expect(refused(await run(one.key))).toEqual([401, 'invalid_api_key', null]);
+  expect(refused(await rotate(one.id, {}, by))).toEqual([404, 'not_found', null]);
+  expect(await revoke(one.id, by)).toMatchObject({ status: 200, json: { state: 'revoked' } });
+  expect((await command(['keys', 'revoke', other.id, ...commonOptions(mizan)])).code).toBe(0);
+  expect((await listed(by)).map(({ state }) => state)).toEqual(['revoked', 'revoked']);
+  await vi.waitFor(async () => {
+    const { json } = await ask(`${mizan.url}/api/audit`, { token: by });
+    const { entries } = json as { readonly entries: readonly { readonly action: string; target: string }[] };
+    const ended = entries.filter(({ action }) => action === 'key.revoke');
+    expect(ended).toHaveLength(2);
+    for (const entry of ended) {
+      expect(entry).toMatchObject({ before: { state: 'damaged' }, after: { state: 'revoked' } });
     }
   });
 });
