@@ -5,6 +5,7 @@ import { SetupError } from '../core/errors.ts';
 import { everyTenant } from '../core/request-record.ts';
 import type { Revocation } from '../core/revocation.ts';
 import { publicRevocation } from '../core/revocation.ts';
+import type { TokenGrant } from '../security/tokens.ts';
 import type { CommonOptions } from './options.ts';
 import { configOf, duration, name, names, role, tenant, withCommonOptions } from './options.ts';
 import { print, say, table } from './say.ts';
@@ -74,7 +75,35 @@ async function create(options: TokenOptions): Promise<void> {
   const { sub, tenant: of, ttl, agents = null, models = null } = options;
   const scope = options.anyTenant === true ? 'any' : 'own';
   const grant = { subject: sub, tenant: of, role: options.role, agents, models, scope, ttl } as const;
-  print(await createTokens(config, options.data).sign(grant, Date.now()));
+  const token = await createTokens(config, options.data).sign(grant, Date.now());
+  await record(token, grant, options.data);
+  print(token);
+}
+
+/** Whoever has the secret can make a token without this command: what can't be recorded is said, and made all the same. */
+async function record(token: string, grant: TokenGrant, folder: string): Promise<void> {
+  const { decodeJwt } = await import('jose');
+  const { jti, exp = 0 } = decodeJwt(token);
+  const { subject, tenant: of, role: given, agents, models = null, scope } = grant;
+  const after = {
+    jti,
+    sub: subject,
+    tenant: of,
+    any_tenant: scope === 'any',
+    role: given,
+    agents,
+    models,
+    expires_at: new Date(exp * 1000).toISOString(),
+  };
+  try {
+    // The audit log is each data folder's own, whatever the database.
+    await withStore({ folder, url: null }, ({ audit }) =>
+      audit.record(byOperator({ action: 'token.create', tenant: of, target: `jti:${jti}`, after })),
+    );
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    say(`The audit log could not be written: ${error.message}`);
+  }
 }
 
 async function revoke(options: RevokeOptions): Promise<void> {
