@@ -7,10 +7,12 @@ import type { Role } from '../src/core/principal.ts';
 import { includesRole, roles } from '../src/core/principal.ts';
 import type { Route } from '../src/edge/http/routes.ts';
 import { routes } from '../src/edge/http/routes.ts';
+import { startMizan } from '../src/main.ts';
+import { holdDataAlone } from '../src/store/folder-lock.ts';
 import type { Answer } from './support/http.ts';
 import { ask, errorOf, post, sendRaw } from './support/http.ts';
 import type { Running } from './support/mizan.ts';
-import { runMizan } from './support/mizan.ts';
+import { furnish, readConfig, runMizan } from './support/mizan.ts';
 
 const root = join(import.meta.dirname, '..');
 
@@ -146,9 +148,12 @@ test('a route without a row keeps Mizan from starting', async () => {
     });
   };
   subscribe('fastify.initialization', plant);
-  const started = runMizan({ providers: { sim: { kind: 'simulator' } } });
+  const house = await furnish({ providers: { sim: { kind: 'simulator' } } });
+  const started = startMizan(readConfig(house), house.dataFolder);
   await expect(started).rejects.toThrow('GET /planted has no row in the table of routes');
   unsubscribe('fastify.initialization', plant);
+  // And leaves nothing open.
+  expect(() => holdDataAlone(house.dataFolder).release()).not.toThrow();
 });
 
 test('no route could run a command, evaluate code or fetch a URL', () => {
