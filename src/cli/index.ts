@@ -14,6 +14,7 @@ import { registerRequests } from './requests.ts';
 import { registerSecrets } from './secrets.ts';
 import { registerSimulate } from './simulate.ts';
 import { registerStart } from './start.ts';
+import { bringStoredSecrets } from './stored-secrets.ts';
 import { registerTenants } from './tenants.ts';
 import { registerToken } from './token.ts';
 import { version } from './version.ts';
@@ -46,6 +47,8 @@ for (const register of [
 ]) {
   register(program);
 }
+
+program.hook('preAction', (_program, command) => bringStoredSecrets(command));
 
 // `mizan requests | head` closes our end of the pipe: that is not an error.
 process.stdout.on('error', (error: Error & { readonly code?: string }) => {
