@@ -1,4 +1,6 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { apiKeyRecord } from '../../../test/support/api-key.ts';
 import { temporaryFolder } from '../../../test/support/folder.ts';
@@ -134,12 +136,20 @@ describe('with PostgreSQL', () => {
 
   test("a tenant's keys that are destroyed at one are gone at the others", async () => {
     const url = await server.newDatabase();
-    const [here, there] = [await open(url), await open(url)];
+    const folder = temporaryFolder();
+    const [here, there] = [await open(url, { folder }), await open(url)];
     const sealed = here.vault.ring.seal(data, context);
     await settled(here, there);
     there.vault.ring.open(sealed, context);
+    const database = new DatabaseSync(join(folder, 'outbox.db'));
+    const [row] = database.prepare("SELECT wrapped FROM data_keys WHERE tenant = 'acme'").all();
+    database.close();
+    const isThere = (): boolean =>
+      readdirSync(folder).some((name) => readFileSync(join(folder, name)).includes(row!['wrapped'] as Uint8Array));
+    expect(isThere()).toBe(true);
     there.vault.forgetTenant('acme');
     await settled(there, here);
+    expect(isThere()).toBe(false);
     expect(() => here.vault.ring.open(sealed, context)).toThrow(expect.objectContaining({ code: 'unsealable' }));
   });
 
