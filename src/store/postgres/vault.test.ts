@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { apiKeyRecord } from '../../../test/support/api-key.ts';
 import { temporaryFolder } from '../../../test/support/folder.ts';
 import type { PostgresServer } from '../../../test/support/postgres.ts';
@@ -149,7 +149,8 @@ describe('with PostgreSQL', () => {
     expect(isThere()).toBe(true);
     there.vault.forgetTenant('acme');
     await settled(there, here);
-    expect(isThere()).toBe(false);
+    // At the next exchange, where somebody read the file just then.
+    await vi.waitFor(() => expect(isThere()).toBe(false), { timeout: 10_000 });
     expect(() => here.vault.ring.open(sealed, context)).toThrow(expect.objectContaining({ code: 'unsealable' }));
   });
 
