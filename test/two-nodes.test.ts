@@ -60,7 +60,7 @@ beforeAll(async () => {
   url = await server.newDatabase();
   await once(upstream.listen(0, '127.0.0.1'), 'listening');
   const [one, two] = [await node(), await node()];
-  expect(await at(one, ['secrets', 'set', 'upstream'], { input: secret })).toMatchObject({ code: 0 });
+  await at(one, ['secrets', 'set', 'upstream'], { input: secret });
   // The second one has never been in touch with PostgreSQL when it reads its configuration.
   [here, there] = [await startProcess({}, one), await startProcess({}, two)];
 });
@@ -122,7 +122,10 @@ test('a key that is made at one is good at the other, and over when it is revoke
   expect([ended.status, (await models(there, other)).status]).toEqual([200, 401]);
   await becomes(() => models(here, other), 401);
   const { stdout } = await at(here, ['keys', 'list', '--json', '--tenant', 'acme']);
-  expect((JSON.parse(stdout) as { readonly state: string }[]).map(({ state }) => state)).toEqual(['revoked', 'revoked']);
+  expect((JSON.parse(stdout) as { readonly state: string }[]).map(({ state }) => state)).toEqual([
+    'revoked',
+    'revoked',
+  ]);
 });
 
 test('while PostgreSQL is away known keys go on, unknown ones are refused, and what is revoked stays so', async () => {
@@ -147,6 +150,25 @@ test('while PostgreSQL is away known keys go on, unknown ones are refused, and w
   await becomes(() => models(there, unknown), 200);
 });
 
+test('while PostgreSQL is away one starts with the secrets that it knows, and says so; a new one knows none', async () => {
+  await server.stop();
+  try {
+    there.process.signal('SIGKILL');
+    await there.process.ended;
+    there = await startProcess({}, there);
+    expect((await there.process.said(/Note: .*can't be reached/))[0]).toMatch(
+      /the stored secrets are those of the last/,
+    );
+    heard.length = 0;
+    expect((await post(`${there.url}/ai-process`, await there.token(), { input: 'x' })).status).toBe(200);
+    expect(heard).toEqual([`Bearer ${secret}`]);
+    const { code, stderr } = await at(await node(), ['start', '--port', '0', '--metrics-port', '0']);
+    expect([code, stderr]).toEqual([2, expect.stringMatching(/can't be reached.*no stored secret "upstream"/s)]);
+  } finally {
+    await server.start();
+  }
+});
+
 test('a tenant that is forgotten at one is forgotten at the other, and its keys are in no file of either', async () => {
   const token = await here.token({ tenant: 'gone' });
   const { json } = await post(`${here.url}/api/security/encrypt`, token, { data: 'x' });
@@ -168,7 +190,11 @@ test('a tenant that is forgotten at one is forgotten at the other, and its keys 
 
 test('one with another master key is refused in one line, and reaches nothing', async () => {
   const house = await node(8);
-  for (const args of [['start', '--port', '0', '--metrics-port', '0'], ['keys', 'create'], ['secrets', 'list']]) {
+  for (const args of [
+    ['start', '--port', '0', '--metrics-port', '0'],
+    ['keys', 'create'],
+    ['secrets', 'list'],
+  ]) {
     const { code, stdout, stderr } = await at(house, args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr.trim().split('\n')).toEqual([expect.stringMatching(/^The master key is not the right one: /)]);

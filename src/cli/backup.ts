@@ -146,7 +146,7 @@ async function reading<T>(
 /** How far the audit log had got that was put aside, so that the one that goes on says what it doesn't have. */
 function lastEntryIn(aside: string | null): { readonly audit_seq: number } | null {
   const head = aside === null ? '' : join(aside, 'audit.head');
-  const [seq] = existsSync(head) ? /^\d+/.exec(readFileSync(head, 'utf8')) ?? [] : [];
+  const [seq] = existsSync(head) ? (/^\d+/.exec(readFileSync(head, 'utf8')) ?? []) : [];
   return seq === undefined ? null : { audit_seq: Number(seq) };
 }
 

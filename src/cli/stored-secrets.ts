@@ -3,6 +3,7 @@ import { ConfigError, vaultOfNamedSecrets } from '../config/load.ts';
 import type { VaultConfig } from '../config/load.ts';
 import { SetupError } from '../core/errors.ts';
 import type { CommonOptions } from './options.ts';
+import { say } from './say.ts';
 
 /** Those that read no secret by its name in the configuration, or must not touch the database before their time. */
 const without = new Set(['secrets', 'tenants', 'encrypt', 'decrypt', 'migrate', 'restore']);
@@ -20,8 +21,9 @@ export async function bringStoredSecrets(command: Command): Promise<void> {
   try {
     await (await openStore({ folder: data, url: url.reveal() })).close();
   } catch (error) {
-    // Whatever is wrong is for the command itself to say, where it minds.
+    // A start goes on with what is known here; what can't, says so by itself.
     if (!(error instanceof SetupError)) throw error;
+    say(`Note: the stored secrets are those of the last time. ${error.message}`);
   }
 }
 

@@ -95,14 +95,13 @@ async function record(token: string, grant: TokenGrant, folder: string): Promise
     models,
     expires_at: new Date(exp * 1000).toISOString(),
   };
+  const event = byOperator({ action: 'token.create', tenant: of, target: `jti:${jti}`, after });
   try {
+    const { noteInAudit } = await import('../store/sqlite/audit-note.ts');
     // The audit log is each data folder's own, whatever the database.
-    await withStore({ folder, url: null }, ({ audit }) =>
-      audit.record(byOperator({ action: 'token.create', tenant: of, target: `jti:${jti}`, after })),
-    );
+    if (!noteInAudit(folder, event)) await withStore({ folder, url: null }, ({ audit }) => audit.record(event));
   } catch (error) {
-    if (!(error instanceof SetupError)) throw error;
-    say(`The audit log could not be written: ${error.message}`);
+    say(`The audit log could not be written: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 

@@ -15,5 +15,9 @@ export async function withVault<T>(
 ): Promise<T> {
   const { masterKey, databaseUrl } = loadVaultConfig({ file: options.config, env: process.env });
   const at = { folder: options.data, url: databaseUrl?.reveal() ?? null };
-  return withStore(at, ({ vault, audit, auditHistory }) => use(vault, audit, auditHistory), new MasterKeys(masterKey, options.data));
+  return withStore(
+    at,
+    ({ vault, audit, auditHistory }) => use(vault, audit, auditHistory),
+    new MasterKeys(masterKey, options.data),
+  );
 }

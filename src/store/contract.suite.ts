@@ -213,7 +213,14 @@ export function storeContract(name: string, prepare: () => Promise<Engine>): voi
     test('tells another process of tokens that were taken back', async () => {
       const other = await engine.open();
       try {
-        const revocation = { kind: 'jti', value: 'j-1', tenant: null, revokedAt: 5, expiresAt: null, scope: 'any' } as const;
+        const revocation = {
+          kind: 'jti',
+          value: 'j-1',
+          tenant: null,
+          revokedAt: 5,
+          expiresAt: null,
+          scope: 'any',
+        } as const;
         store.revocations.add(revocation);
         const seen = await soon(
           () => other.revocations.list(everyTenant, 6),

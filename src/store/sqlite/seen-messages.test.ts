@@ -22,9 +22,8 @@ function takes(seen: SqliteSeenMessages, tenant: string, scope = tenant): number
     try {
       seen.isFirst({ scope, jti: `${tenant} ${count}`, tenant }, times);
     } catch (error) {
-      expect(error).toBeInstanceOf(MizanError);
-      expect((error as MizanError).code).toBe('overloaded');
-      return count;
+      if (error instanceof MizanError && error.code === 'overloaded') return count;
+      throw error;
     }
   }
 }
