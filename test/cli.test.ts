@@ -185,8 +185,14 @@ describe('mizan token revoke', () => {
     expect((await run(two)).json).toMatchObject({ error: { code: 'revoked_token' } });
     const { stdout } = await beside('token', 'revocations', '--json');
     expect(JSON.parse(stdout)).toEqual([
-      { sub: 'leaver', tenant: null, revoked_at: expect.any(String), expires_at: null },
-      { jti: decodeJwt(one).jti, tenant: null, revoked_at: expect.any(String), expires_at: expect.any(String) },
+      { sub: 'leaver', tenant: null, any_tenant: true, revoked_at: expect.any(String), expires_at: null },
+      {
+        jti: decodeJwt(one).jti,
+        tenant: null,
+        any_tenant: true,
+        revoked_at: expect.any(String),
+        expires_at: expect.any(String),
+      },
     ]);
   });
 });
