@@ -13,6 +13,8 @@ import { Authenticator } from './edge/auth/authenticator.ts';
 import { RunningCalls } from './edge/http/running.ts';
 import { createServer } from './edge/http/server.ts';
 import { Agents } from './flow/agents/agents.ts';
+import { Limiter } from './flow/limits/limiter.ts';
+import { limiterEvents, limitStates } from './flow/limits/figures.ts';
 import { Models } from './flow/routing/models.ts';
 import { Pool } from './flow/routing/pool.ts';
 import { Served } from './flow/routing/served.ts';
@@ -114,11 +116,19 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   metrics.watchDatabase(() => store.state().trouble === null);
   metrics.watchInstances(() => instanceStates(models));
 
+  const limiter = new Limiter(
+    { limits: config.limits, budgets: config.budgets, ...config.limiting },
+    { rules: store.limitRules, ledger: store.ledger, clock, events: limiterEvents(metrics) },
+  );
+  metrics.watchLimits(() => limitStates(limiter));
+
   const auditing = new Auditing(store.audit, clock);
   let isDraining = false;
   const running = new RunningCalls();
   const server = createServer({
-    flow: { agents: agentsOf(config), models, requestLog: store.requestLog, metrics, log, clock, random },
+    flow: { agents: agentsOf(config), models, limiter, requestLog: store.requestLog, metrics, log, clock, random },
+    limitRules: store.limitRules,
+    ledger: store.ledger,
     authenticator: new Authenticator(
       new Verifier(tokens, issuersOf(config, { clock, log, guard })),
       store.apiKeys,
