@@ -29,7 +29,7 @@ const limitSchema = z
 const moneyError = `expected US dollars above 0, up to ${maxBudgetUsd}, with at most six decimals`;
 
 /** An amount that a budget can hold to the last digit. */
-export const budgetUsd = z
+const budgetUsd = z
   .number({ error: moneyError })
   .refine((usd) => usd > 0 && usd <= maxBudgetUsd && Number(usd.toFixed(6)) === usd, { error: moneyError });
 

@@ -1,5 +1,3 @@
-import type { Price } from './usage.ts';
-
 /** By what requests are told apart for a limit. The narrowest first. */
 export const limitFields = ['key', 'principal', 'agent', 'model', 'tenant'] as const;
 
@@ -102,12 +100,4 @@ export interface Ledger {
   uses(): Promise<BudgetUse[]>;
   /** Adds everything up, against the request log. */
   check(): Promise<LedgerReport>;
-}
-
-/** What an attempt is about to use at the most. */
-export interface Estimate {
-  readonly inputTokens: number;
-  /** What the caller set as the most; `null` where nothing was said. */
-  readonly maxOutputTokens: number | null;
-  readonly price: Price | null;
 }

@@ -8,7 +8,7 @@ import type { Store } from '../../src/store/sqlite/index.ts';
 import { openStore } from '../../src/store/sqlite/index.ts';
 import { temporaryFolder } from './folder.ts';
 
-export const silentLimits: LimiterEvents = { refused() {}, paid() {} };
+const silentLimits: LimiterEvents = { refused() {}, paid() {} };
 
 /** A limit of the configuration. */
 export function limitRule(over: Partial<LimitRule> = {}): LimitRule {

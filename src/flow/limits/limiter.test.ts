@@ -148,7 +148,7 @@ describe('a budget', () => {
     const limiter = limiterOver(store, new ManualClock(), { budgets: [budgetRule({ usd: 1 })] });
     const held = (over: Partial<Instance>): bigint => {
       const account = limiter.admit(asking) as Account;
-      account.reserve(orderOf(1000, null, over));
+      void account.reserve(orderOf(1000, null, over));
       const [meter] = limiter.meters.budgets;
       const { reserved } = meter!;
       account.close();
