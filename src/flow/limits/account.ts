@@ -14,9 +14,18 @@ export interface Bank {
   readonly clock: Clock;
   /** What an attempt claims, counted already. @throws MizanError where a claim can't be met. */
   claim(order: SpendingOrder): readonly Claim[] | Promise<readonly Claim[]>;
-  /** Of claims that were counted at `at` on the monotonic clock: what was really used, in their order. */
-  settle(claims: readonly Claim[], at: number, used: readonly number[]): void;
+  /** Ends claims that were counted at `at` on the monotonic clock, by what was really used. */
+  settle(claims: readonly Claim[], at: number, used: Used): void;
 }
+
+/** What an attempt used. */
+export interface Used {
+  readonly tokens: number;
+  /** In picodollars. */
+  readonly cost: number;
+}
+
+const nothing: Used = { tokens: 0, cost: 0 };
 
 /** How long after the last request a window is empty, in ms. */
 const windowMs = 60_000;
@@ -69,12 +78,10 @@ export class Account implements Spending {
   #settle(model: string, held: { readonly claims: readonly Claim[]; readonly at: number }, usage: Usage): void {
     const tokens = usage.source === 'none' ? 0 : (usage.inputTokens ?? 0) + (usage.outputTokens ?? 0);
     const cost = usage.source === 'none' ? 0 : picosOf(usage.costUsd ?? 0);
-    const used = held.claims.map(({ kind }) => (kind === 'money' ? cost : tokens));
-    this.#bank.settle(held.claims, held.at, used);
+    this.#bank.settle(held.claims, held.at, { tokens, cost });
     if (usage.source === 'none') return;
-    const budgets = held.claims.flatMap((claim) =>
-      claim.kind === 'money' ? [[claim.meter.id, claim.start] as const] : [],
-    );
+    const budgets: (readonly [string, number])[] = [];
+    for (const claim of held.claims) if (claim.kind === 'money') budgets.push([claim.meter.id, claim.start]);
     this.#charges.push({ seq: this.#charges.length, model, cost, budgets });
   }
 
@@ -109,12 +116,7 @@ export class Account implements Spending {
     for (const hold of this.#open) hold.settle(unknownUsage);
     if (this.refusal === null) {
       const inFlight = this.#claims.filter(({ kind }) => kind === 'inFlight');
-      if (inFlight.length > 0)
-        this.#bank.settle(
-          inFlight,
-          this.#at,
-          inFlight.map(() => 0),
-        );
+      if (inFlight.length > 0) this.#bank.settle(inFlight, this.#at, nothing);
     }
     return this.#charges.some(({ budgets }) => budgets.length > 0) ? this.#charges : [];
   }

@@ -4,12 +4,12 @@ import type { BudgetRule, Ledger, LimitRule, LimitRules } from '../../core/limit
 import type { Principal } from '../../core/principal.ts';
 import type { SpendingOrder } from '../attempts/order.ts';
 import { Account } from './account.ts';
-import type { Bank } from './account.ts';
+import type { Bank, Used } from './account.ts';
 import type { Claim, Refusal } from './claim.ts';
 import { count, errorOf, refusalOf } from './claim.ts';
 import { mostOf } from './estimate.ts';
 import { BudgetMeter, LimitMeter } from './meter.ts';
-import type { Applied, Facts } from './rulebook.ts';
+import type { Facts } from './rulebook.ts';
 import { Rulebook, rulesOfKey } from './rulebook.ts';
 
 /** What the limiter tells as it happens. */
@@ -42,6 +42,12 @@ export interface Asking {
   readonly model: string;
 }
 
+/** What counts for a call. */
+interface Found {
+  readonly limits: LimitMeter[];
+  readonly budgets: BudgetMeter[];
+}
+
 /** Meters that are kept; beyond that, those that count nothing are forgotten. */
 const maxMeters = 50_000;
 
@@ -55,8 +61,8 @@ export class Limiter {
   readonly #limitMeters = new Map<string, LimitMeter>();
   readonly #budgetMeters = new Map<string, BudgetMeter>();
   #version = -1;
-  #limits: Rulebook<LimitRule>;
-  #budgets: Rulebook<BudgetRule>;
+  #limits: Rulebook<LimitRule, LimitMeter>;
+  #budgets: Rulebook<BudgetRule, BudgetMeter>;
   /** Whether what an attempt may use depends on the model that it asks: then every call has an account. */
   #isByModel = false;
 
@@ -66,8 +72,8 @@ export class Limiter {
     this.#rules = rules;
     this.#ledger = ledger;
     this.#events = events;
-    this.#limits = new Rulebook('limits', []);
-    this.#budgets = new Rulebook('budgets', []);
+    this.#limits = new Rulebook('limits', [], this.#limitMeter);
+    this.#budgets = new Rulebook('budgets', [], this.#budgetMeter);
     this.#look();
   }
 
@@ -96,32 +102,30 @@ export class Limiter {
     if (claims.length === 0 && !counts) return null;
     const refusal = this.#take(claims);
     const error = refusal === null ? null : this.#refuse(refusal);
-    return new Account(this.#for(asking), { claims, counts, refusal: error });
+    return new Account(this.#for(asking, found), { claims, counts, refusal: error });
   }
 
   /** The bank of one call: it knows who asks. */
-  #for(asking: Asking): Bank {
+  #for(asking: Asking, found: Found): Bank {
     return {
       clock: this.clock,
-      claim: (order) => this.#claim(asking, order),
+      claim: (order) =>
+        this.#claim(order.model === asking.model ? found : this.#find({ ...asking, model: order.model }), order),
       settle: (claims, at, used) => this.#settle(claims, at, used),
     };
   }
 
-  #claim(asking: Asking, order: SpendingOrder): readonly Claim[] {
-    const found = this.#find({ ...asking, model: order.model });
+  #claim(found: Found | null, order: SpendingOrder): readonly Claim[] {
     if (found === null) return [];
     const claims: Claim[] = [];
-    const { assumedOutputTokens } = this.#settings;
+    const { inputTokens, outputTokens, isAssumed, cost } = mostOf(order, this.#settings.assumedOutputTokens);
     for (const meter of found.limits) {
       if (meter.rule.tpm === null) continue;
-      const { inputTokens, outputTokens, isAssumed } = mostOf(order, assumedOutputTokens);
       // Where nobody said how long the answer may be, the whole of a limit is enough for it.
       const output = isAssumed ? Math.min(outputTokens, Math.max(0, meter.rule.tpm - inputTokens)) : outputTokens;
       claims.push({ kind: 'tokens', meter, amount: inputTokens + output });
     }
     for (const meter of found.budgets) {
-      const { cost } = mostOf(order, assumedOutputTokens);
       if (cost === null) throw unpriced(meter.rule, order);
       claims.push({ kind: 'money', meter, amount: cost, start: meter.period(this.clock.now()).start });
     }
@@ -130,19 +134,17 @@ export class Limiter {
     return claims;
   }
 
-  #settle(claims: readonly Claim[], at: number, used: readonly number[]): void {
+  #settle(claims: readonly Claim[], at: number, { tokens, cost }: Used): void {
     const now = this.clock.monotonic();
-    for (const [i, claim] of claims.entries()) {
-      const amount = used[i] ?? 0;
+    for (const claim of claims) {
       if (claim.kind === 'money') {
         claim.meter.reserved -= BigInt(claim.amount);
-        claim.meter.pay(claim.start, amount);
+        claim.meter.pay(claim.start, cost);
         this.#events.paid(claim.meter);
       } else if (claim.kind === 'inFlight') {
-        claim.meter.inFlight -= claim.amount - amount;
-      } else {
-        const window = claim.kind === 'requests' ? claim.meter.requests : claim.meter.tokens;
-        window?.adjust(at, now, amount - claim.amount);
+        claim.meter.inFlight -= claim.amount;
+      } else if (claim.kind === 'tokens') {
+        claim.meter.tokens?.adjust(at, now, tokens - claim.amount);
       }
     }
   }
@@ -160,43 +162,50 @@ export class Limiter {
   }
 
   /** The meters that a call, or an attempt at another model, is counted by; `null` where there are none. */
-  #find(asking: Asking): { readonly limits: LimitMeter[]; readonly budgets: BudgetMeter[] } | null {
-    const { principal, agent, model } = asking;
+  #find({ principal, agent, model }: Asking): Found | null {
     const own = rulesOfKey(principal);
     if (own === null && this.#limits.rules.length === 0 && this.#budgets.rules.length === 0) return null;
     const { tenant, subject, credential, via } = principal;
     const facts: Facts = { key: via === 'api-key' ? credential : null, principal: subject, agent, model, tenant };
-    const limits: Applied<LimitRule>[] = own === null || own.limit === null ? [] : [own.limit];
-    const budgets: Applied<BudgetRule>[] = own === null || own.budget === null ? [] : [own.budget];
-    this.#limits.find(facts, limits);
-    this.#budgets.find(facts, budgets);
-    return {
-      limits: limits.map((applied) => this.#limitMeter(applied)),
-      budgets: budgets.map((applied) => this.#budgetMeter(applied)),
-    };
+    const found: Found = { limits: [], budgets: [] };
+    if (own !== null && own.limit !== null) found.limits.push(this.#limitMeter(own.limit, own.id));
+    if (own !== null && own.budget !== null) found.budgets.push(this.#budgetMeter(own.budget, own.id));
+    this.#limits.find(facts, found.limits);
+    this.#budgets.find(facts, found.budgets);
+    return found;
   }
 
-  #limitMeter({ id, rule }: Applied<LimitRule>): LimitMeter {
+  readonly #limitMeter = (rule: LimitRule, id: string): LimitMeter => {
     let meter = this.#limitMeters.get(id);
     if (meter === undefined) {
       const monotonic = this.clock.monotonic();
-      makeRoom(this.#limitMeters, (each) => each.isIdle(monotonic));
+      this.#makeRoom(this.#limitMeters, (each) => each.isIdle(monotonic));
       meter = new LimitMeter(rule, id);
       this.#limitMeters.set(id, meter);
     }
     meter.rule = rule;
     return meter;
-  }
+  };
 
-  #budgetMeter({ id, rule }: Applied<BudgetRule>): BudgetMeter {
+  readonly #budgetMeter = (rule: BudgetRule, id: string): BudgetMeter => {
     let meter = this.#budgetMeters.get(id);
     if (meter === undefined) {
-      makeRoom(this.#budgetMeters, (each) => each.isIdle());
+      this.#makeRoom(this.#budgetMeters, (each) => each.isIdle());
       meter = new BudgetMeter(rule, id, this.#ledger);
       this.#budgetMeters.set(id, meter);
     }
     meter.rule = rule;
     return meter;
+  };
+
+  #makeRoom<M>(meters: Map<string, M>, isIdle: (meter: M) => boolean): void {
+    if (meters.size < maxMeters) return;
+    for (const [id, meter] of meters) {
+      if (isIdle(meter)) meters.delete(id);
+      if (meters.size < maxMeters * 0.9) break;
+    }
+    // The books know those that went, and are to ask again.
+    this.#version = -1;
   }
 
   /** Takes over what was changed, here or by another process. */
@@ -206,8 +215,8 @@ export class Limiter {
     this.#version = version;
     const limits = merged(this.#settings.limits, this.#rules.limits());
     const budgets = merged(this.#settings.budgets, this.#rules.budgets());
-    this.#limits = new Rulebook('limits', limits);
-    this.#budgets = new Rulebook('budgets', budgets);
+    this.#limits = new Rulebook('limits', limits, this.#limitMeter);
+    this.#budgets = new Rulebook('budgets', budgets, this.#budgetMeter);
     const isByModel = (rule: LimitRule | BudgetRule): boolean => rule.for.model !== undefined;
     this.#isByModel = budgets.some(isByModel) || limits.some((rule) => rule.tpm !== null && isByModel(rule));
     forgetOthers(this.#limitMeters, limits);
@@ -228,14 +237,6 @@ function forgetOthers<M extends { readonly rule: LimitRule | BudgetRule }>(
 ): void {
   const names = new Set(rules.map(({ name }) => name));
   for (const [id, { rule }] of meters) if (rule.source !== 'key' && !names.has(rule.name)) meters.delete(id);
-}
-
-function makeRoom<M>(meters: Map<string, M>, isIdle: (meter: M) => boolean): void {
-  if (meters.size < maxMeters) return;
-  for (const [id, meter] of meters) {
-    if (isIdle(meter)) meters.delete(id);
-    if (meters.size < maxMeters * 0.9) return;
-  }
 }
 
 function unpriced(rule: BudgetRule, { instance }: SpendingOrder): MizanError {

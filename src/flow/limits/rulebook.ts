@@ -1,78 +1,102 @@
 import { keyMeterId, rulesOfKeyLimits } from '../../core/budget-report.ts';
-import type { BudgetRule, LimitField, LimitRule, LimitTarget } from '../../core/limit.ts';
+import type { BudgetRule, LimitField, LimitRule } from '../../core/limit.ts';
 import { limitFields } from '../../core/limit.ts';
 import type { Principal } from '../../core/principal.ts';
 
 /** By what a request is told apart; `null` where it has no such thing. */
 export type Facts = Readonly<Record<LimitField, string | null>>;
 
-/** A rule that is for a request, and the name of what counts for it. */
-export interface Applied<R> {
-  readonly rule: R;
-  readonly id: string;
-}
-
 type Rule = LimitRule | BudgetRule;
 
 /** By which field a rule is looked up: those with the most values first. */
 const lookUps: readonly LimitField[] = ['key', 'principal', 'tenant', 'agent', 'model'];
 
-/** Finds the rules that are for a request without looking at all of them. */
-export class Rulebook<R extends Rule> {
-  readonly rules: readonly R[];
+/** A rule with what counts for it: one meter, or one for each value of its `*`. */
+class Entry<R extends Rule, M> {
+  readonly rule: R;
   readonly #section: string;
-  readonly #byValue = new Map<string, R[]>();
-  readonly #forAll: R[] = [];
-  readonly #fields: LimitField[];
+  readonly #make: (rule: R, id: string) => M;
+  /** Fields that have to be as they are said. */
+  readonly #fixed: readonly (readonly [LimitField, string])[];
+  /** Fields of which each value counts for itself. */
+  readonly #each: readonly LimitField[];
+  readonly #meters = new Map<string, M>();
 
-  /** @param section Comes before the names: `limits` or `budgets`. */
-  constructor(section: string, rules: readonly R[]) {
-    this.rules = rules;
+  constructor(section: string, rule: R, make: (rule: R, id: string) => M) {
     this.#section = section;
-    const fields = new Set<LimitField>();
-    for (const rule of rules) {
-      const field = lookUps.find((each) => rule.for[each] !== undefined && rule.for[each] !== '*');
-      if (field === undefined) {
-        this.#forAll.push(rule);
-        continue;
-      }
-      fields.add(field);
-      const key = `${field}=${rule.for[field] ?? ''}`;
-      const same = this.#byValue.get(key);
-      if (same === undefined) this.#byValue.set(key, [rule]);
-      else same.push(rule);
-    }
-    this.#fields = [...fields];
+    this.rule = rule;
+    this.#make = make;
+    const { for: target } = rule;
+    this.#fixed = limitFields.flatMap((field) => {
+      const value = target[field];
+      return value === undefined || value === '*' ? [] : [[field, value] as const];
+    });
+    // A principal's name means somebody else in another tenant.
+    const isPersonal = target.principal !== undefined && target.tenant === undefined;
+    this.#each = limitFields.filter((field) => target[field] === '*' || (field === 'tenant' && isPersonal));
   }
 
-  /** Those that are for a request, into `found`. */
-  find(facts: Facts, found: Applied<R>[]): void {
-    for (const rule of this.#forAll) this.#add(rule, facts, found);
-    for (const field of this.#fields) {
+  /** `undefined` where the rule is not for this request. */
+  meter(facts: Facts): M | undefined {
+    for (const [field, value] of this.#fixed) if (facts[field] !== value) return undefined;
+    let key = '';
+    for (const field of this.#each) {
       const value = facts[field];
-      const rules = value === null ? undefined : this.#byValue.get(`${field}=${value}`);
-      for (const rule of rules ?? []) this.#add(rule, facts, found);
+      if (value === null) return undefined;
+      key = this.#each.length === 1 ? value : `${key}${value.length}:${value}`;
     }
-  }
-
-  #add(rule: R, facts: Facts, found: Applied<R>[]): void {
-    const id = idFor(`${this.#section}/${rule.name}`, rule.for, facts);
-    if (id !== null) found.push({ rule, id });
+    let meter = this.#meters.get(key);
+    if (meter === undefined) {
+      const subject = this.#each.map((field) => `|${field}=${encodeURIComponent(facts[field] ?? '')}`).join('');
+      meter = this.#make(this.rule, `${this.#section}/${this.rule.name}${subject}`);
+      this.#meters.set(key, meter);
+    }
+    return meter;
   }
 }
 
-/** `null` where the rule is not for this request. Each value of a `*` has an id of its own. */
-function idFor(name: string, target: LimitTarget, facts: Facts): string | null {
-  let id = name;
-  for (const field of limitFields) {
-    // A principal's name means somebody else in another tenant.
-    const wanted = target[field] ?? (field === 'tenant' && target.principal !== undefined ? '*' : undefined);
-    if (wanted === undefined) continue;
-    const value = facts[field];
-    if (value === null || (wanted !== '*' && wanted !== value)) return null;
-    if (wanted === '*') id += `|${field}=${encodeURIComponent(value)}`;
+/** Finds what counts for a request without looking at all rules. */
+export class Rulebook<R extends Rule, M> {
+  readonly rules: readonly R[];
+  readonly #byValue = new Map<LimitField, Map<string, Entry<R, M>[]>>();
+  readonly #forAll: Entry<R, M>[] = [];
+
+  /**
+   * @param section Comes before the names: `limits` or `budgets`.
+   * @param make Makes what counts under an id, or finds it; asked once for each.
+   */
+  constructor(section: string, rules: readonly R[], make: (rule: R, id: string) => M) {
+    this.rules = rules;
+    for (const rule of rules) this.#listFor(rule).push(new Entry(section, rule, make));
   }
-  return id;
+
+  /** What counts for a request, into `found`. */
+  find(facts: Facts, found: M[]): void {
+    add(this.#forAll, facts, found);
+    for (const [field, byValue] of this.#byValue) {
+      const value = facts[field];
+      const entries = value === null ? undefined : byValue.get(value);
+      if (entries !== undefined) add(entries, facts, found);
+    }
+  }
+
+  #listFor({ for: target }: R): Entry<R, M>[] {
+    const field = lookUps.find((each) => target[each] !== undefined && target[each] !== '*');
+    if (field === undefined) return this.#forAll;
+    const byValue = this.#byValue.get(field) ?? new Map<string, Entry<R, M>[]>();
+    this.#byValue.set(field, byValue);
+    const value = target[field] ?? '';
+    const list = byValue.get(value) ?? [];
+    byValue.set(value, list);
+    return list;
+  }
+}
+
+function add<R extends Rule, M>(entries: readonly Entry<R, M>[], facts: Facts, found: M[]): void {
+  for (const entry of entries) {
+    const meter = entry.meter(facts);
+    if (meter !== undefined) found.push(meter);
+  }
 }
 
 /** The less it covers, the narrower: of several limits that are hit, the narrowest answers. */
@@ -83,20 +107,16 @@ export function breadthOf({ source, for: target }: Rule): number {
   return narrowest * 10 - fields.length;
 }
 
-/** An API key's own limits, as rules. */
+interface KeyRules {
+  readonly id: string;
+  readonly limit: LimitRule | null;
+  readonly budget: BudgetRule | null;
+}
+
+/** An API key's own limits, as rules; `null` where it has none. */
 export function rulesOfKey({ credential, limits }: Principal): KeyRules | null {
   if (limits === undefined || credential === null) return null;
   const { rpm, tpm, maxInFlight, budget } = limits;
   if (rpm === null && tpm === null && maxInFlight === null && budget === null) return null;
-  const id = keyMeterId(credential);
-  const rules = rulesOfKeyLimits(credential, limits);
-  return {
-    limit: rules.limit === null ? null : { id, rule: rules.limit },
-    budget: rules.budget === null ? null : { id, rule: rules.budget },
-  };
-}
-
-interface KeyRules {
-  readonly limit: Applied<LimitRule> | null;
-  readonly budget: Applied<BudgetRule> | null;
+  return { id: keyMeterId(credential), ...rulesOfKeyLimits(credential, limits) };
 }
