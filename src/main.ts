@@ -36,6 +36,8 @@ import { Messages } from './security/messages.ts';
 import type { Tokens } from './security/tokens.ts';
 import type { RedisEvents } from './redis/connection.ts';
 import { RedisConnection } from './redis/connection.ts';
+import { RedisLimits } from './redis/limits.ts';
+import { nodeName } from './redis/node-name.ts';
 import type { Store, StoreEvents } from './store/index.ts';
 import { openStore } from './store/index.ts';
 import { Verifier } from './security/verifier.ts';
@@ -116,11 +118,13 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   metrics.watchDatabase(() => store.state().trouble === null);
   metrics.watchInstances(() => instanceStates(models));
 
+  const shared = redis === null ? null : new RedisLimits(redis, nodeName(dataFolder));
   const limiter = new Limiter(
     { limits: config.limits, budgets: config.budgets, ...config.limiting },
-    { rules: store.limitRules, ledger: store.ledger, clock, events: limiterEvents(metrics) },
+    { rules: store.limitRules, ledger: store.ledger, clock, events: limiterEvents(metrics), shared },
   );
   metrics.watchLimits(() => limitStates(limiter));
+  if (redis !== null) metrics.watchSharing(() => limiter.isByShare);
 
   const auditing = new Auditing(store.audit, clock);
   let isDraining = false;
@@ -158,6 +162,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     clearInterval(tidying);
     await backups.close();
     auditing.close();
+    limiter.close();
     redis?.close();
     await store.close();
   };

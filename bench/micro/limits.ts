@@ -3,6 +3,7 @@ import type { BudgetRule, Ledger, LimitRule, LimitRules } from '../../src/core/l
 import type { Principal } from '../../src/core/principal.ts';
 import { tokensIn } from '../../src/core/tokens.ts';
 import type { Hold } from '../../src/flow/attempts/order.ts';
+import type { Account } from '../../src/flow/limits/account.ts';
 import { Limiter } from '../../src/flow/limits/limiter.ts';
 import type { Figures, Instance, Needs } from '../../src/flow/routing/model.ts';
 import { plainInstance } from '../../src/flow/routing/models.ts';
@@ -57,7 +58,10 @@ const others = Array.from({ length: 1000 }, (_, i) => `tenant-${i}`);
 
 function limiter(limits: readonly LimitRule[], budgets: readonly BudgetRule[]): Limiter {
   const events = { refused() {}, paid() {} };
-  return new Limiter({ limits, budgets, assumedOutputTokens: 4096 }, { rules, ledger, clock: systemClock, events });
+  return new Limiter(
+    { limits, budgets, assumedOutputTokens: 4096, machines: 1 },
+    { rules, ledger, clock: systemClock, events, shared: null },
+  );
 }
 
 const free = limiter([], []);
@@ -95,7 +99,7 @@ const usage = {
 
 /** Everything that one request with one attempt goes through. */
 function request(through: Limiter): unknown {
-  const account = through.admit({ principal, agent: 'assistant', model: 'fast' });
+  const account = through.admit({ principal, agent: 'assistant', model: 'fast' }) as Account | null;
   if (account === null) return null;
   const hold = account.reserve({ model: 'fast', instance, needs, written: 0 }) as Hold | null;
   hold?.settle(usage);

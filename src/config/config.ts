@@ -102,6 +102,8 @@ export interface SimulatorProviderConfig {
 }
 
 export interface LimitingConfig {
+  /** That share limits, at the least. */
+  readonly machines: number;
   /** For answers of which nobody knows how long they may be. */
   readonly assumedOutputTokens: number;
 }

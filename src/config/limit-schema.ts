@@ -82,6 +82,11 @@ export function budgetRules(given: Given<typeof budgetsSchema>): BudgetRule[] {
 
 /** How limits are kept. */
 export const limitingSchema = z.strictObject({
+  machines: integer(1, 10_000)
+    .default(1)
+    .describe(
+      'Machines that share limits by way of Redis, at the least: each keeps to its share while it can ask nobody.',
+    ),
   assumedOutputTokens: integer(1, 10_000_000)
     .default(4096)
     .describe('Tokens that an answer is taken for where neither the request nor its model says how long it may be.'),

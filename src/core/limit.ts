@@ -101,3 +101,86 @@ export interface Ledger {
   /** Adds everything up, against the request log. */
   check(): Promise<LedgerReport>;
 }
+
+/** A part of what a request needs of a limit that several machines share. */
+export interface SharedClaim {
+  /** Of the meter. */
+  readonly id: string;
+  readonly kind: 'requests' | 'tokens' | 'inFlight' | 'money';
+  /** Requests, tokens, or billionths of a US dollar; likewise `amount`. */
+  readonly limit: number;
+  readonly amount: number;
+  /** Of the period that pays; 0 where it isn't money. */
+  readonly start: number;
+}
+
+/** What all machines together say to claims. */
+export interface SharedVerdict {
+  /** The second, on the shared clock, in which they were counted. */
+  readonly second: number;
+  /** Machines that count at the moment. */
+  readonly machines: number;
+  /** By the claims' order: what was used before, by all of them. */
+  readonly used: readonly number[];
+  /** Those that can't be met, each with when there is room again, in ms; `null` where nobody knows. None: all are counted. */
+  readonly refused: readonly { readonly index: number; readonly waitMs: number | null }[];
+}
+
+/** The end of a claim, or a change to it. */
+export interface SharedChange {
+  readonly id: string;
+  readonly kind: SharedClaim['kind'];
+  readonly start: number;
+  /** In which it was counted. */
+  readonly second: number;
+  /** What is given back: of requests, tokens, what is in flight, or money that was held. */
+  readonly back: number;
+  /** What was paid. */
+  readonly paid: number;
+}
+
+/** What one machine has counted by itself: true whatever the others know. */
+export interface OwnCount {
+  readonly id: string;
+  readonly kind: 'inFlight' | 'money';
+  readonly start: number;
+  /** In flight, or money that is held. */
+  readonly now: number;
+  /** Paid in the period. */
+  readonly paid: number;
+}
+
+/** What was let in while the machines could not speak with each other; `age` in seconds. */
+export interface Missed {
+  readonly id: string;
+  readonly kind: 'requests' | 'tokens';
+  readonly age: number;
+  readonly amount: number;
+}
+
+/** What a machine says now and then. */
+export interface Report {
+  readonly counts: readonly OwnCount[];
+  readonly missed: readonly Missed[];
+}
+
+/** Counts that several machines share. */
+export interface SharedCounters {
+  /** Whether the others can be spoken with. */
+  readonly isThere: boolean;
+  /**
+   * Meets all claims or none, atomically; `null` where nobody answers in time, `unknown` where nobody has heard of this
+   * machine: it has to report first.
+   */
+  take(claims: readonly SharedClaim[]): Promise<SharedVerdict | 'unknown' | null>;
+  /** Nobody waits for it: what is lost is put right by the next report. */
+  change(changes: readonly SharedChange[]): void;
+  /**
+   * Says what this machine has counted.
+   * @returns Money that all have paid and hold, by the order of `counts`, and whether the shared memory was empty;
+   * `null` where nobody answers in time.
+   */
+  report(
+    report: Report,
+  ): Promise<{ readonly used: readonly number[]; readonly machines: number; readonly isNew: boolean } | null>;
+}

@@ -5,6 +5,9 @@
 /** Picodollars in a US dollar. */
 export const picosPerUsd = 1e12;
 
+/** Picodollars in a billionth of a US dollar, the unit in which machines tell each other of money. */
+export const picosPerNano = 1000n;
+
 /** The most that one answer is believed to cost, in US dollars; a reported cost above it is none. */
 export const maxAnswerUsd = 2000;
 

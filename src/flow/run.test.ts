@@ -64,8 +64,8 @@ async function stage(...plays: Play[]): Promise<Stage> {
       world,
     ),
     limiter: new Limiter(
-      { limits: [], budgets: [], assumedOutputTokens: 4096 },
-      { rules: store.limitRules, ledger: store.ledger, clock, events: limiterEvents(metrics) },
+      { limits: [], budgets: [], assumedOutputTokens: 4096, machines: 1 },
+      { rules: store.limitRules, ledger: store.ledger, clock, events: limiterEvents(metrics), shared: null },
     ),
     metrics,
     log: pino(lines),

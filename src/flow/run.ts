@@ -44,11 +44,9 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
     story.assignment = agents.assign(request, call.principal);
     story.served = models.find(story.assignment.model);
     const { agent, chat } = story.assignment;
-    story.account = limiter.admit({
-      principal: call.principal,
-      agent: agent?.name ?? null,
-      model: story.served.pool.model.id,
-    });
+    const model = story.served.pool.model.id;
+    const admitted = limiter.admit({ principal: call.principal, agent: agent?.name ?? null, model });
+    story.account = admitted instanceof Promise ? await admitted : admitted;
     if (story.account?.refusal) throw story.account.refusal;
     story.answered = await answer({
       call: withQuota(call, story.account),

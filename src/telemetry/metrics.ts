@@ -144,6 +144,12 @@ export class Metrics {
     this.#refused.get(name, kind).add();
   }
 
+  /** @param isByShare Where this is not called, there is no such metric. */
+  watchSharing(isByShare: () => boolean): void {
+    const help = '1 while this machine keeps to its share of the limits, since it can ask no other; 0 otherwise.';
+    this.#gaugeOf('mizan_limits_by_share', help, () => (isByShare() ? 1 : 0));
+  }
+
   /** @param read How the limits and budgets of the configuration are doing, asked for at every scrape. */
   watchLimits(read: () => Iterable<LimitState>): void {
     const registers = [this.registry];

@@ -45,7 +45,7 @@ export function limiterOver(
 ): Limiter {
   const { limits = [], budgets = [] } = rules;
   return new Limiter(
-    { limits, budgets, assumedOutputTokens: 4096 },
-    { rules: store.limitRules, ledger: store.ledger, clock, events: silentLimits, ...more },
+    { limits, budgets, assumedOutputTokens: 4096, machines: 1 },
+    { rules: store.limitRules, ledger: store.ledger, clock, events: silentLimits, shared: null, ...more },
   );
 }

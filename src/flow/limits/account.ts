@@ -99,7 +99,8 @@ export class Account implements Spending {
       if (claim.kind !== kind) continue;
       const limit = limitOf(claim);
       const used = usedOf(claim, now);
-      const remaining = Math.max(0, Math.floor(limit - used));
+      const own = claim.seen === undefined || this.refusal !== null ? 0 : claim.amount;
+      const remaining = Math.max(0, Math.floor(limit - used - own));
       if (least !== null && remaining >= least.remaining) continue;
       least = { limit, remaining, resetMs: used > 0 ? windowMs : 0 };
     }

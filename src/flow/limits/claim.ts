@@ -1,13 +1,22 @@
 import { MizanError } from '../../core/errors.ts';
-import { usdText } from '../../core/money.ts';
+import { picosPerNano, usdText } from '../../core/money.ts';
 import type { BudgetMeter, LimitMeter } from './meter.ts';
 import { breadthOf } from './rulebook.ts';
 
+interface Shared {
+  /** What all machines had used before it, where they were asked; money in billionths of a US dollar. */
+  seen?: number;
+  /** The second, on the shared clock, in which they counted it; absent where they did not. */
+  second?: number;
+}
+
 /** A part of what a request needs of one limit or budget. */
-export type Claim =
-  | { readonly kind: 'requests' | 'tokens' | 'inFlight'; readonly meter: LimitMeter; amount: number }
-  /** In picodollars; `start` is that of the period that pays. */
-  | { readonly kind: 'money'; readonly meter: BudgetMeter; readonly amount: number; readonly start: number };
+export type Claim = Shared &
+  (
+    | { readonly kind: 'requests' | 'tokens' | 'inFlight'; readonly meter: LimitMeter; readonly amount: number }
+    /** In picodollars; `start` is that of the period that pays. */
+    | { readonly kind: 'money'; readonly meter: BudgetMeter; readonly amount: number; readonly start: number }
+  );
 
 /** Why a claim can't be met. */
 export interface Refusal {
@@ -24,9 +33,13 @@ export function limitOf(claim: Claim): number {
   );
 }
 
-/** What is counted of it so far, apart from money. */
+/** What is counted of it so far, by all machines as far as they were asked; apart from money. */
 export function usedOf(claim: Claim, now: number): number {
   if (claim.kind === 'money') return 0;
+  return claim.seen ?? ownUse(claim, now);
+}
+
+function ownUse(claim: Exclude<Claim, { readonly kind: 'money' }>, now: number): number {
   const { kind, meter } = claim;
   if (kind === 'inFlight') return meter.inFlight;
   return (kind === 'requests' ? meter.requests : meter.tokens)?.used(now) ?? 0;
@@ -41,13 +54,39 @@ const tolerance = 1e-9;
  */
 export function refusalOf(claims: readonly Claim[], monotonic: number, now: number): Refusal | null {
   let found: Refusal | null = null;
+  for (const claim of claims) found = narrower(found, refusalOfOne(claim, monotonic, now));
+  return found;
+}
+
+/** The same for one of several machines that keep to their shares. */
+export function refusalByShare(
+  claims: readonly Claim[],
+  { monotonic, now, machines }: { readonly monotonic: number; readonly now: number; readonly machines: number },
+): Refusal | null {
+  let found: Refusal | null = null;
   for (const claim of claims) {
-    const refusal = refusalOfOne(claim, monotonic, now);
-    if (refusal !== null && (found === null || breadthOf(claim.meter.rule) < breadthOf(found.claim.meter.rule))) {
-      found = refusal;
+    delete claim.seen;
+    if (claim.kind === 'money') {
+      if (claim.meter.fitsShare(claim.amount, now, machines)) continue;
+      found = narrower(found, { claim, waitMs: moneyWaitMs(claim, now) });
+    } else {
+      const share = Math.max(1, Math.floor(limitOf(claim) / machines));
+      // Of tokens, one request may be more than a share: then it waits until nothing else is counted.
+      const isAlone = claim.kind === 'tokens' && ownUse(claim, monotonic) === 0 && claim.amount <= limitOf(claim);
+      if (isAlone || ownUse(claim, monotonic) + claim.amount <= share + tolerance) continue;
+      const window = claim.kind === 'requests' ? claim.meter.requests : claim.meter.tokens;
+      const waitMs = claim.kind === 'inFlight' ? inFlightWaitMs : (window?.waitMs(monotonic, share, claim.amount) ?? 0);
+      found = narrower(found, { claim, waitMs: Number.isFinite(waitMs) ? waitMs : windowMs });
     }
   }
   return found;
+}
+
+const windowMs = 60_000;
+
+export function narrower(a: Refusal | null, b: Refusal | null): Refusal | null {
+  if (a === null || b === null) return a ?? b;
+  return breadthOf(b.claim.meter.rule) < breadthOf(a.claim.meter.rule) ? b : a;
 }
 
 function refusalOfOne(claim: Claim, monotonic: number, now: number): Refusal | null {
@@ -68,7 +107,7 @@ function refusalOfOne(claim: Claim, monotonic: number, now: number): Refusal | n
 const inFlightWaitMs = 1000;
 
 /** Where it would fit but for what runs now, soon; else when the period is over. */
-function moneyWaitMs({ meter, amount }: Claim & { readonly kind: 'money' }, now: number): number | null {
+export function moneyWaitMs({ meter, amount }: Claim & { readonly kind: 'money' }, now: number): number | null {
   if (meter.used(now) + BigInt(amount) <= meter.limit) return inFlightWaitMs;
   const { end } = meter.period(now);
   return Number.isFinite(end) && BigInt(amount) <= meter.limit ? end - now : null;
@@ -112,16 +151,20 @@ export function errorOf({ claim, waitMs }: Refusal, monotonic: number, now: numb
   return new MizanError(code, message, details);
 }
 
-function moneyWords({ meter, amount }: Claim & { readonly kind: 'money' }, now: number): string {
+function moneyWords({ meter, amount, seen }: Claim & { readonly kind: 'money' }, now: number): string {
   const { rule } = meter;
   const { end } = meter.period(now);
   const size = `${nameOf(rule)} of ${rule.usd} USD ${rule.per === 'total' ? 'in total' : `per ${rule.per}`}`;
+  const again = Number.isFinite(end) ? ` It begins anew at ${new Date(end).toISOString()}.` : '';
+  const most = `this request may cost up to ${usdText(BigInt(amount))} USD, less with a smaller max_tokens`;
+  if (seen !== undefined) {
+    const use = `${usdText(BigInt(Math.floor(seen)) * picosPerNano)} USD are used or held by all machines`;
+    return `${size} has not enough left: ${use}; ${most}.${again}`;
+  }
   const held = meter.reserved > 0n ? ` and ${usdText(meter.reserved)} USD are held for requests under way` : '';
   const use = `${usdText(meter.used(now))} USD are used${held}`;
-  const again = Number.isFinite(end) ? ` It begins anew at ${new Date(end).toISOString()}.` : '';
   if (meter.left(now) <= 0n && meter.reserved === 0n) return `${size} is spent: ${use}.${again}`;
-  const most = `this request may cost up to ${usdText(BigInt(amount))} USD`;
-  return `${size} has not enough left: ${use}; ${most}, less with a smaller max_tokens.${again}`;
+  return `${size} has not enough left: ${use}; ${most}.${again}`;
 }
 
 function nameOf(rule: LimitMeter['rule'] | BudgetMeter['rule']): string {

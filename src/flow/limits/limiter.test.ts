@@ -13,6 +13,7 @@ import { priceOf, unknownUsage } from '../../core/usage.ts';
 import type { Hold, SpendingOrder } from '../attempts/order.ts';
 import type { Figures, Instance, Needs } from '../routing/model.ts';
 import type { Account } from './account.ts';
+import type { Asking, Limiter } from './limiter.ts';
 
 const price = { input: 0.15, output: 0.6 };
 const figures = {} as Figures;
@@ -30,6 +31,11 @@ function usageOf(inputTokens: number, outputTokens: number): Usage {
 }
 
 const asking = { principal, agent: null, model: 'fast' };
+
+/** At once, as where there is one machine. */
+function admit(limiter: Limiter, by: Asking = asking): Account {
+  return limiter.admit(by) as Account;
+}
 
 function refusalOf(work: () => unknown): MizanError | null {
   try {
@@ -70,7 +76,7 @@ describe('whatever is reserved, settled, failed, aborted and forgotten, in whate
           budgetRule({ name: `${name}-each`, usd: usd * 2, for: { tenant: '*' } }),
         ];
         const limiter = limiterOver(store, new ManualClock(), { budgets, limits: [limitRule({ tpm: 20_000 })] });
-        const account = limiter.admit(asking) as Account;
+        const account = admit(limiter);
         const open: { readonly hold: Hold; readonly input: number; readonly output: number }[] = [];
         let settled = 0n;
         for (const step of sequence) {
@@ -112,7 +118,7 @@ describe('a budget', () => {
     const store = await limitStore();
     const clock = new ManualClock(Date.UTC(2026, 0, 31, 23, 59));
     const limiter = limiterOver(store, clock, { budgets: [budgetRule({ usd: 0.002, per: 'month' })] });
-    const first = limiter.admit(asking) as Account;
+    const first = admit(limiter);
     const hold = first.reserve(orderOf(0, 3000)) as Hold;
     const refusal = refusalOf(() => first.reserve(orderOf(0, 3000)));
     expect(refusal?.code).toBe('budget_spent');
@@ -121,7 +127,7 @@ describe('a budget', () => {
     hold.settle(usageOf(0, 3000));
     const [charge] = first.close();
     expect(charge?.budgets).toEqual([['budgets/budget', Date.UTC(2026, 0, 1)]]);
-    const second = limiter.admit(asking) as Account;
+    const second = admit(limiter);
     expect(refusalOf(() => second.reserve(orderOf(0, 3000)))).toBeNull();
   });
 
@@ -129,7 +135,7 @@ describe('a budget', () => {
     const store = await limitStore();
     const clock = new ManualClock();
     const rules = { budgets: [budgetRule({ usd: 0.002 })] };
-    const before = limiterOver(store, clock, rules).admit(asking) as Account;
+    const before = admit(limiterOver(store, clock, rules));
     (before.reserve(orderOf(0, 3000)) as Hold).settle(usageOf(0, 3000));
     // Reserved and never settled: the process ends here.
     await Promise.resolve();
@@ -137,7 +143,7 @@ describe('a budget', () => {
     const record = requestRecord({ id: newRequestId(clock.now()), costUsd: usdOf(charges[0]!.cost), charges });
     await store.requestLog.append(record);
     await store.requestLog.append(record);
-    const after = limiterOver(store, clock, rules).admit(asking) as Account;
+    const after = admit(limiterOver(store, clock, rules));
     expect(refusalOf(() => after.reserve(orderOf(0, 3000)))?.code).toBe('budget_spent');
     expect(refusalOf(() => after.reserve(orderOf(0, 300)))).toBeNull();
     expect(await store.ledger.check()).toMatchObject({ rows: 1, requests: 1, budgets: 1, faults: [] });
@@ -147,7 +153,7 @@ describe('a budget', () => {
     const store = await limitStore();
     const limiter = limiterOver(store, new ManualClock(), { budgets: [budgetRule({ usd: 1 })] });
     const held = (over: Partial<Instance>): bigint => {
-      const account = limiter.admit(asking) as Account;
+      const account = admit(limiter);
       void account.reserve(orderOf(1000, null, over));
       const [meter] = limiter.meters.budgets;
       const { reserved } = meter!;
@@ -177,17 +183,17 @@ describe('whom a rule is for', () => {
     const limiter = limiterOver(await limitStore(), new ManualClock(), {
       limits: [limitRule({ for: target, rpm: 1 })],
     });
-    expect(limiter.admit(asking)?.refusal ?? null).toBeNull();
-    expect((limiter.admit(asking)?.refusal ?? null) !== null).toBe(isFor);
+    expect(admit(limiter)?.refusal ?? null).toBeNull();
+    expect((admit(limiter)?.refusal ?? null) !== null).toBe(isFor);
   });
 
   test('each counts for itself; a principal of the same name in another tenant is somebody else', async () => {
     const limits = [limitRule({ name: 'each', for: { principal: 'someone' }, rpm: 1 })];
     const limiter = limiterOver(await limitStore(), new ManualClock(), { limits });
     const other = { ...asking, principal: { ...principal, tenant: 'other' } };
-    expect(limiter.admit(asking)?.refusal).toBeNull();
-    expect(limiter.admit(other)?.refusal).toBeNull();
-    expect(limiter.admit(asking)?.refusal?.code).toBe('rate_limited');
+    expect(admit(limiter)?.refusal).toBeNull();
+    expect(admit(limiter, other)?.refusal).toBeNull();
+    expect(admit(limiter)?.refusal?.code).toBe('rate_limited');
   });
 
   test('of several that are hit, the narrowest answers, and none of them counts', async () => {
@@ -198,8 +204,8 @@ describe('whom a rule is for', () => {
       limitRule({ name: 'wide', maxInFlight: 100 }),
     ];
     const limiter = limiterOver(await limitStore(), new ManualClock(), { limits });
-    const first = limiter.admit(asking);
-    expect(limiter.admit(asking)?.refusal?.message).toContain('"person"');
+    const first = admit(limiter);
+    expect(admit(limiter)?.refusal?.message).toContain('"person"');
     const wide = [...limiter.meters.limits].find(({ id }) => id === 'limits/wide');
     expect(wide?.inFlight).toBe(1);
     first?.close();
@@ -208,6 +214,6 @@ describe('whom a rule is for', () => {
   });
 
   test('nobody: then there is no account, and nothing is counted', async () => {
-    expect(limiterOver(await limitStore(), new ManualClock(), {}).admit(asking)).toBeNull();
+    expect(admit(limiterOver(await limitStore(), new ManualClock(), {}))).toBeNull();
   });
 });

@@ -1,6 +1,6 @@
 import type { Clock } from '../../core/clock.ts';
 import { MizanError } from '../../core/errors.ts';
-import type { BudgetRule, Ledger, LimitRule, LimitRules } from '../../core/limit.ts';
+import type { BudgetRule, Ledger, LimitRule, LimitRules, SharedCounters } from '../../core/limit.ts';
 import type { Principal } from '../../core/principal.ts';
 import type { SpendingOrder } from '../attempts/order.ts';
 import { Account } from './account.ts';
@@ -11,6 +11,7 @@ import { mostOf } from './estimate.ts';
 import { BudgetMeter, LimitMeter } from './meter.ts';
 import type { Facts } from './rulebook.ts';
 import { Rulebook, rulesOfKey } from './rulebook.ts';
+import { Sharing } from './sharing.ts';
 
 /** What the limiter tells as it happens. */
 export interface LimiterEvents {
@@ -24,6 +25,8 @@ export interface LimiterSettings {
   /** Of the configuration. */
   readonly limits: readonly LimitRule[];
   readonly budgets: readonly BudgetRule[];
+  /** Machines that share the limits, at the least: for when they can't be asked. */
+  readonly machines: number;
   /** Output tokens that an answer is taken for where nobody knows the most it may have. */
   readonly assumedOutputTokens: number;
 }
@@ -33,6 +36,8 @@ export interface LimiterParts {
   readonly ledger: Ledger;
   readonly clock: Clock;
   readonly events: LimiterEvents;
+  /** `null` where this machine is the only one. */
+  readonly shared: SharedCounters | null;
 }
 
 /** Who asks for what. */
@@ -58,6 +63,7 @@ export class Limiter {
   readonly #rules: LimitRules;
   readonly #ledger: Ledger;
   readonly #events: LimiterEvents;
+  readonly #sharing: Sharing | null;
   readonly #limitMeters = new Map<string, LimitMeter>();
   readonly #budgetMeters = new Map<string, BudgetMeter>();
   #version = -1;
@@ -66,15 +72,28 @@ export class Limiter {
   /** Whether what an attempt may use depends on the model that it asks: then every call has an account. */
   #isByModel = false;
 
-  constructor(settings: LimiterSettings, { rules, ledger, clock, events }: LimiterParts) {
+  constructor(settings: LimiterSettings, { rules, ledger, clock, events, shared }: LimiterParts) {
     this.clock = clock;
     this.#settings = settings;
     this.#rules = rules;
     this.#ledger = ledger;
     this.#events = events;
+    const all = (): Iterable<LimitMeter> => this.#limitMeters.values();
+    this.#sharing = shared === null ? null : new Sharing(shared, { clock, all, machines: settings.machines });
+    this.#sharing?.start();
     this.#limits = new Rulebook('limits', [], this.#limitMeter);
     this.#budgets = new Rulebook('budgets', [], this.#budgetMeter);
     this.#look();
+  }
+
+  /** Whether this machine keeps to its share of the limits, since it can't ask the others. */
+  get isByShare(): boolean {
+    return this.#sharing?.isByShare ?? false;
+  }
+
+  /** Tells others nothing more. */
+  close(): void {
+    this.#sharing?.stop();
   }
 
   /** All rules but those of API keys. */
@@ -88,8 +107,8 @@ export class Limiter {
     return { limits: this.#limitMeters.values(), budgets: this.#budgetMeters.values() };
   }
 
-  /** Lets a call in, or says why not; `null` where nothing limits it. */
-  admit(asking: Asking): Account | null {
+  /** Lets a call in, or says why not; `null` where nothing limits it. At once where nobody else has to be asked. */
+  admit(asking: Asking): Account | null | Promise<Account> {
     this.#look();
     const found = this.#find(asking);
     if (found === null) return null;
@@ -100,9 +119,11 @@ export class Limiter {
     }
     const counts = this.#isByModel || found.budgets.length > 0 || found.limits.some(({ rule }) => rule.tpm !== null);
     if (claims.length === 0 && !counts) return null;
-    const refusal = this.#take(claims);
-    const error = refusal === null ? null : this.#refuse(refusal);
-    return new Account(this.#for(asking, found), { claims, counts, refusal: error });
+    const bank = this.#for(asking, found);
+    const open = (refusal: Refusal | null): Account =>
+      new Account(bank, { claims, counts, refusal: refusal === null ? null : this.#refuse(refusal) });
+    const taken = this.#take(claims);
+    return taken instanceof Promise ? taken.then(open) : open(taken);
   }
 
   /** The bank of one call: it knows who asks. */
@@ -115,7 +136,7 @@ export class Limiter {
     };
   }
 
-  #claim(found: Found | null, order: SpendingOrder): readonly Claim[] {
+  #claim(found: Found | null, order: SpendingOrder): readonly Claim[] | Promise<readonly Claim[]> {
     if (found === null) return [];
     const claims: Claim[] = [];
     const { inputTokens, outputTokens, isAssumed, cost } = mostOf(order, this.#settings.assumedOutputTokens);
@@ -129,9 +150,12 @@ export class Limiter {
       if (cost === null) throw unpriced(meter.rule, order);
       claims.push({ kind: 'money', meter, amount: cost, start: meter.period(this.clock.now()).start });
     }
-    const refusal = this.#take(claims);
-    if (refusal !== null) throw this.#refuse(refusal);
-    return claims;
+    const met = (refusal: Refusal | null): readonly Claim[] => {
+      if (refusal !== null) throw this.#refuse(refusal);
+      return claims;
+    };
+    const taken = this.#take(claims);
+    return taken instanceof Promise ? taken.then(met) : met(taken);
   }
 
   #settle(claims: readonly Claim[], at: number, { tokens, cost }: Used): void {
@@ -147,9 +171,11 @@ export class Limiter {
         claim.meter.tokens?.adjust(at, now, tokens - claim.amount);
       }
     }
+    this.#sharing?.ended(claims, at, { tokens, cost });
   }
 
-  #take(claims: readonly Claim[]): Refusal | null {
+  #take(claims: readonly Claim[]): Refusal | null | Promise<Refusal | null> {
+    if (this.#sharing !== null && claims.length > 0) return this.#sharing.take(claims);
     const monotonic = this.clock.monotonic();
     const refusal = refusalOf(claims, monotonic, this.clock.now());
     if (refusal === null) count(claims, monotonic, 1);

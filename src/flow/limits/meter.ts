@@ -26,6 +26,14 @@ export class LimitMeter {
     return this.#requests;
   }
 
+  /** What was counted here while other machines could not be told of it. */
+  readonly missed = { requests: null as SlidingWindow | null, tokens: null as SlidingWindow | null };
+
+  /** @param monotonic Now. */
+  miss(kind: 'requests' | 'tokens', monotonic: number, amount: number): void {
+    (this.missed[kind] ??= new SlidingWindow()).add(monotonic, amount);
+  }
+
   get tokens(): SlidingWindow | null {
     if (this.rule.tpm === null) return null;
     this.#tokens ??= new SlidingWindow();
@@ -81,6 +89,8 @@ export class BudgetMeter {
       this.#period = periodAt(now, this.rule.per, this.rule.timezone);
       this.#used = this.#ledger.used(this.id, this.#period.start);
       this.told = 0;
+      this.elsewhere = 0n;
+      this.#cap = null;
     }
     return this.#period;
   }
@@ -99,6 +109,28 @@ export class BudgetMeter {
   /** @param start Of the period that pays: what was promised in one that is over is not paid by the next. */
   pay(start: number, cost: number): void {
     if (start === this.#period.start) this.#used += BigInt(cost);
+  }
+
+  /** What other machines had paid and held when they were heard of last. */
+  elsewhere = 0n;
+  /** How much this machine may pay and hold while it hears of nobody; `null` while it does. */
+  #cap: bigint | null = null;
+
+  /** Takes note of what all machines together have paid and hold. */
+  heard(all: bigint, now: number): void {
+    const others = all - this.used(now) - this.reserved;
+    this.elsewhere = others > 0n ? others : 0n;
+    this.#cap = null;
+  }
+
+  /** Whether it may hold so much more without asking anybody: of what was left when they were heard of, its share. */
+  fitsShare(amount: number, now: number, machines: number): boolean {
+    const own = this.used(now) + this.reserved;
+    if (this.#cap === null) {
+      const left = this.#limit - this.elsewhere - own;
+      this.#cap = left > 0n ? own + left / BigInt(machines) : own;
+    }
+    return own + BigInt(amount) <= this.#cap;
   }
 
   isIdle(): boolean {

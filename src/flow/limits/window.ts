@@ -51,6 +51,15 @@ export class SlidingWindow {
     return length * 1000;
   }
 
+  /** What still counts in full, by how many seconds ago it came. */
+  *ages(now: number): Generator<readonly [age: number, amount: number]> {
+    this.#advance(now);
+    for (let age = 0; age < length; age++) {
+      const amount = this.#slots[(this.#second - age + slots) % slots] ?? 0;
+      if (amount > 0) yield [age, Math.round(amount)];
+    }
+  }
+
   #put(second: number, amount: number): void {
     const index = second % slots;
     this.#slots[index] = (this.#slots[index] ?? 0) + amount;
