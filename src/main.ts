@@ -13,6 +13,8 @@ import { Authenticator } from './edge/auth/authenticator.ts';
 import { RunningCalls } from './edge/http/running.ts';
 import { createServer } from './edge/http/server.ts';
 import { Agents } from './flow/agents/agents.ts';
+import { Limiter } from './flow/limits/limiter.ts';
+import { limiterEvents, limitStates } from './flow/limits/figures.ts';
 import { Models } from './flow/routing/models.ts';
 import { Pool } from './flow/routing/pool.ts';
 import { Served } from './flow/routing/served.ts';
@@ -34,6 +36,8 @@ import { Messages } from './security/messages.ts';
 import type { Tokens } from './security/tokens.ts';
 import type { RedisEvents } from './redis/connection.ts';
 import { RedisConnection } from './redis/connection.ts';
+import { RedisLimits } from './redis/limits.ts';
+import { nodeName } from './redis/node-name.ts';
 import type { Store, StoreEvents } from './store/index.ts';
 import { openStore } from './store/index.ts';
 import { Verifier } from './security/verifier.ts';
@@ -134,12 +138,23 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
   metrics.watchDatabase(() => store.state().trouble === null);
   metrics.watchInstances(() => instanceStates(models));
 
+  const shared = redis === null ? null : new RedisLimits(redis, nodeName(dataFolder));
+  const limiter = new Limiter(
+    { limits: config.limits, budgets: config.budgets, ...config.limiting },
+    { rules: store.limitRules, ledger: store.ledger, clock, events: limiterEvents(metrics), shared },
+  );
+  opened.defer(() => limiter.close());
+  metrics.watchLimits(() => limitStates(limiter));
+  if (redis !== null) metrics.watchSharing(() => limiter.isByShare);
+
   const auditing = new Auditing(store.audit, clock);
   opened.defer(() => auditing.close());
   let isDraining = false;
   const running = new RunningCalls();
   const server = createServer({
-    flow: { agents: agentsOf(config), models, requestLog: store.requestLog, metrics, log, clock, random },
+    flow: { agents: agentsOf(config), models, limiter, requestLog: store.requestLog, metrics, log, clock, random },
+    limitRules: store.limitRules,
+    ledger: store.ledger,
     authenticator: new Authenticator(
       new Verifier(tokens, issuersOf(config, { clock, log, guard })),
       store.apiKeys,

@@ -3,6 +3,7 @@ import { ConfigError } from '../config/load.ts';
 import { SetupError } from '../core/errors.ts';
 import { registerAudit } from './audit.ts';
 import { registerBackup } from './backup.ts';
+import { registerBudgets } from './budgets.ts';
 import { registerConfig } from './config.ts';
 import { registerCrypt } from './crypt.ts';
 import { registerDb } from './db.ts';
@@ -33,6 +34,7 @@ for (const register of [
   registerToken,
   registerKeys,
   registerRequests,
+  registerBudgets,
   registerSecrets,
   registerTenants,
   registerCrypt,

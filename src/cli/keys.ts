@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import type { ApiKeyRecord, KeyLimits, SeenApiKey } from '../core/api-key.ts';
-import { budgetPeriods, publicKey, usualOverlap } from '../core/api-key.ts';
+import { publicKey, usualOverlap } from '../core/api-key.ts';
 import { parseDuration } from '../core/duration.ts';
 import { byOperator } from '../core/audit.ts';
+import { budgetPeriods } from '../core/limit.ts';
 import type { Role } from '../core/principal.ts';
 import { everyTenant } from '../core/request-record.ts';
 import type { CommonOptions } from './options.ts';
@@ -41,7 +42,7 @@ export function registerKeys(program: Command): void {
     .option('--agents <a,b>', 'only these agents; default: all, and models directly', names)
     .option('--models <a,b>', 'only these models directly; default: all, or none where agents are named', names)
     .option('--ttl <time>', 'how long it is good: 1h, 30d; default: until it is revoked', duration)
-    .option('--rpm <n>', 'requests per minute (kept and shown, not enforced by this version; likewise below)', limit)
+    .option('--rpm <n>', 'requests per minute', limit)
     .option('--tpm <n>', 'tokens per minute', limit)
     .option('--max-in-flight <n>', 'requests at the same time', limit)
     .option('--budget <usd/period>', 'money: 10/day; also per hour, week, month, or in total', budget)

@@ -50,7 +50,7 @@ function found(finding: Finding, value: unknown, variables: readonly string[] | 
 function suggestion(name: string, known: readonly string[]): string {
   const near = nearest(name, known);
   if (near !== undefined) return `; did you mean "${near}"?`;
-  return known.length > 0 && known.length <= 16 ? `; known: ${known.join(', ')}` : '';
+  return known.length > 0 && known.length <= 32 ? `; known: ${known.join(', ')}` : '';
 }
 
 function messageOf(finding: Finding, value: unknown, variables: readonly string[] | undefined): string {

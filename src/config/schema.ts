@@ -21,6 +21,7 @@ import {
 
 import { authSchema } from './auth-schema.ts';
 import { backupSchema } from './backup-schema.ts';
+import { budgetsSchema, limitingSchema, limitsSchema } from './limit-schema.ts';
 import { modelSchema, priceSchema } from './model-schema.ts';
 
 export type * from './config.ts';
@@ -177,6 +178,9 @@ export const fileSchema = z.strictObject({
   defaultAgent: text('the name of an agent')
     .exactOptional()
     .describe('The agent of requests that name none: "assistant", else the first one, if absent.'),
+  limits: limitsSchema(name).describe('How much may be used at a time, by names of your choice.'),
+  budgets: budgetsSchema(name).describe('How much may be spent, by names of your choice.'),
+  limiting: limitingSchema.prefault({}).describe('How limits and budgets are kept.'),
   retention: retentionSchema.prefault({}).describe('How long is kept what.'),
   cache: cacheSchema.prefault({}).describe('Kept answers. Unused in this version.'),
   backup: backupSchema.prefault({}).describe('Where backups go, and how long they stay.'),

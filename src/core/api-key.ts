@@ -1,8 +1,6 @@
 import type { Grant } from './principal.ts';
+import type { BudgetPeriod } from './limit.ts';
 import type { TenantScope } from './request-record.ts';
-
-/** How long a key's money lasts before it begins anew. */
-export const budgetPeriods = ['hour', 'day', 'week', 'month', 'total'] as const;
 
 /** What a key may use at most; `null` for no limit. */
 export interface KeyLimits {
@@ -11,7 +9,7 @@ export interface KeyLimits {
   readonly tpm: number | null;
   /** Requests that are being answered at the same time. */
   readonly maxInFlight: number | null;
-  readonly budget: { readonly usd: number; readonly per: (typeof budgetPeriods)[number] } | null;
+  readonly budget: { readonly usd: number; readonly per: BudgetPeriod; readonly timezone?: string } | null;
 }
 
 export const noLimits: KeyLimits = { rpm: null, tpm: null, maxInFlight: null, budget: null };

@@ -1,3 +1,5 @@
+import type { KeyLimits } from './api-key.ts';
+
 /** Roles, least first. Each may do what the ones before it may. */
 export const roles = ['viewer', 'member', 'operator', 'admin'] as const;
 
@@ -33,6 +35,8 @@ export interface Principal extends Grant {
   readonly via: 'jwt' | 'api-key';
   /** The id of the API key, or the token's `jti`; `null` for a token that has none. */
   readonly credential: string | null;
+  /** The API key's own. */
+  readonly limits?: KeyLimits | undefined;
 }
 
 /** Whether `role` includes everything that `needed` may do. */

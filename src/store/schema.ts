@@ -13,6 +13,9 @@ export interface Database {
   payloads: PayloadsTable;
   rollups: RollupsTable;
   rollups_due: RollupsDueTable;
+  limit_rules: LimitRulesTable;
+  ledger: LedgerTable;
+  budget_use: BudgetUseTable;
 }
 
 export interface RequestsTable {
@@ -183,4 +186,36 @@ export interface AuditTable {
   count: number;
   /** Over the row and the `mac` before it; 32 bytes. */
   mac: Uint8Array;
+}
+
+/** Limits and budgets that were made while Mizan ran. */
+export interface LimitRulesTable {
+  /** `limit` or `budget`. */
+  kind: string;
+  name: string;
+  /** JSON. */
+  rule: string;
+  created_at: number;
+}
+
+/** What each attempt cost, where a budget paid for any of its request. */
+export interface LedgerTable {
+  request_id: string;
+  /** From 0. */
+  seq: number;
+  tenant: string;
+  model: string;
+  /** In picodollars. */
+  cost: number;
+  /** JSON: the budgets that paid, each with the start of its period. */
+  budgets: string;
+}
+
+/** Sums of the ledger, in picodollars. */
+export interface BudgetUseTable {
+  budget: string;
+  start: number;
+  used: string;
+  /** Of what the ledger has no rows of any more. */
+  archived: string;
 }

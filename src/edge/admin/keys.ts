@@ -1,8 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { ApiKeyRecord, KeyLimits, SeenApiKey } from '../../core/api-key.ts';
-import { budgetPeriods, noLimits, publicKey, usualOverlap } from '../../core/api-key.ts';
+import { noLimits, publicKey, usualOverlap } from '../../core/api-key.ts';
 import { MizanError } from '../../core/errors.ts';
+import { budgetPeriods } from '../../core/limit.ts';
 import { didYouMean } from '../../core/nearest.ts';
 import type { Principal } from '../../core/principal.ts';
 import { isTenantName, roles } from '../../core/principal.ts';

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { ApiKeys } from '../../core/api-key.ts';
+import { noLimits } from '../../core/api-key.ts';
 import type { Clock } from '../../core/clock.ts';
 import { MizanError } from '../../core/errors.ts';
 import type { Principal } from '../../core/principal.ts';
@@ -105,7 +106,17 @@ export class Authenticator {
       (record.expiresAt === null || record.expiresAt > now);
     if (!isGood) throw new MizanError('invalid_api_key', 'The API key is unknown, revoked or expired.');
     this.#apiKeys.used(record.id, now);
-    const { name, tenant, role, agents, models, scope } = record;
-    return { subject: name, tenant, role, agents, models, scope, via: 'api-key', credential: record.id };
+    const { name, tenant, role, agents, models, scope, limits } = record;
+    const known = {
+      subject: name,
+      tenant,
+      role,
+      agents,
+      models,
+      scope,
+      via: 'api-key',
+      credential: record.id,
+    } as const;
+    return limits === noLimits ? known : { ...known, limits };
   }
 }
