@@ -58,7 +58,7 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
       spending: story.account,
       clock,
       random,
-      observe: (model, step) => metrics.attemptEnded(model.label, step),
+      observe: (asked, step) => metrics.attemptEnded(asked.label, step),
     });
     story.error = story.answered.error;
   } catch (error) {
