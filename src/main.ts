@@ -13,6 +13,7 @@ import { Authenticator } from './edge/auth/authenticator.ts';
 import { RunningCalls } from './edge/http/running.ts';
 import { createServer } from './edge/http/server.ts';
 import { Agents } from './flow/agents/agents.ts';
+import { Payloads } from './flow/payloads/capture.ts';
 import { Models } from './flow/routing/models.ts';
 import { Pool } from './flow/routing/pool.ts';
 import { Served } from './flow/routing/served.ts';
@@ -34,7 +35,7 @@ import { Messages } from './security/messages.ts';
 import type { Tokens } from './security/tokens.ts';
 import type { RedisEvents } from './redis/connection.ts';
 import { RedisConnection } from './redis/connection.ts';
-import type { Store, StoreEvents } from './store/index.ts';
+import type { PayloadEvents, Store, StoreEvents } from './store/index.ts';
 import { openStore } from './store/index.ts';
 import { Verifier } from './security/verifier.ts';
 import type { AuditLogEvents } from './store/sqlite/audit-log.ts';
@@ -107,6 +108,7 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
     url: config.database.url?.reveal() ?? null,
     events: storeEvents(log),
     auditEvents: auditLogEvents(log),
+    payloadEvents: payloadEvents(log),
     masterKeys: new MasterKeys(config.security.masterKey, dataFolder),
     damaged: (err) => log.error({ event: 'sealed_row_damaged', err }),
   });
@@ -131,6 +133,7 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
   const redis = config.redis.url === null ? null : await RedisConnection.open(config.redis.url, redisEvents(log));
   opened.defer(() => redis?.close());
   if (redis !== null) metrics.watchRedis(() => redis.trouble === null);
+  metrics.watchPayloads(() => store.state().payloads);
   metrics.watchDatabase(() => store.state().trouble === null);
   metrics.watchInstances(() => instanceStates(models));
 
@@ -139,7 +142,16 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
   let isDraining = false;
   const running = new RunningCalls();
   const server = createServer({
-    flow: { agents: agentsOf(config), models, requestLog: store.requestLog, metrics, log, clock, random },
+    flow: {
+      agents: agentsOf(config),
+      models,
+      requestLog: store.requestLog,
+      payloads: payloadsOf(config, store, random),
+      metrics,
+      log,
+      clock,
+      random,
+    },
     authenticator: new Authenticator(
       new Verifier(tokens, issuersOf(config, { clock, log, guard })),
       store.apiKeys,
@@ -150,6 +162,7 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
     revocations: store.revocations,
     messages: new Messages(store.vault),
     requestHistory: store.requestHistory,
+    payloadHistory: store.payloadHistory,
     overviews: store,
     storeState: () => store.state(),
     redisTrouble: () => redis?.trouble ?? null,
@@ -233,6 +246,11 @@ function agentsOf(config: Config): Agents {
   return new Agents(new Map(agents), config.defaultAgent);
 }
 
+function payloadsOf(config: Config, { payloads }: Store, random: Random): Payloads | null {
+  const byAgent = new Map(Object.entries(config.agents).map(([name, agent]) => [name, agent.payloads] as const));
+  return Payloads.of({ byAgent, byDefault: config.payloads }, payloads, random);
+}
+
 function modelsOf(config: Config, providers: ReadonlyMap<string, Provider>, world: World): Models {
   const models = new Map<string, Served>();
   for (const [id, model] of Object.entries(config.models)) {
@@ -286,6 +304,14 @@ function storeEvents(log: Log): StoreEvents {
     dropped: (record) => log.error({ event: 'request_log_row_dropped', requestId: record.id }),
     away: (reason) => log.error({ event: 'database_away', reason }),
     back: () => log.info({ event: 'database_back' }),
+  };
+}
+
+function payloadEvents(log: Log): PayloadEvents {
+  return {
+    failed: (err) => log.error({ event: 'payloads_failed', err }),
+    recovered: () => log.info({ event: 'payloads_recovered' }),
+    dropped: (count) => log.error({ event: 'payloads_dropped', count }),
   };
 }
 

@@ -1,4 +1,5 @@
 import type { KeepRule, S3Settings } from '../core/backups.ts';
+import type { PayloadPolicy } from '../core/payload.ts';
 import type { Retention } from '../core/retention.ts';
 import type { IssuerSettings } from '../core/issuer.ts';
 import type { Secret } from '../core/secret.ts';
@@ -29,6 +30,8 @@ export interface Config {
   readonly agents: Readonly<Record<string, AgentConfig>>;
   /** The agent of a request that names none; `null` only where there are no agents at all. */
   readonly defaultAgent: string | null;
+  /** Of requests to no agent, and the default of agents. */
+  readonly payloads: PayloadPolicy;
   /** In days. */
   readonly retention: Retention;
   readonly cache: CacheConfig;
@@ -177,6 +180,7 @@ export interface AgentConfig {
   /** Members of the request's body that the agent sets where the caller doesn't. */
   readonly params: Readonly<Record<string, unknown>>;
   readonly description: string | null;
+  readonly payloads: PayloadPolicy;
 }
 
 export interface CacheConfig {

@@ -62,6 +62,7 @@ async function stage(...plays: Play[]): Promise<Stage> {
       world,
     ),
     metrics,
+    payloads: null,
     log: pino(lines),
     ...world,
   };

@@ -11,9 +11,11 @@ import { answer } from './attempts/answer.ts';
 import type { Answered } from './attempts/order.ts';
 import type { Call, Outcome } from './call.ts';
 import { headWithoutAttempt } from './call.ts';
+import type { Capture, Payloads } from './payloads/capture.ts';
 import type { Models } from './routing/models.ts';
 import { RequestNeeds } from './routing/needs.ts';
 import type { Served } from './routing/served.ts';
+import { tapped } from './tap.ts';
 
 /** What the flow works with; made once, by the composition root. */
 export interface Flow {
@@ -21,6 +23,8 @@ export interface Flow {
   readonly models: Models;
   readonly requestLog: RequestLog;
   readonly metrics: Metrics;
+  /** `null` where nothing of what is said is ever kept. */
+  readonly payloads: Payloads | null;
   readonly log: Log;
   readonly clock: Clock;
   readonly random: Random;
@@ -31,8 +35,15 @@ export interface Flow {
  * outcome, and the outcome is committed to the request log before it is returned.
  */
 export async function run(call: Call, flow: Flow): Promise<Outcome> {
-  const { agents, models, requestLog, metrics, clock, random } = flow;
-  const story: Story = { request: null, assignment: null, served: null, answered: null, error: null };
+  const { agents, models, requestLog, metrics, payloads, clock, random } = flow;
+  const story: Story = {
+    request: null,
+    assignment: null,
+    served: null,
+    answered: null,
+    error: null,
+    capture: undefined,
+  };
   metrics.requestStarted();
   try {
     const request = call.read();
@@ -40,8 +51,9 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
     story.assignment = agents.assign(request, call.principal);
     story.served = models.find(story.assignment.model);
     const { agent, chat } = story.assignment;
+    story.capture = payloads?.capture(agent?.name ?? null);
     story.answered = await answer({
-      call,
+      call: followed(call, story.capture),
       agent: agent?.name ?? null,
       served: story.served,
       models,
@@ -60,6 +72,7 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
   const latencyMs = clock.monotonic() - call.startedAt;
   const record = recordOf(call, story, latencyMs);
   metrics.requestEnded(record, story.served?.pool.model.label ?? '', latencyMs);
+  if (payloads !== null) keepPayload(call, story, payloads);
   await requestLog.append(record);
   return outcomeOf(story, latencyMs);
 }
@@ -75,6 +88,19 @@ interface Story {
   served: Served | null;
   answered: Answered | null;
   error: MizanError | null;
+  /** Follows what is said; `undefined` before that was decided, `null` where nothing of it is kept. */
+  capture: Capture | null | undefined;
+}
+
+/** The call as the attempts see it. */
+function followed(call: Call, capture: Capture | null | undefined): Call {
+  return capture === null || capture === undefined ? call : { ...call, sink: tapped(call.sink, capture.tap) };
+}
+
+/** Of a call that never came to an agent, too: its request is what explains why. */
+function keepPayload(call: Call, { capture, answered, error }: Story, payloads: Payloads): void {
+  const following = capture === undefined ? payloads.capture(null) : capture;
+  following?.ended(call, { answer: answered?.last.answer ?? null, error });
 }
 
 function outcomeOf({ assignment, served, answered, error }: Story, latencyMs: number): Outcome {

@@ -7,6 +7,7 @@ import { systemClock } from '../../core/clock.ts';
 import type { MizanError } from '../../core/errors.ts';
 import { SetupError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
+import type { PayloadHistory } from '../../core/payload.ts';
 import type { RequestHistory, RequestLog, TenantScope } from '../../core/request-record.ts';
 import type { Overview, OverviewQuery } from '../../core/overview.ts';
 import type { Removed, Retention } from '../../core/retention.ts';
@@ -28,6 +29,11 @@ import { KyselyRequestHistory } from '../history.ts';
 import type { RequestLogEvents } from './request-log.ts';
 import { SqliteRequestLog } from './request-log.ts';
 import { readOverview, tenantIn } from '../overview.ts';
+import { DirectPayloads } from '../payloads/direct.ts';
+import { KyselyPayloadHistory } from '../payloads/history.ts';
+import type { PayloadEvents } from '../payloads/queue.ts';
+import { PayloadQueue } from '../payloads/queue.ts';
+import type { PayloadRoom } from '../payloads/room.ts';
 import { makeDue, noteSinceLast, rebuildSums } from '../rollups.ts';
 import { removeOld } from './retention.ts';
 import { Troubles } from './troubles.ts';
@@ -43,11 +49,15 @@ export interface StoreState {
   readonly trouble: string | null;
   /** Rows of the request log that are on their way: in memory, or in the local database. */
   readonly pending: number;
+  /** Payloads that are not kept yet, and how many were given up since the start. */
+  readonly payloads: { readonly pending: number; readonly dropped: number };
 }
 
 export interface Store {
   readonly requestLog: RequestLog;
   readonly requestHistory: RequestHistory;
+  readonly payloads: PayloadRoom;
+  readonly payloadHistory: PayloadHistory;
   readonly apiKeys: ApiKeys;
   readonly revocations: Revocations;
   readonly vault: Vault;
@@ -73,6 +83,7 @@ export interface OpenStoreOptions {
    */
   readonly events?: RequestLogEvents;
   readonly auditEvents?: AuditLogEvents;
+  readonly payloadEvents?: PayloadEvents;
   /** Whether rows only stay until they are sent somewhere else: then nothing is looked after here. */
   readonly isOutbox?: boolean;
   /** Whether anything is sealed here: by default in a process that serves, and where `masterKeys` is given. */
@@ -89,7 +100,10 @@ export interface OpenStoreOptions {
   readonly damaged?: (error: MizanError) => void;
 }
 
-const silent: AuditLogEvents = { failed() {}, recovered() {}, dropped() {} };
+const silent: AuditLogEvents & PayloadEvents = { failed() {}, recovered() {}, dropped() {} };
+
+/** How long the last payloads may take to be kept when a store is closed, in ms. */
+const lastPayloadsMs = 2000;
 
 /** How often the uses of API keys are written, in ms. */
 const usesEveryMs = 60_000;
@@ -141,7 +155,10 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     const requestLog = new SqliteRequestLog(database, { failed() {}, recovered() {}, dropped() {} });
     const writer = new AuditWriter(folder, databaseFile);
     const kysely = kyselyOver(database);
+    const payloads = new DirectPayloads(database, vault.ring, damaged);
     return {
+      payloads,
+      payloadHistory: new KyselyPayloadHistory(kysely, payloads),
       audit: directAuditLog(
         (rows) => writer.append(rows),
         (error) => auditEvents.failed(error),
@@ -156,7 +173,12 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
       },
       removeOld: (retention) => removeOld(database, retention, Date.now()),
       rebuildSums: () => rebuildSums(kyselyOver(database)),
-      state: () => ({ engine: 'sqlite', trouble: null, pending: requestLog.pending }),
+      state: () => ({
+        engine: 'sqlite',
+        trouble: null,
+        pending: requestLog.pending,
+        payloads: { pending: 0, dropped: 0 },
+      }),
       settled: async () => requestLog.flush(),
       revocations,
       vault,
@@ -180,7 +202,11 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
   const useTimer = setInterval(writeSome, usesEveryMs).unref();
   const audit = new QueuedAuditLog((rows) => worker.appendAudit(rows), auditEvents);
   const kysely = worker.kysely();
+  const { payloadEvents = silent } = options;
+  const payloads = new PayloadQueue(file, vault.ring, { events: troubles.watchingPayloads(payloadEvents), damaged });
   return {
+    payloads,
+    payloadHistory: new KyselyPayloadHistory(kysely, payloads),
     requestLog,
     requestHistory: new KyselyRequestHistory(kysely),
     revocations,
@@ -191,9 +217,18 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     overview: (scope, query) => worker.overview(tenantIn(scope), query),
     removeOld: (retention) => worker.removeOld(retention),
     rebuildSums: () => rebuildSums(kyselyOver(database)),
-    state: () => ({ engine: 'sqlite', trouble: troubles.words, pending: requestLog.pending }),
-    settled: async () => requestLog.flush(),
+    state: () => ({
+      engine: 'sqlite',
+      trouble: troubles.words,
+      pending: requestLog.pending,
+      payloads: { pending: payloads.pending, dropped: payloads.dropped },
+    }),
+    settled: async () => {
+      requestLog.flush();
+      await payloads.settled();
+    },
     close: async () => {
+      await payloads.close(lastPayloadsMs);
       upkeep?.stop();
       clearInterval(useTimer);
       await audit.close();
