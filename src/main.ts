@@ -110,6 +110,7 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
     auditEvents: auditLogEvents(log),
     payloadEvents: payloadEvents(log),
     masterKeys: new MasterKeys(config.security.masterKey, dataFolder),
+    unsound: (reason) => log.error({ event: 'database_damaged', reason }),
     damaged: (err) => log.error({ event: 'sealed_row_damaged', err }),
   });
   opened.defer(() => store.close());

@@ -14,7 +14,7 @@ import type { PostgresServer } from './support/postgres.ts';
 import { anyPostgres } from './support/postgres.ts';
 
 // Every command is a process, and the machine may have much else to do.
-vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: 180_000 });
 
 let server: PostgresServer;
 

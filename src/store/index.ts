@@ -22,6 +22,8 @@ export interface StoreSettings {
   readonly payloadEvents?: PayloadEvents;
   /** `master.key` in the folder by default. With PostgreSQL, all data folders need the same. */
   readonly masterKeys?: MasterKeys;
+  /** Told in words of a file that turns out to be damaged, with what to do. */
+  readonly unsound?: (words: string) => void;
   /** Told of a row that was damaged or edited, when it is met. */
   readonly damaged?: (error: MizanError) => void;
 }

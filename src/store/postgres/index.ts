@@ -40,6 +40,7 @@ export interface PostgresStoreOptions {
   readonly payloadEvents?: PayloadEvents;
   readonly masterKeys?: MasterKeys;
   readonly damaged?: (error: MizanError) => void;
+  readonly unsound?: (words: string) => void;
 }
 
 /** How long the last rows may take to reach PostgreSQL when a store is closed, in ms; then they wait on disk. */

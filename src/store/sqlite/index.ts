@@ -17,6 +17,7 @@ import { MasterKeys, noMasterKeySettings } from '../../security/master-keys.ts';
 import { holdData } from '../folder-lock.ts';
 import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver } from './connection.ts';
+import { explained } from './damage.ts';
 import { openDatabase } from './database.ts';
 import { databaseFile } from './file.ts';
 import { SqliteAuditHistory } from './audit-history.ts';
@@ -96,6 +97,8 @@ export interface OpenStoreOptions {
   readonly clock?: Clock;
   /** `master.key` in the folder by default, and then not looked at before it is needed. */
   readonly masterKeys?: MasterKeys;
+  /** Told in words of a file that turns out to be damaged, with what to do. */
+  readonly unsound?: (words: string) => void;
   /** Told of a row that was damaged or edited, when it is met. */
   readonly damaged?: (error: MizanError) => void;
 }
@@ -147,7 +150,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     if (isSealing) vault.prepare();
   } catch (error) {
     database.close();
-    throw error;
+    throw explained(error, file);
   }
   const apiKeys = new SqliteApiKeys(database, { epoch, seal: vault.apiKeySeal, damaged });
   const revocations = new SqliteRevocations(database, epoch);
@@ -195,7 +198,10 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
   const troubles = new Troubles();
   const requestLog = new SqliteRequestLog(database, troubles.watching(events));
   const worker = new StoreWorker(file);
-  const upkeep = options.isOutbox === true ? null : new Upkeep(requestLog, worker, troubles);
+  const upkeep =
+    options.isOutbox === true
+      ? null
+      : new Upkeep({ log: requestLog, worker, troubles }, { file, unsound: (words) => options.unsound?.(words) });
   const writeSome = (): void => {
     if (writeUses(apiKeys, events, usesAtOnce)) setImmediate(writeSome);
   };
@@ -247,6 +253,8 @@ export async function migrateAt(folder: string): Promise<MigrationReport> {
   try {
     const database = open(folder, join(folder, databaseFile));
     return await migrate(database).finally(() => database.close());
+  } catch (error) {
+    throw explained(error, join(folder, databaseFile));
   } finally {
     hold.release();
   }
@@ -267,7 +275,8 @@ function open(folder: string, file: string): ReturnType<typeof openDatabase> {
     makeFolder(folder);
     return openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
   } catch (cause) {
-    throw new SetupError(`The data folder ${folder} can't be used`, cause);
+    const error = explained(cause, file);
+    throw error instanceof SetupError ? error : new SetupError(`The data folder ${folder} can't be used`, cause);
   }
 }
 

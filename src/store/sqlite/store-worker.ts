@@ -46,11 +46,6 @@ export class StoreWorker {
     await this.#thread.ask({ kind: 'checkpoint' });
   }
 
-  /** Reads the whole file, and says what is wrong with it; `null` where it is sound. */
-  async findDamage(): Promise<string | null> {
-    return (await this.#thread.ask({ kind: 'find damage' })) as string | null;
-  }
-
   async overview(tenant: string | null, query: OverviewQuery): Promise<Overview> {
     return (await this.#thread.ask({ kind: 'overview', tenant, query })) as Overview;
   }

@@ -36,8 +36,6 @@ function answer(question: WorkerQuestion): unknown {
     case 'audit':
       audit.append(question.rows);
       return null;
-    case 'find damage':
-      return findDamage();
     case 'overview':
       return readOverview(reading, question.tenant, question.query);
     case 'roll up':
@@ -47,12 +45,6 @@ function answer(question: WorkerQuestion): unknown {
       removal = removal.catch(() => undefined).then(() => removeOld(writer, question.retention, Date.now()));
       return removal;
   }
-}
-
-/** What is wrong with the file, if anything. */
-function findDamage(): string | null {
-  const found = reader.prepare('PRAGMA quick_check(1)').get()?.['quick_check'];
-  return found === 'ok' ? null : String(found);
 }
 
 async function rollUp(minutes: readonly number[]): Promise<void> {

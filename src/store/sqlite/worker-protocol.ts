@@ -7,8 +7,6 @@ export type WorkerQuestion =
   | { readonly kind: 'read'; readonly sql: string; readonly parameters: readonly unknown[] }
   | { readonly kind: 'checkpoint' }
   | { readonly kind: 'audit'; readonly rows: readonly AuditRow[] }
-  /** Reads the whole file. */
-  | { readonly kind: 'find damage' }
   | { readonly kind: 'overview'; readonly tenant: string | null; readonly query: OverviewQuery }
   /** Makes the sums of these minutes (since the epoch), and of whatever else is due. */
   | { readonly kind: 'roll up'; readonly minutes: readonly number[] }
