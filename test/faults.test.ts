@@ -191,6 +191,9 @@ describe('with PostgreSQL', () => {
     const listed = await ask(`${faced.url}/api/requests`, { token: faced.token });
     expect([listed.status, listed.json]).toMatchObject([400, { error: { code: 'query_too_costly' } }]);
     expect((listed.json as { error: { message: string } }).error.message).toMatch(/Narrow it with from and to/);
+    await isDegraded(faced);
+    const { json } = await ask(`${faced.url}/readyz`);
+    expect(json).toMatchObject({ degraded: { rows_pending: 10 } });
     expect(await asked(faced)).toBe(200);
     await slow.query('ROLLBACK');
     await slow.end();
