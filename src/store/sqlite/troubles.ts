@@ -15,6 +15,10 @@ export class Troubles {
     this.#now.set(kind, `${what}: ${error instanceof Error ? error.message : 'for a reason without words'}`);
   }
 
+  has(kind: string): boolean {
+    return this.#now.has(kind);
+  }
+
   passed(kind: string): void {
     this.#now.delete(kind);
   }

@@ -54,7 +54,9 @@ export class Upkeep {
   }
 
   #checkpoint(): void {
-    if (this.#log.committed - this.#checkpointed < checkpoint.rows) return;
+    // A disk that was full has room for the database first: a log that goes on growing would take all there is again.
+    const isInTrouble = this.#troubles.has('write') || this.#troubles.has('checkpoint') || this.#troubles.has('sums');
+    if (this.#log.committed - this.#checkpointed < checkpoint.rows && !isInTrouble) return;
     const upTo = this.#log.committed;
     const moving = this.#worker.checkpoint().then(() => {
       this.#checkpointed = upTo;
@@ -63,7 +65,8 @@ export class Upkeep {
   }
 
   #sum(): void {
-    const minutes = this.#isSumming ? [] : this.#log.takeTouched();
+    const hasToWait = this.#isSumming || this.#troubles.has('write') || this.#troubles.has('checkpoint');
+    const minutes = hasToWait ? [] : this.#log.takeTouched();
     if (minutes.length === 0) return;
     this.#isSumming = true;
     const summing = this.#worker.rollUp(minutes).catch((error: unknown) => {
