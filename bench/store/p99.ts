@@ -4,6 +4,7 @@
  * overview of a large log take.
  *
  *   node bench/store/p99.ts [--rows 10000000] [--rounds 20] [--seconds 5] [--rate 150]
+ *     [--only reads,retention,backup]
  */
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
@@ -23,12 +24,14 @@ const { values } = parseArgs({
     rounds: { type: 'string' },
     seconds: { type: 'string' },
     rate: { type: 'string' },
+    only: { type: 'string' },
   },
 });
 const rows = Number(values.rows ?? 10_000_000);
 const rounds = Number(values.rounds ?? 20);
 const seconds = Number(values.seconds ?? 5);
 const rate = Number(values.rate ?? 150);
+const only = new Set((values.only ?? 'nothing,reads,retention,backup').split(','));
 const days = 90;
 
 const bin = join(import.meta.dirname, '../../bin/mizan.js');
@@ -93,7 +96,8 @@ interface Work {
   readonly stop: () => Promise<void>;
 }
 
-async function compare(what: string, work: Work): Promise<void> {
+async function compare(name: string, what: string, work: Work): Promise<void> {
+  if (!only.has(name)) return;
   const figures = {
     with: { p50: [] as number[], p99: [] as number[] },
     without: { p50: [] as number[], p99: [] as number[] },
@@ -137,20 +141,20 @@ for (const [what, path] of [
 }
 
 const nothing = { go() {}, async stop() {} };
-await compare('nothing at all', nothing);
+await compare('nothing', 'nothing at all', nothing);
 
-let isReading = false;
+const state = { isReading: false };
 let reading: Promise<void> = Promise.resolve();
 let reads = 0;
-await compare('a page and the overview of 90 days, asked for in a loop', {
+await compare('reads', 'a page and the overview of 90 days, asked for in a loop', {
   go() {
-    isReading = true;
+    state.isReading = true;
     reading = (async () => {
-      for (; isReading; reads++) await Promise.all([get('/api/requests?limit=50'), get(overview)]);
+      for (; state.isReading; reads++) await Promise.all([get('/api/requests?limit=50'), get(overview)]);
     })();
   },
   async stop() {
-    isReading = false;
+    state.isReading = false;
     await reading;
   },
 });
@@ -165,7 +169,7 @@ child.stdout.setEncoding('utf8').on('data', (text: string) => {
   for (const count of text.trim().split('\n')) removed += Number(count);
 });
 const before = size();
-await compare('old rows being removed', {
+await compare('retention', 'old rows being removed', {
   go: () => void child.stdin.write('go\n'),
   async stop() {
     child.stdin.write('stop\n');
@@ -182,7 +186,7 @@ say(`${removed} rows removed; the file went from ${before} to ${size()}`);
 const running: { backup: ChildProcess | null } = { backup: null };
 const isRunning = (): boolean => running.backup?.exitCode === null && running.backup.signalCode === null;
 let made = 0;
-await compare(`a backup of ${size()}`, {
+await compare('backup', `a backup of ${size()}`, {
   go() {
     if (isRunning()) running.backup?.kill('SIGCONT');
     else {

@@ -2,7 +2,7 @@
  * Removes old rows for as long as it is told to: `go` and `stop` on stdin, a line on stdout for each slice. A process that
  * is stopped in the middle of a transaction would hold everybody up, which is not what is measured.
  */
-import { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync } from 'node:sqlite';
 import { createInterface } from 'node:readline';
 import { openDatabase } from '../../src/store/sqlite/database.ts';
 import { removeOld } from '../../src/store/sqlite/retention.ts';

@@ -151,7 +151,7 @@ async function freePort(host: string, port: number, path: string): Promise<strin
   } catch (error) {
     if (!(await isMizan(host, port, path))) throw error;
     const trouble = await troubleOf(host, port);
-    if (trouble !== null) throw new Error(`in use by a running Mizan that is degraded: ${trouble}`);
+    if (trouble !== null) throw new Error(`in use by a running Mizan that is degraded: ${trouble}`, { cause: error });
     return 'in use by a running Mizan';
   } finally {
     server.close();
