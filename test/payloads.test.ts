@@ -136,6 +136,7 @@ describe.each(['SQLite', 'PostgreSQL'])('payloads on %s', (engine) => {
   test('are what was said to whom, and found nowhere in clear', async () => {
     const url = await database();
     const mizan = await start({ payloads: { mode: 'all' } }, url);
+    let last: { id: string; payload: ShownPayload } | undefined;
     for (const { path, body } of dialects) {
       for (const stream of [false, true]) {
         const said = path === '/ai-process' ? { input: canary } : { messages: [{ role: 'user', content: canary }] };
@@ -153,8 +154,12 @@ describe.each(['SQLite', 'PostgreSQL'])('payloads on %s', (engine) => {
           is_cut: false,
         });
         expect(payload.request_bytes).toBe(JSON.stringify(sent).length);
+        last = { id: answer.headers.get('x-request-id')!, payload };
       }
     }
+    const { stdout } = await command(['requests', 'show', last!.id, ...commonOptions(mizan)]);
+    expect(JSON.parse(stdout)).toMatchObject(last!);
+    expect((await command(['requests', 'show', 'req_none', ...commonOptions(mizan)])).code).toBe(1);
     expect(filesWith(mizan, canary, answerCanary)).toEqual([]);
     const there = url === undefined ? null : await wholeTable(url);
     expect([canary, answerCanary].filter((word) => there?.includes(word.slice(0, 20)))).toEqual([]);

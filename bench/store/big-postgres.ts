@@ -58,15 +58,15 @@ for (let day = today - days; day < today; day++) {
 }
 await pool.query('VACUUM ANALYZE');
 say(`${rows} rows in ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
+const list = (query: object) => store.requestHistory.list('default', { limit: 50, ...query });
+await timed('first page', () => list({}));
+await timed('first page of errors', () => list({ status: 502 }));
+await timed('a day in the middle', () => list({ from: (today - 45) * dayMs, to: (today - 44) * dayMs }));
 startedAt = performance.now();
 await store.rebuildSums();
 say(`all sums made in ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
 const whole = { from: (today - days) * dayMs, to: today * dayMs };
 say(`${(await store.overview('default', whole)).total.requests} requests summed up`);
-const list = (query: object) => store.requestHistory.list('default', { limit: 50, ...query });
-await timed('first page', () => list({}));
-await timed('first page of errors', () => list({ status: 502 }));
-await timed('a day in the middle', () => list({ from: (today - 45) * dayMs, to: (today - 44) * dayMs }));
 await timed('overview of 90 days', () => store.overview('default', whole));
 startedAt = performance.now();
 const { requests } = await store.removeOld({ log: 45, payloads: 14, rollups: 730 });
