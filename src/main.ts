@@ -15,6 +15,7 @@ import { createServer } from './edge/http/server.ts';
 import { Agents } from './flow/agents/agents.ts';
 import { Limiter } from './flow/limits/limiter.ts';
 import { limiterEvents, limitStates } from './flow/limits/figures.ts';
+import { Payloads } from './flow/payloads/capture.ts';
 import { Models } from './flow/routing/models.ts';
 import { Pool } from './flow/routing/pool.ts';
 import { Served } from './flow/routing/served.ts';
@@ -38,7 +39,7 @@ import type { RedisEvents } from './redis/connection.ts';
 import { RedisConnection } from './redis/connection.ts';
 import { RedisLimits } from './redis/limits.ts';
 import { nodeName } from './redis/node-name.ts';
-import type { Store, StoreEvents } from './store/index.ts';
+import type { PayloadEvents, Store, StoreEvents } from './store/index.ts';
 import { openStore } from './store/index.ts';
 import { Verifier } from './security/verifier.ts';
 import type { AuditLogEvents } from './store/sqlite/audit-log.ts';
@@ -111,7 +112,9 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
     url: config.database.url?.reveal() ?? null,
     events: storeEvents(log),
     auditEvents: auditLogEvents(log),
+    payloadEvents: payloadEvents(log),
     masterKeys: new MasterKeys(config.security.masterKey, dataFolder),
+    unsound: (reason) => log.error({ event: 'database_damaged', reason }),
     damaged: (err) => log.error({ event: 'sealed_row_damaged', err }),
   });
   opened.defer(() => store.close());
@@ -135,6 +138,7 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
   const redis = config.redis.url === null ? null : await RedisConnection.open(config.redis.url, redisEvents(log));
   opened.defer(() => redis?.close());
   if (redis !== null) metrics.watchRedis(() => redis.trouble === null);
+  metrics.watchPayloads(() => store.state().payloads);
   metrics.watchDatabase(() => store.state().trouble === null);
   metrics.watchInstances(() => instanceStates(models));
 
@@ -152,7 +156,17 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
   let isDraining = false;
   const running = new RunningCalls();
   const server = createServer({
-    flow: { agents: agentsOf(config), models, limiter, requestLog: store.requestLog, metrics, log, clock, random },
+    flow: {
+      agents: agentsOf(config),
+      models,
+      limiter,
+      requestLog: store.requestLog,
+      payloads: payloadsOf(config, store, random),
+      metrics,
+      log,
+      clock,
+      random,
+    },
     limitRules: store.limitRules,
     ledger: store.ledger,
     authenticator: new Authenticator(
@@ -165,6 +179,7 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
     revocations: store.revocations,
     messages: new Messages(store.vault),
     requestHistory: store.requestHistory,
+    payloadHistory: store.payloadHistory,
     overviews: store,
     storeState: () => store.state(),
     redisTrouble: () => redis?.trouble ?? null,
@@ -248,6 +263,11 @@ function agentsOf(config: Config): Agents {
   return new Agents(new Map(agents), config.defaultAgent);
 }
 
+function payloadsOf(config: Config, { payloads }: Store, random: Random): Payloads | null {
+  const byAgent = new Map(Object.entries(config.agents).map(([name, agent]) => [name, agent.payloads] as const));
+  return Payloads.of({ byAgent, byDefault: config.payloads }, payloads, random);
+}
+
 function modelsOf(config: Config, providers: ReadonlyMap<string, Provider>, world: World): Models {
   const models = new Map<string, Served>();
   for (const [id, model] of Object.entries(config.models)) {
@@ -301,6 +321,14 @@ function storeEvents(log: Log): StoreEvents {
     dropped: (record) => log.error({ event: 'request_log_row_dropped', requestId: record.id }),
     away: (reason) => log.error({ event: 'database_away', reason }),
     back: () => log.info({ event: 'database_back' }),
+  };
+}
+
+function payloadEvents(log: Log): PayloadEvents {
+  return {
+    failed: (err) => log.error({ event: 'payloads_failed', err }),
+    recovered: () => log.info({ event: 'payloads_recovered' }),
+    dropped: (count) => log.error({ event: 'payloads_dropped', count }),
   };
 }
 
