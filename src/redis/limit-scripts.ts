@@ -116,7 +116,8 @@ end
 return 1`;
 
 /**
- * What this machine has counted takes the place of what is known of it; what it has paid never becomes less.
+ * What this machine has counted takes the place of what is known of it, unless it is below 0; what it has paid never
+ * becomes less.
  * ARGV: run, ms it is alive, whose ledger it is, then kind, now or age, and paid or amount; the key is KEYS[1 + n].
  */
 export const reportScript = `local mayNotBeNew = false${beginning}
@@ -129,13 +130,12 @@ for n = 1, #KEYS - 1 do
     redis.call('EXPIRE', key, 120)
     used[n] = '0'
   elseif kind == 'flight' then
-    if first > 0 then
-      redis.call('HSET', key, ARGV[1], first)
-      redis.call('EXPIRE', key, 120)
-    else redis.call('HDEL', key, ARGV[1]) end
+    if first > 0 then redis.call('HSET', key, ARGV[1], first) elseif first == 0 then redis.call('HDEL', key, ARGV[1]) end
+    redis.call('EXPIRE', key, 120)
     used[n] = '0'
   else
-    if first > 0 then redis.call('HSET', key, 'h:' .. ARGV[1], first) else redis.call('HDEL', key, 'h:' .. ARGV[1]) end
+    local held = 'h:' .. ARGV[1]
+    if first > 0 then redis.call('HSET', key, held, first) elseif first == 0 then redis.call('HDEL', key, held) end
     local field = 's:' .. ARGV[3]
     if other > tonumber(redis.call('HGET', key, field) or '0') then redis.call('HSET', key, field, other) end
     if redis.call('EXISTS', key) == 1 then redis.call('EXPIRE', key, 3888000) end
