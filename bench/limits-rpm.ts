@@ -1,6 +1,8 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { post } from '../test/support/http.ts';
-import { startProcess } from '../test/support/mizan.ts';
 import { startRedis } from '../test/support/redis.ts';
 
 // node bench/limits-rpm.ts [minutes]
@@ -10,17 +12,38 @@ import { startRedis } from '../test/support/redis.ts';
 
 const minutes = Number(process.argv[2] ?? 3);
 const redis = await startRedis();
-const config = {
-  redis: { url: redis.url },
-  auth: { jwt: { secret: 'a secret of more than thirty-two bytes' } },
-  providers: { sim: { kind: 'simulator' } },
-  models: { quick: { instances: [{ id: 'a', provider: 'sim', model: 'simulator' }] } },
-  limits: { all: { rpm: 60 } },
-  limiting: { machines: 2 },
-};
-const machines = await Promise.all([startProcess(config), startProcess(config)]);
+const bin = resolve(import.meta.dirname, '../bin/mizan.js');
+const folder = mkdtempSync(join(tmpdir(), 'mizan-bench-'));
+const configFile = join(folder, 'mizan.yaml');
+writeFileSync(
+  configFile,
+  JSON.stringify({
+    redis: { url: redis.url },
+    auth: { jwt: { secret: 'a secret of more than thirty-two bytes' } },
+    providers: { sim: { kind: 'simulator' } },
+    models: { quick: { instances: [{ id: 'a', provider: 'sim', model: 'simulator' }] } },
+    limits: { all: { rpm: 60 } },
+    limiting: { machines: 2 },
+  }),
+);
+
+function start(data: string) {
+  const args = ['start', '--config', configFile, '--data', join(folder, data), '--port', '0', '--metrics-port', '0'];
+  const child = spawn(process.execPath, [bin, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const { promise, resolve: listens } = Promise.withResolvers<string>();
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+    const url = /listens on (\S+?),/.exec(said)?.[1];
+    if (url !== undefined) listens(url);
+  });
+  return { url: promise, end: () => child.kill('SIGTERM') };
+}
+
+const machines = [start('a'), start('b')];
 try {
-  const token = (await machines[0]?.token()) ?? '';
+  const urls = await Promise.all(machines.map(({ url }) => url));
+  const token = execFileSync(process.execPath, [bin, 'token', 'create', '--config', configFile]).toString().trim();
   const admitted = Array.from({ length: minutes }, () => 0);
   const others = new Map<number, number>();
   await wait(1500);
@@ -28,10 +51,13 @@ try {
   const asking: Promise<void>[] = [];
   for (let i = 0; i < minutes * 600; i++) {
     await wait(Math.max(0, begun + i * 100 - performance.now()));
-    const { url } = machines[i % 2] ?? { url: '' };
     const minute = Math.floor((performance.now() - begun) / 60_000);
-    const body = { model: 'quick', max_tokens: 1, messages: [{ role: 'user', content: 'Hi' }] };
-    const asked = post(`${url}/v1/chat/completions`, token, body).then(({ status }) => {
+    const asked = fetch(`${urls[i % 2] ?? ''}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'quick', max_tokens: 1, messages: [{ role: 'user', content: 'Hi' }] }),
+    }).then(async ({ status, body }) => {
+      await body?.cancel();
       if (status === 200) admitted[minute] = (admitted[minute] ?? 0) + 1;
       else others.set(status, (others.get(status) ?? 0) + 1);
     });
@@ -41,6 +67,8 @@ try {
   process.stdout.write(`admitted in each minute: ${admitted.join(', ')}\n`);
   process.stdout.write(`refused, by status: ${JSON.stringify([...others])}\n`);
 } finally {
-  await Promise.all(machines.map((machine) => machine.end()));
+  for (const machine of machines) machine.end();
   await redis.end();
+  await wait(1000);
+  rmSync(folder, { recursive: true, force: true });
 }

@@ -35,7 +35,6 @@ end
  */
 export const takeScript = `local mayNotBeNew = true${beginning}
 local used, refused = {}, {}
-local seconds = {}
 for n = 1, #KEYS - 1 do
   local key, kind = KEYS[n + 1], ARGV[n * 3]
   local limit, amount = tonumber(ARGV[n * 3 + 1]), tonumber(ARGV[n * 3 + 2])
@@ -45,24 +44,14 @@ for n = 1, #KEYS - 1 do
     for i = 1, #pairs_, 2 do
       local at, value = tonumber(pairs_[i]), tonumber(pairs_[i + 1])
       if at < second - 60 then redis.call('HDEL', key, pairs_[i])
-      elseif at == second - 60 then counts[at] = value; sum = sum + value * (1 - part)
       else counts[at] = value; sum = sum + value end
     end
     local excess = sum + amount - limit
     if excess > 0.000001 and amount <= limit then
-      local oldest = (counts[second - 60] or 0) * (1 - part)
-      if excess <= oldest then wait = excess / oldest * (1 - part) * 1000
-      else
-        excess = excess - oldest
-        wait = 60000
-        for i = 0, 59 do
-          local value = counts[second - 59 + i] or 0
-          if excess <= value then
-            wait = (1 - part) * 1000 + i * 1000 + (value == 0 and 0 or excess / value * 1000)
-            break
-          end
-          excess = excess - value
-        end
+      wait = 61000
+      for i = 0, 60 do
+        excess = excess - (counts[second - 60 + i] or 0)
+        if excess <= 0 then wait = (1 - part) * 1000 + i * 1000; break end
       end
     end
   elseif kind == 'flight' then

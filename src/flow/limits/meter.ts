@@ -75,7 +75,7 @@ export class BudgetMeter {
   /** Questions to other machines that nothing is known of yet. */
   asking = 0;
   /** At how many percent of it somebody was told in this period, the most. */
-  told = 0;
+  told = -1;
   readonly #ledger: Ledger;
   #period: Period = { start: 0, end: -Infinity };
   #used = 0n;
@@ -108,11 +108,25 @@ export class BudgetMeter {
     if (now >= this.#period.end || now < this.#period.start) {
       this.#period = periodAt(now, this.rule.per, this.rule.timezone);
       this.#used = this.#ledger.used(this.id, this.#period.start);
-      this.told = 0;
+      this.told = -1;
       this.elsewhere = 0n;
       this.#cap = null;
     }
+    // What was reached before this process began, others have told.
+    if (this.told < 0) {
+      this.told = 0;
+      this.told = this.reached(now);
+    }
     return this.#period;
+  }
+
+  /** The highest of the shares at which somebody is told that is used up, in percent; 0 where none is. */
+  reached(now: number): number {
+    const used = (this.used(now) + this.elsewhere) * 100n;
+    return this.rule.alerts.reduce(
+      (most, percent) => (used >= this.#limit * BigInt(percent) ? Math.max(most, percent) : most),
+      0,
+    );
   }
 
   /** What was paid in the period of `now`. */
