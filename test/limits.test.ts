@@ -361,12 +361,8 @@ test('a budget tells of its alerts, once each, to the webhook too', async () => 
     for (let i = 0; i < 4; i++) expect((await chat(mizan, token, body('quick'))).status).toBe(200);
     expect((await chat(mizan, token, body('quick'))).status).toBe(402);
     while (told.length < 3) await new Promise<void>((resolve) => arrivals.push(resolve));
-    const seen = told.map(({ percent, used_usd: used }) => [percent, used]);
-    expect(seen.toSorted()).toEqual([
-      [100, '12'],
-      [25, '3'],
-      [50, '6'],
-    ]);
+    const seen = told.map(({ percent, used_usd: used }) => `${String(percent)} ${String(used)}`);
+    expect(seen.toSorted((a, b) => a.localeCompare(b))).toEqual(['100 12', '25 3', '50 6']);
     expect(told[0]).toMatchObject({
       event: 'budget.alert',
       budget: 'team',
