@@ -61,31 +61,38 @@ export class Assembly {
       whole = newMembers({ index, message: newMembers({}), finish_reason: null });
       this.#choices.set(index, whole);
     }
-    const { delta, index: _index, finish_reason: reason, ...rest } = choice;
-    if (typeof reason === 'string') whole['finish_reason'] = reason;
-    if (isObject(delta)) this.#join(whole['message'] as Members, delta, 0);
-    this.#join(whole, rest, 0);
+    for (const member in choice) {
+      const value = choice[member];
+      if (member === 'delta') {
+        if (isObject(value)) this.#join(whole['message'] as Members, value, 0);
+      } else if (member === 'finish_reason') {
+        if (typeof value === 'string') whole['finish_reason'] = value;
+      } else if (member !== 'index') this.#joinMember(whole, member, value, 0);
+    }
   }
 
+  /** Chunks come by the million: nothing is made of one but what is kept of it. */
   #join(whole: Members, part: JsonObject, depth: number): void {
-    for (const [member, value] of Object.entries(part)) {
-      if (value === null || value === undefined) continue;
-      const before = whole[member];
-      if (typeof value === 'string') {
-        if (this.#isFull(value.length)) continue;
-        const goesOn = typeof before === 'string' && !saidOnce.has(member);
-        whole[member] = goesOn ? before + value : value;
-      } else if (this.#isFull(memberBytes)) {
-        continue;
-      } else if (Array.isArray(value) && depth < maxDepth) {
-        whole[member] = this.#joinLists(Array.isArray(before) ? (before as unknown[]) : [], value, depth);
-      } else if (isObject(value) && depth < maxDepth) {
-        const object = isObject(before) ? before : newMembers({});
-        this.#join(object, value, depth + 1);
-        whole[member] = object;
-      } else {
-        whole[member] = value;
-      }
+    for (const member in part) this.#joinMember(whole, member, part[member], depth);
+  }
+
+  #joinMember(whole: Members, member: string, value: unknown, depth: number): void {
+    if (value === null || value === undefined) return;
+    const before = whole[member];
+    if (typeof value === 'string') {
+      if (this.#isFull(value.length)) return;
+      const goesOn = typeof before === 'string' && !saidOnce.has(member);
+      whole[member] = goesOn ? before + value : value;
+    } else if (this.#isFull(memberBytes)) {
+      return;
+    } else if (Array.isArray(value) && depth < maxDepth) {
+      whole[member] = this.#joinLists(Array.isArray(before) ? (before as unknown[]) : [], value, depth);
+    } else if (isObject(value) && depth < maxDepth) {
+      const object = isObject(before) ? before : newMembers({});
+      this.#join(object, value, depth + 1);
+      whole[member] = object;
+    } else {
+      whole[member] = value;
     }
   }
 
