@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Config } from './config/config.ts';
+import type { CacheRuleConfig, Config } from './config/config.ts';
 import type { Clock } from './core/clock.ts';
 import { systemClock } from './core/clock.ts';
 import { SetupError } from './core/errors.ts';
@@ -13,6 +13,9 @@ import { Authenticator } from './edge/auth/authenticator.ts';
 import { RunningCalls } from './edge/http/running.ts';
 import { createServer } from './edge/http/server.ts';
 import { Agents } from './flow/agents/agents.ts';
+import { AnswerCache } from './flow/cache/index.ts';
+import type { CachePolicy, CachePolicyPart } from './flow/cache/policy.ts';
+import { CacheRules, versionOf } from './flow/cache/policy.ts';
 import { Models } from './flow/routing/models.ts';
 import { Pool } from './flow/routing/pool.ts';
 import { Served } from './flow/routing/served.ts';
@@ -114,11 +117,12 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   metrics.watchDatabase(() => store.state().trouble === null);
   metrics.watchInstances(() => instanceStates(models));
 
+  const cache = cacheOf(config, { metrics, clock });
   const auditing = new Auditing(store.audit, clock);
   let isDraining = false;
   const running = new RunningCalls();
   const server = createServer({
-    flow: { agents: agentsOf(config), models, requestLog: store.requestLog, metrics, log, clock, random },
+    flow: { agents: agentsOf(config), models, cache, requestLog: store.requestLog, metrics, log, clock, random },
     authenticator: new Authenticator(
       new Verifier(tokens, issuersOf(config, { clock, log, guard })),
       store.apiKeys,
@@ -144,6 +148,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
 
   const release = async (): Promise<void> => {
     upkeep.abort();
+    cache.close();
     await Promise.all([...providers.values()].map((provider) => provider.close()));
     clearInterval(tidying);
     await backups.close();
@@ -237,6 +242,42 @@ function modelsOf(config: Config, providers: ReadonlyMap<string, Provider>, worl
     models.set(id, new Served(pool, { maxAttempts, retryRatio, fallbacks, hedge, resume }));
   }
   return new Models(models, providers, world);
+}
+
+/** Versions are of definitions, so that every process with the same configuration has the same. */
+function cacheOf(config: Config, world: { readonly metrics: Metrics; readonly clock: Clock }): AnswerCache {
+  const providers = new Map<string, string>();
+  for (const [name, provider] of Object.entries(config.providers)) {
+    providers.set(name, versionOf({ ...provider, apiKey: undefined }));
+  }
+  const models = Object.entries(config.models).map(([id, { cache, ...model }]) => {
+    const version = versionOf([model, model.instances.map(({ provider }) => providers.get(provider))]);
+    return [id, { version, policy: policyOf(cache) }] as const;
+  });
+  const agents = Object.entries(config.agents).map(([name, { cache, description: _description, ...agent }]) => {
+    return [name, { version: versionOf(agent), policy: policyOf(cache), params: agent.params }] as const;
+  });
+  const { maxBytes, maxBytesPerTenant, ...rule } = config.cache;
+  const policy = policyOf(rule);
+  const rules = new CacheRules({ policy, agents: new Map(agents), models: new Map(models), providers });
+  const settings = { maxBytes, maxBytesPerTenant: maxBytesPerTenant ?? Infinity };
+  return new AnswerCache(rules, settings, { metrics: world.metrics.cache, clock: world.clock });
+}
+
+/** Of a whole rule a whole policy, of a part what it has. */
+function policyOf(rule: Required<CacheRuleConfig>): CachePolicy;
+function policyOf(rule: CacheRuleConfig): CachePolicyPart;
+function policyOf(rule: CacheRuleConfig): CachePolicyPart {
+  const { when, private: isPrivate, ttl, toolCalls, staleWhileRevalidate, staleIfError, paceMs } = rule;
+  return {
+    ...(when !== undefined && { when }),
+    ...(isPrivate !== undefined && { isPrivate }),
+    ...(ttl !== undefined && { ttlMs: ttl * 1000 }),
+    ...(toolCalls !== undefined && { keepsToolCalls: toolCalls }),
+    ...(staleWhileRevalidate !== undefined && { revalidateMs: staleWhileRevalidate * 1000 }),
+    ...(staleIfError !== undefined && { rescueMs: staleIfError * 1000 }),
+    ...(paceMs !== undefined && { paceMs }),
+  };
 }
 
 /** Removes what is older than it is kept, once an hour. */

@@ -53,6 +53,7 @@ function modelOf(model: Entry<'models'>): ModelConfig {
   const { hedge } = model;
   return {
     ...model,
+    cache: model.cache ?? {},
     instances: model.instances.map((instance) => ({
       ...instance,
       maxInFlight: instance.maxInFlight ?? null,
@@ -66,7 +67,7 @@ function modelOf(model: Entry<'models'>): ModelConfig {
 }
 
 function agentOf(agent: Entry<'agents'>): AgentConfig {
-  return { ...agent, system: agent.system ?? null, description: agent.description ?? null };
+  return { ...agent, system: agent.system ?? null, cache: agent.cache ?? {}, description: agent.description ?? null };
 }
 
 function jobOf(job: FileConfig['schedule']['jobs'][string]): JobConfig {
@@ -93,7 +94,7 @@ export function resolveConfig(
     agents: record(read.agents, agentOf),
     defaultAgent: read.defaultAgent ?? (names.includes('assistant') ? 'assistant' : (names[0] ?? null)),
     retention: read.retention,
-    cache: read.cache,
+    cache: { ...read.cache, maxBytesPerTenant: read.cache.maxBytesPerTenant ?? null },
     backup: backupOf(read),
     schedule: { timezone: read.schedule.timezone, jobs: record(read.schedule.jobs, jobOf) },
     notes: facts.notes,

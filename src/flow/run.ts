@@ -7,8 +7,8 @@ import { unknownUsage } from '../core/usage.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Agents, Assignment } from './agents/agents.ts';
-import { answer } from './attempts/answer.ts';
-import type { Answered } from './attempts/order.ts';
+import type { Answered, AnswerOrder } from './attempts/order.ts';
+import type { AnswerCache } from './cache/index.ts';
 import type { Call, Outcome } from './call.ts';
 import { headWithoutAttempt } from './call.ts';
 import type { Models } from './routing/models.ts';
@@ -19,6 +19,7 @@ import type { Served } from './routing/served.ts';
 export interface Flow {
   readonly agents: Agents;
   readonly models: Models;
+  readonly cache: AnswerCache;
   readonly requestLog: RequestLog;
   readonly metrics: Metrics;
   readonly log: Log;
@@ -31,7 +32,7 @@ export interface Flow {
  * outcome, and the outcome is committed to the request log before it is returned.
  */
 export async function run(call: Call, flow: Flow): Promise<Outcome> {
-  const { agents, models, requestLog, metrics, clock, random } = flow;
+  const { agents, models, cache, requestLog, metrics, clock, random } = flow;
   const story: Story = { request: null, assignment: null, served: null, answered: null, error: null };
   metrics.requestStarted();
   try {
@@ -40,7 +41,7 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
     story.assignment = agents.assign(request, call.principal);
     story.served = models.find(story.assignment.model);
     const { agent, chat } = story.assignment;
-    story.answered = await answer({
+    const order: AnswerOrder = {
       call,
       agent: agent?.name ?? null,
       served: story.served,
@@ -50,7 +51,8 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
       clock,
       random,
       observe: (model, step) => metrics.attemptEnded(model.label, step),
-    });
+    };
+    story.answered = await cache.answer(order, (again) => run({ ...again, read: () => request }, flow));
     story.error = story.answered.error;
   } catch (error) {
     story.error = asMizanError(error, call, flow);
