@@ -6,6 +6,7 @@ import type { Clock } from './core/clock.ts';
 import { systemClock } from './core/clock.ts';
 import { SetupError } from './core/errors.ts';
 import type { Random } from './core/random.ts';
+import type { SharedAnswers } from './core/response-cache.ts';
 import { systemRandom } from './core/random.ts';
 import type { Provider } from './core/upstream.ts';
 import { Auditing } from './edge/admin/auditing.ts';
@@ -117,7 +118,8 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   metrics.watchDatabase(() => store.state().trouble === null);
   metrics.watchInstances(() => instanceStates(models));
 
-  const cache = cacheOf(config, { metrics, clock });
+  const shared = redis === null ? null : await sharedAnswersOf(redis, store.vault, { config, metrics });
+  const cache = cacheOf(config, { metrics, clock, shared });
   const auditing = new Auditing(store.audit, clock);
   let isDraining = false;
   const running = new RunningCalls();
@@ -148,7 +150,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
 
   const release = async (): Promise<void> => {
     upkeep.abort();
-    cache.close();
+    await cache.close();
     await Promise.all([...providers.values()].map((provider) => provider.close()));
     clearInterval(tidying);
     await backups.close();
@@ -245,7 +247,10 @@ function modelsOf(config: Config, providers: ReadonlyMap<string, Provider>, worl
 }
 
 /** Versions are of definitions, so that every process with the same configuration has the same. */
-function cacheOf(config: Config, world: { readonly metrics: Metrics; readonly clock: Clock }): AnswerCache {
+function cacheOf(
+  config: Config,
+  world: { readonly metrics: Metrics; readonly clock: Clock; readonly shared: SharedAnswers | null },
+): AnswerCache {
   const providers = new Map<string, string>();
   for (const [name, provider] of Object.entries(config.providers)) {
     providers.set(name, versionOf({ ...provider, apiKey: undefined }));
@@ -261,7 +266,17 @@ function cacheOf(config: Config, world: { readonly metrics: Metrics; readonly cl
   const policy = policyOf(rule);
   const rules = new CacheRules({ policy, agents: new Map(agents), models: new Map(models), providers });
   const settings = { maxBytes, maxBytesPerTenant: maxBytesPerTenant ?? Infinity };
-  return new AnswerCache(rules, settings, { metrics: world.metrics.cache, clock: world.clock });
+  return new AnswerCache(rules, settings, { ...world, metrics: world.metrics.cache });
+}
+
+async function sharedAnswersOf(
+  redis: RedisConnection,
+  { ring }: Vault,
+  { config, metrics }: { readonly config: Config; readonly metrics: Metrics },
+): Promise<SharedAnswers> {
+  const { RedisAnswers } = await import('./redis/shared-answers.ts');
+  const maxBytesPerTenant = config.cache.maxBytesPerTenant ?? Infinity;
+  return new RedisAnswers(redis, ring, { maxBytesPerTenant, refused: () => metrics.cache.refused() });
 }
 
 /** Of a whole rule a whole policy, of a part what it has. */

@@ -47,8 +47,46 @@ export interface Freed {
   readonly bytes: number;
 }
 
+/** What a look into the shared cache came to. */
+export type SharedLook =
+  /** An answer; `forAll` where it is kept, and not only handed to those who wait for it. */
+  | { readonly found: CachedAnswer; readonly forAll: boolean }
+  /** There is none. `mine`: the upstream is this process' to ask; `theirs`: another one asks it; `away`: who knows. */
+  | { readonly found: null; readonly turn: 'mine' | 'theirs' | 'away' };
+
+/** Answers that several processes share. It never makes anybody wait for long, and never rejects. */
+export interface SharedAnswers extends CacheCleaner {
+  /**
+   * Looks for an answer, and where there is none, for the right to ask the upstream.
+   * @param ticket Of this upstream call, to be given back by {@link SharedAnswers.land}.
+   * @param isWaiting Whether it was another's turn before: then an answer will do that is not kept for others.
+   */
+  look(key: CacheKey, ticket: string, isWaiting: boolean): Promise<SharedLook>;
+  /**
+   * The upstream call is over. Comes back at once; everything else is done behind the answer.
+   * @param answer `null` where there is nothing to give.
+   * @param isKept Whether it is for all who ask later, or only for those who wait for it now.
+   */
+  land(key: CacheKey, ticket: string, answer: CachedAnswer | null, isKept: boolean): void;
+  /** Removes the entries of a selection, here and in the memory of every process. */
+  purge(selection: CacheSelection): Promise<Freed>;
+  /** @param purged Told which entries another process has purged, and up to when they were stored. */
+  watch(purged: (isPurged: (key: CacheKey) => boolean, before: number) => void): void;
+  /** What is left to be done is done. */
+  close(): Promise<void>;
+}
+
 /** What the scheduler has cleaned, once an hour. */
 export interface CacheCleaner {
   /** Removes what is of no use any more, in small steps; ends early where the signal says so. */
   cleanup(signal: AbortSignal): Promise<Freed>;
+}
+
+/** Whether an entry is one of a selection. */
+export function isSelected(key: CacheKey, { tenant, agent, model }: CacheSelection): boolean {
+  return (
+    (tenant === undefined || key.tenant === tenant) &&
+    (agent === undefined || key.agent === agent) &&
+    (model === undefined || key.model === model)
+  );
 }

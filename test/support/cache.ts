@@ -32,5 +32,5 @@ export function cacheOf(metrics: Metrics, clock: Clock, setting: CacheSetting = 
     models: new Map(Object.entries(models)),
     providers: new Map(),
   });
-  return new AnswerCache(rules, { maxBytes, maxBytesPerTenant }, { metrics: metrics.cache, clock });
+  return new AnswerCache(rules, { maxBytes, maxBytesPerTenant }, { metrics: metrics.cache, clock, shared: null });
 }

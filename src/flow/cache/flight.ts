@@ -29,8 +29,8 @@ export interface StreamListener {
   wake(): void;
 }
 
-/** Where the answer comes from, if not from the upstream. */
-export type Source = () => Promise<Landing | null>;
+/** Where the answer comes from, if not from the upstream; until nobody waits any more. */
+export type Source = (signal: AbortSignal) => Promise<Landing | null>;
 
 /**
  * One upstream call for all who ask the same at the same time. It goes on for as long as anybody waits for it, whoever
@@ -87,11 +87,6 @@ export class Flight {
     return this.#isOver;
   }
 
-  /** Aborted when nobody waits any more. */
-  get signal(): AbortSignal {
-    return this.#abort.signal;
-  }
-
   /** The part of that number; `undefined` where it isn't there yet. */
   part(number: number): Part | undefined {
     return this.#parts[number - this.#dropped];
@@ -127,7 +122,7 @@ export class Flight {
   async #fly(source: Source | null): Promise<Landing> {
     let landing: Landing;
     try {
-      const elsewhere = source === null ? null : await source();
+      const elsewhere = source === null ? null : await source(this.#abort.signal);
       landing = elsewhere ?? (await this.#ask());
     } catch (thrown) {
       landing = { thrown: thrown instanceof Error ? thrown : new Error(String(thrown)) };

@@ -1,8 +1,15 @@
 import type { Clock } from '../../core/clock.ts';
-import type { ErrorCode } from '../../core/errors.ts';
 import { MizanError } from '../../core/errors.ts';
 import { newRequestId } from '../../core/ids.ts';
-import type { CachedAnswer, CacheCleaner, CacheKey, CacheSelection, Freed } from '../../core/response-cache.ts';
+import type {
+  CachedAnswer,
+  CacheCleaner,
+  CacheKey,
+  CacheSelection,
+  Freed,
+  SharedAnswers,
+} from '../../core/response-cache.ts';
+import { isSelected } from '../../core/response-cache.ts';
 import type { Usage } from '../../core/usage.ts';
 import { unknownUsage } from '../../core/usage.ts';
 import type { CacheMetrics } from '../../telemetry/cache-metrics.ts';
@@ -11,6 +18,8 @@ import type { Answered, AnswerOrder } from '../attempts/order.ts';
 import type { AnswerSink, Call } from '../call.ts';
 import type { Directives } from './directives.ts';
 import { directivesOf } from './directives.ts';
+import { lookElsewhere } from './elsewhere.ts';
+import type { FlightEvents, Landing, Source } from './flight.ts';
 import { Flight } from './flight.ts';
 import { cacheKeyOf } from './key.ts';
 import type { Holding, MemoryTierSettings } from './memory-tier.ts';
@@ -21,6 +30,7 @@ import { asCompletion, replay } from './replay.ts';
 import type { Ridden } from './ride.ts';
 import { ride } from './ride.ts';
 import { cachedAnswer, isStorable } from './storable.ts';
+import { isCacheable, isFresh, isOutage, isShared } from './verdicts.ts';
 
 /** The most that one answer under way is kept for those who come later, in bytes. */
 const largestFlight = 8 * 1024 * 1024;
@@ -45,6 +55,7 @@ export class AnswerCache implements CacheCleaner {
   readonly #memory: MemoryTier;
   readonly #metrics: CacheMetrics;
   readonly #clock: Clock;
+  readonly #shared: SharedAnswers | null;
   readonly #mostCollected: number;
   readonly #flights = new Map<string, Flight>();
   readonly #refreshes = new Map<string, AbortController>();
@@ -53,14 +64,20 @@ export class AnswerCache implements CacheCleaner {
   constructor(
     rules: CacheRules,
     settings: MemoryTierSettings,
-    { metrics, clock }: { readonly metrics: CacheMetrics; readonly clock: Clock },
+    {
+      metrics,
+      clock,
+      shared,
+    }: { readonly metrics: CacheMetrics; readonly clock: Clock; readonly shared: SharedAnswers | null },
   ) {
     this.#rules = rules;
+    this.#shared = shared;
     this.#metrics = metrics;
     this.#clock = clock;
     this.#memory = new MemoryTier(settings, () => metrics.evicted());
     this.#mostCollected = Math.max(leastCollected, settings.maxBytes);
     metrics.watch(() => this.#memory.holding());
+    shared?.watch((isPurged, before) => void this.#memory.remove(isPurged, before));
   }
 
   /**
@@ -90,8 +107,15 @@ export class AnswerCache implements CacheCleaner {
         return this.#give(asked, kept, 'stale');
       }
     }
-    if (wish.onlyIfCached) throw notCached();
+    if (wish.onlyIfCached) return this.#ifCached(asked);
     return this.#fetch(asked, kept);
+  }
+
+  async #ifCached(asked: Asked): Promise<Answered> {
+    const look = asked.wish.noCache ? undefined : await this.#shared?.look(asked.key, '', false);
+    const found = look?.found ?? null;
+    if (found === null || !isFresh(found, this.#clock.now(), asked)) throw notCached();
+    return this.#give(asked, found);
   }
 
   /** What is in memory: of one tenant, or all. */
@@ -99,18 +123,22 @@ export class AnswerCache implements CacheCleaner {
     return this.#memory.holding(tenant);
   }
 
-  /** Removes the entries of a selection. */
+  /** Removes the entries of a selection, here and wherever they are shared. */
   async purge(selection: CacheSelection): Promise<Freed> {
-    return this.#memory.remove(selection);
+    const own = await this.#memory.remove((key) => isSelected(key, selection));
+    return sumOf(own, await this.#shared?.purge(selection));
   }
 
+  /** Removes what is of no use any more, here and wherever answers are shared, in small steps. */
   async cleanup(signal: AbortSignal): Promise<Freed> {
-    return this.#memory.cleanup(this.#clock.now(), signal);
+    const own = await this.#memory.cleanup(this.#clock.now(), signal);
+    return sumOf(own, signal.aborted ? undefined : await this.#shared?.cleanup(signal));
   }
 
-  /** Ends what nobody waits for. */
-  close(): void {
+  /** Ends what nobody waits for, and leaves with others what they are to have. */
+  async close(): Promise<void> {
     for (const abort of this.#refreshes.values()) abort.abort();
+    await this.#shared?.close();
   }
 
   /** Gives a kept answer to a caller. */
@@ -154,16 +182,15 @@ export class AnswerCache implements CacheCleaner {
     }
   }
 
-  #begin({ order, rule, key }: Asked): Flight {
+  #begin(asked: Asked): Flight {
+    const { order, key, wish } = asked;
     const { hash } = key;
-    const model = order.served.pool.model.id;
     const room = Math.min(largestFlight, this.#mostCollected - this.#collected);
-    const flight = new Flight(order, Math.max(0, room), {
+    const ticket = this.#shared === null ? '' : order.call.id;
+    const source = this.#shared === null || wish.noCache ? null : this.#elsewhere(asked, ticket, this.#shared);
+    const events: FlightEvents = {
       landed: (landing) => {
-        if (!('answered' in landing) || !landing.isWhole) return;
-        const { answered, parts } = landing;
-        if (!isStorable(answered, parts, { policy: rule.policy, model })) return;
-        this.#memory.set(key, cachedAnswer(answered, parts, { policy: rule.policy, now: this.#clock.now() }));
+        if (!('kept' in landing)) this.#keep(asked, landing, ticket);
       },
       closed: () => {
         if (this.#flights.get(hash) === flight) this.#flights.delete(hash);
@@ -171,16 +198,48 @@ export class AnswerCache implements CacheCleaner {
       collected: (bytes) => {
         this.#collected += bytes;
       },
-    });
+    };
+    const flight: Flight = new Flight(order, Math.max(0, room), events, source);
     if (!this.#flights.has(hash)) this.#flights.set(hash, flight);
     return flight;
+  }
+
+  /** Keeps what an upstream said, as far as it is for others. */
+  #keep({ order, rule, key }: Asked, landing: Landing, ticket: string): void {
+    const { policy } = rule;
+    if (!('answered' in landing) || !landing.isWhole || landing.answered.error !== null) {
+      this.#shared?.land(key, ticket, null, false);
+      return;
+    }
+    const { answered, parts } = landing;
+    const isKept = isStorable(answered, parts, { policy, model: order.served.pool.model.id });
+    if (!isKept && this.#shared === null) return;
+    const kept = cachedAnswer(answered, parts, { policy, now: this.#clock.now() });
+    if (isKept) this.#memory.set(key, kept);
+    this.#shared?.land(key, ticket, kept, isKept);
+  }
+
+  /** What other processes have, or are about to have. */
+  #elsewhere(asked: Asked, ticket: string, shared: SharedAnswers): Source {
+    const { key, order } = asked;
+    return (signal) =>
+      lookElsewhere(key, {
+        shared,
+        ticket,
+        signal,
+        clock: this.#clock,
+        deadline: order.call.startedAt + order.served.pool.model.timeouts.totalMs,
+        isGood: (kept) => isFresh(kept, this.#clock.now(), asked),
+        found: (kept) => this.#memory.set(key, kept),
+        lookedUp: (ms) => this.#metrics.lookedUp('redis', ms),
+      });
   }
 
   /** What came of it for the one who began it. */
   #led(asked: Asked, ridden: Ridden, old: CachedAnswer | undefined): Answered | Promise<Answered> {
     const { landing, hasLeft, hasBegun, firstTokenAt, waitedMs } = ridden;
     if ('kept' in landing) {
-      return hasLeft ? leftEarly(asked.order, waitedMs) : this.#give(asked, landing.kept, landing.how, waitedMs);
+      return hasLeft ? leftEarly(asked.order, waitedMs) : this.#giveFound(asked, landing, waitedMs);
     }
     const error = 'thrown' in landing ? landing.thrown : landing.answered.error;
     if (!hasLeft && !hasBegun && this.#canRescue(old, error)) {
@@ -207,7 +266,10 @@ export class AnswerCache implements CacheCleaner {
       this.#metrics.answered('coalesced');
       return { ...leftEarly(order, waitedMs), hasBegun, firstTokenAt };
     }
-    if ('kept' in landing) return this.#give(asked, landing.kept, landing.how, waitedMs);
+    if ('kept' in landing) {
+      const isGood = landing.how === 'coalesced' || isFresh(landing.kept, this.#clock.now(), asked);
+      return isGood ? this.#giveFound(asked, landing, waitedMs) : null;
+    }
     const error = 'thrown' in landing ? landing.thrown : landing.answered.error;
     if (error !== null) {
       if (!hasBegun && !isShared(error)) return null;
@@ -233,6 +295,14 @@ export class AnswerCache implements CacheCleaner {
     this.#metrics.saved(order.served.pool.model.label, answered.usage);
     const said = { answer: answered.last.answer, firstTokenAt };
     return { ...answeredFree(order, origin, said), hasBegun, resumed: answered.resumed };
+  }
+
+  #giveFound(
+    asked: Asked,
+    { kept, how }: Extract<Landing, { kept: unknown }>,
+    waitedMs: number,
+  ): Answered | Promise<Answered> {
+    return this.#give(asked, kept, how, how === 'hit' ? 0 : waitedMs);
   }
 
   #canRescue(old: CachedAnswer | undefined, error: unknown): old is CachedAnswer {
@@ -269,39 +339,8 @@ const nobody: AnswerSink = { begin() {}, write: () => true };
 
 const unused: Usage = { ...unknownUsage, costUsd: 0 };
 
-/** Whether the answer to this request may be kept and shared. */
-function isCacheable({ chat }: AnswerOrder, { policy, params }: CacheRule): boolean {
-  if (policy.when !== 'deterministic') return policy.when === 'always';
-  const { body } = chat;
-  const member = (name: string): unknown => (body.has(name) ? body.value[name] : params[name]);
-  const seed = member('seed');
-  return member('temperature') === 0 || (seed !== undefined && seed !== null);
-}
-
-function isFresh(kept: CachedAnswer, now: number, { rule, wish }: Asked): boolean {
-  const age = now - kept.storedAt;
-  return now < kept.freshUntil && age < rule.policy.ttlMs && age <= wish.maxAgeMs;
-}
-
-/** Errors that say nothing of who asked: everybody who asks the same has them, too. */
-const sharedErrors: ReadonlySet<ErrorCode> = new Set([
-  'context_length_exceeded',
-  'unsupported_by_model',
-  'content_policy',
-  'no_healthy_instance',
-  'overloaded',
-  'unknown_model',
-  'internal',
-]);
-
-function isShared(error: unknown): boolean {
-  if (!(error instanceof MizanError)) return true;
-  return error.code.startsWith('upstream_') || sharedErrors.has(error.code);
-}
-
-/** Whether the same request could have been answered at another time (RFC 5861 §4). */
-function isOutage({ code, status }: MizanError): boolean {
-  return isShared(new MizanError(code, '')) && code !== 'internal' && (status >= 500 || status === 429);
+function sumOf(one: Freed, other: Freed = { entries: 0, bytes: 0 }): Freed {
+  return { entries: one.entries + other.entries, bytes: one.bytes + other.bytes };
 }
 
 /** For the log: nobody is told. */

@@ -1,7 +1,7 @@
 import { promisify } from 'node:util';
 import { zstdCompress, zstdDecompressSync } from 'node:zlib';
 import { LRUCache } from 'lru-cache';
-import type { CachedAnswer, CacheKey, CacheSelection, Freed } from '../../core/response-cache.ts';
+import type { CachedAnswer, CacheKey, Freed } from '../../core/response-cache.ts';
 
 const compress = promisify(zstdCompress);
 
@@ -150,11 +150,11 @@ export class MemoryTier {
   }
 
   /**
-   * Removes the entries of a selection, in small steps.
+   * Removes some entries, in small steps.
    * @param before Only those that were stored by then, in ms since the Unix epoch.
    */
-  async remove(selection: CacheSelection, before = Infinity): Promise<Freed> {
-    return this.#sweep((entry) => entry.storedAt <= before && isOf(entry.key, selection));
+  async remove(isIt: (key: CacheKey) => boolean, before = Infinity): Promise<Freed> {
+    return this.#sweep((entry) => entry.storedAt <= before && isIt(entry.key));
   }
 
   /** Removes what is too old for any use, and the oldest of what a tenant has too much, in small steps. */
@@ -207,12 +207,4 @@ export class MemoryTier {
     if (held.entries === 0) this.#byTenant.delete(tenant);
     else this.#byTenant.set(tenant, held);
   }
-}
-
-function isOf(key: CacheKey, { tenant, agent, model }: CacheSelection): boolean {
-  return (
-    (tenant === undefined || key.tenant === tenant) &&
-    (agent === undefined || key.agent === agent) &&
-    (model === undefined || key.model === model)
-  );
 }

@@ -57,6 +57,6 @@ export function answeredFree(
 }
 
 /** What was used, and costs nothing this time. */
-export function freeOf(usage: Usage): Usage {
+function freeOf(usage: Usage): Usage {
   return { ...usage, costUsd: 0 };
 }
