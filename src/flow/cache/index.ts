@@ -21,7 +21,7 @@ import { directivesOf } from './directives.ts';
 import { lookElsewhere } from './elsewhere.ts';
 import type { FlightEvents, Landing, Source } from './flight.ts';
 import { Flight } from './flight.ts';
-import { cacheKeyOf } from './key.ts';
+import { cacheKeyOf, Spellings } from './key.ts';
 import type { Holding, MemoryTierSettings } from './memory-tier.ts';
 import { MemoryTier } from './memory-tier.ts';
 import { answeredFree, headOf } from './outcome.ts';
@@ -57,6 +57,7 @@ export class AnswerCache implements CacheCleaner {
   readonly #clock: Clock;
   readonly #shared: SharedAnswers | null;
   readonly #mostCollected: number;
+  readonly #spellings = new Spellings();
   readonly #flights = new Map<string, Flight>();
   readonly #refreshes = new Map<string, AbortController>();
   #collected = 0;
@@ -95,9 +96,13 @@ export class AnswerCache implements CacheCleaner {
       if (wish.onlyIfCached) throw notCached();
       return answer(order);
     }
-    const key = cacheKeyOf(order.call.principal, { agent: order.agent, model, chat: order.chat }, rule);
+    const { agent, chat, call } = order;
+    const spelling = this.#spellings.spell(call.principal, { model, chat }, rule);
+    const known = spelling === null ? undefined : this.#spellings.find(spelling);
+    const key = known ?? cacheKeyOf(call.principal, { agent, model, chat }, rule);
     const asked = { order, rule, key, wish };
     const kept = this.#memory.get(key.hash);
+    if (kept !== undefined && known === undefined && spelling !== null) this.#spellings.remember(spelling, key);
     this.#metrics.lookedUp('memory', this.#clock.monotonic() - startedAt);
     if (kept !== undefined && !wish.noCache) {
       const now = this.#clock.now();

@@ -5,7 +5,7 @@ import { JsonDocument } from '../../core/json-document.ts';
 import type { Principal } from '../../core/principal.ts';
 import type { Random } from '../../core/random.ts';
 import { seededRandom } from '../../core/random.ts';
-import { cacheKeyOf } from './key.ts';
+import { cacheKeyOf, Spellings } from './key.ts';
 import type { CacheRule } from './policy.ts';
 import { CacheRules, versionOf } from './policy.ts';
 
@@ -216,6 +216,39 @@ describe('whose it is', () => {
 
   test('the same key for everybody of a tenant, where it is not private', () => {
     expect(keyOf(asked)).toBe(keyOf(asked, { by: { ...principal, subject: 'other', credential: 'x' } }));
+  });
+});
+
+describe('what is found by its spelling', () => {
+  const asked = '{"messages":[]}';
+  const spelled = (
+    over: Partial<Pick<Asking, 'by' | 'model' | 'rule'>> & { readonly text?: string } = {},
+  ): string | null => {
+    const { by = principal, model = 'fast', rule: held = rule, text: written = asked } = over;
+    const body = JsonDocument.parse(Buffer.from(written));
+    return new Spellings().spell(by, { model, chat: { body, edits: [], stream: false, wantsUsage: false } }, held);
+  };
+  const isPrivate = { ...rule, policy: { ...usualPolicy, isPrivate: true } };
+
+  test('is everything that makes the key', () => {
+    const all = [
+      spelled(),
+      spelled({ by: { ...principal, tenant: 'other' } }),
+      spelled({ by: { ...principal, tenant: 'acme4:fast' } }),
+      spelled({ model: 'other' }),
+      spelled({ rule: { ...rule, origin: 'p' } }),
+      spelled({ text: '{"messages": []}' }),
+      spelled({ rule: isPrivate }),
+      spelled({ rule: isPrivate, by: { ...principal, subject: 'other' } }),
+      spelled({ rule: isPrivate, by: { ...principal, via: 'api-key', credential: '1' } }),
+      spelled({ rule: isPrivate, by: { ...principal, via: 'api-key', credential: '2' } }),
+    ];
+    expect(new Set(all).size).toBe(all.length);
+    expect(spelled()).toBe(spelled());
+  });
+
+  test('is never a long text', () => {
+    expect(spelled({ text: JSON.stringify({ messages: ['x'.repeat(10_000)] }) })).toBe(null);
   });
 });
 

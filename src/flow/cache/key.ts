@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { canonicalJson, exactValue } from '../../core/canonical-json.ts';
 import type { PreparedChat } from '../../core/chat.ts';
 import type { JsonObject } from '../../core/json-document.ts';
@@ -38,6 +39,42 @@ export function cacheKeyOf(
   const who = JSON.stringify([format, tenant, rule.policy.isPrivate ? identityOf(principal) : null, model]);
   const asked = canonicalRequest(exactValue(chat.body), rule.params);
   return { hash: hash('sha256', `${who}${rule.origin}${asked}`, 'base64url'), tenant, agent, model };
+}
+
+/** Requests whose spelling is remembered may be so long, and all of them together; in characters. */
+const spellings = { longest: 8 * 1024, all: 1024 * 1024 };
+
+/**
+ * The keys of requests that were found, by how they are spelled: whoever asks the same twice mostly does so to the
+ * letter, and then a look-up by the text itself is a good deal cheaper than the key.
+ */
+export class Spellings {
+  readonly #keys = new LRUCache<string, CacheKey>({
+    maxSize: spellings.all,
+    sizeCalculation: (_key, spelling) => Math.max(1, spelling.length),
+  });
+
+  /** All that the key depends on, to the letter; `null` for what is too long. Two of one spelling have one key. */
+  spell(
+    principal: Principal,
+    request: { readonly model: string; readonly chat: PreparedChat },
+    rule: CacheRule,
+  ): string | null {
+    const { text } = request.chat.body;
+    if (text.length > spellings.longest) return null;
+    const who = rule.policy.isPrivate ? identityOf(principal).join(':') : '';
+    const { tenant } = principal;
+    const { model } = request;
+    return `${tenant.length}:${tenant}${who.length}:${who}${model.length}:${model}${rule.origin}${text}`;
+  }
+
+  find(spelling: string): CacheKey | undefined {
+    return this.#keys.get(spelling);
+  }
+
+  remember(spelling: string, key: CacheKey): void {
+    this.#keys.set(spelling, key);
+  }
 }
 
 /** An API key by its id, since names are not its own; whoever has a token by its subject, since tokens change. */
