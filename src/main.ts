@@ -17,6 +17,8 @@ import { Agents } from './flow/agents/agents.ts';
 import { AnswerCache } from './flow/cache/index.ts';
 import type { CachePolicy, CachePolicyPart } from './flow/cache/policy.ts';
 import { CacheRules, versionOf } from './flow/cache/policy.ts';
+import { Limiter } from './flow/limits/limiter.ts';
+import { limiterEvents, limitStates } from './flow/limits/figures.ts';
 import { Models } from './flow/routing/models.ts';
 import { Pool } from './flow/routing/pool.ts';
 import { Served } from './flow/routing/served.ts';
@@ -38,6 +40,8 @@ import { Messages } from './security/messages.ts';
 import type { Tokens } from './security/tokens.ts';
 import type { RedisEvents } from './redis/connection.ts';
 import { RedisConnection } from './redis/connection.ts';
+import { RedisLimits } from './redis/limits.ts';
+import { nodeName } from './redis/node-name.ts';
 import type { Store, StoreEvents } from './store/index.ts';
 import { openStore } from './store/index.ts';
 import { Verifier } from './security/verifier.ts';
@@ -85,6 +89,23 @@ const lastBytesMs = 2000;
  * @throws SetupError where a port is taken or the data folder can't be used.
  */
 export async function startMizan(config: Config, dataFolder: string, provide = createProvider): Promise<Mizan> {
+  const opened = new AsyncDisposableStack();
+  try {
+    return await build({ config, dataFolder, provide }, opened);
+  } catch (error) {
+    await opened.disposeAsync();
+    throw error;
+  }
+}
+
+interface Plan {
+  readonly config: Config;
+  readonly dataFolder: string;
+  readonly provide: typeof createProvider;
+}
+
+/** @param opened Is given what has to be closed in the end; the last first. */
+async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposableStack): Promise<Mizan> {
   const clock = systemClock;
   const random = systemRandom;
   const log = createLog(config.log.level);
@@ -97,34 +118,60 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     masterKeys: new MasterKeys(config.security.masterKey, dataFolder),
     damaged: (err) => log.error({ event: 'sealed_row_damaged', err }),
   });
-  try {
-    checkReach(config.server.host, { ...config.auth, apiKeys: store.apiKeys, now: clock.now() });
-  } catch (error) {
-    await store.close();
-    throw error;
-  }
+  opened.defer(() => store.close());
+  checkReach(config.server.host, { ...config.auth, apiKeys: store.apiKeys, now: clock.now() });
   const upkeep = keepSealed(store.vault, log);
+  opened.defer(() => upkeep.abort());
   const backups = backupsOf(config, dataFolder, log);
+  opened.defer(() => backups.close());
   const metrics = new Metrics(() => store.state().pending);
   const guard = new EgressGuard(egressRules(config.egress.allow));
   const providers = new Map<string, Provider>();
   for (const [name, settings] of Object.entries(config.providers)) {
     providers.set(name, provide(name, settings, clock, guard));
   }
+  opened.defer(async () => {
+    await Promise.all([...providers.values()].map((provider) => provider.close()));
+  });
   const models = modelsOf(config, providers, { clock, random });
   const tidying = keepTidy(store, config, log);
+  opened.defer(() => clearInterval(tidying));
   const redis = config.redis.url === null ? null : await RedisConnection.open(config.redis.url, redisEvents(log));
+  opened.defer(() => redis?.close());
   if (redis !== null) metrics.watchRedis(() => redis.trouble === null);
   metrics.watchDatabase(() => store.state().trouble === null);
   metrics.watchInstances(() => instanceStates(models));
 
-  const shared = redis === null ? null : await sharedAnswersOf(redis, store.vault, { config, metrics });
-  const cache = cacheOf(config, { metrics, clock, shared });
+  const shared = redis === null ? null : new RedisLimits(redis, nodeName(dataFolder));
+  const limiter = new Limiter(
+    { limits: config.limits, budgets: config.budgets, ...config.limiting },
+    { rules: store.limitRules, ledger: store.ledger, clock, events: limiterEvents(metrics), shared },
+  );
+  opened.defer(() => limiter.close());
+  metrics.watchLimits(() => limitStates(limiter));
+  if (redis !== null) metrics.watchSharing(() => limiter.isByShare);
+
+  const answers = redis === null ? null : await sharedAnswersOf(redis, store.vault, { config, metrics });
+  const cache = cacheOf(config, { metrics, clock, shared: answers });
+  opened.defer(() => cache.close());
   const auditing = new Auditing(store.audit, clock);
+  opened.defer(() => auditing.close());
   let isDraining = false;
   const running = new RunningCalls();
   const server = createServer({
-    flow: { agents: agentsOf(config), models, cache, requestLog: store.requestLog, metrics, log, clock, random },
+    flow: {
+      agents: agentsOf(config),
+      models,
+      limiter,
+      cache,
+      requestLog: store.requestLog,
+      metrics,
+      log,
+      clock,
+      random,
+    },
+    limitRules: store.limitRules,
+    ledger: store.ledger,
     authenticator: new Authenticator(
       new Verifier(tokens, issuersOf(config, { clock, log, guard })),
       store.apiKeys,
@@ -148,16 +195,6 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
   const metricsServer = createMetricsServer(metrics);
   const { host, port, metricsPort, shutdownTimeoutMs } = config.server;
 
-  const release = async (): Promise<void> => {
-    upkeep.abort();
-    await cache.close();
-    await Promise.all([...providers.values()].map((provider) => provider.close()));
-    clearInterval(tidying);
-    await backups.close();
-    auditing.close();
-    redis?.close();
-    await store.close();
-  };
   let url: string;
   let metricsUrl: string;
   try {
@@ -168,7 +205,6 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
     });
   } catch (error) {
     await server.close();
-    await release();
     throw error;
   }
 
@@ -188,7 +224,7 @@ export async function startMizan(config: Config, dataFolder: string, provide = c
       await until(() => metrics.inFlight === 0, lastBytesMs);
       metricsServer.close();
       metricsServer.closeAllConnections();
-      await release();
+      await opened.disposeAsync();
     },
   };
 }

@@ -7,10 +7,12 @@ import type { Role } from '../src/core/principal.ts';
 import { includesRole, roles } from '../src/core/principal.ts';
 import type { Route } from '../src/edge/http/routes.ts';
 import { routes } from '../src/edge/http/routes.ts';
+import { startMizan } from '../src/main.ts';
+import { holdDataAlone } from '../src/store/folder-lock.ts';
 import type { Answer } from './support/http.ts';
 import { ask, errorOf, post, sendRaw } from './support/http.ts';
 import type { Running } from './support/mizan.ts';
-import { runMizan } from './support/mizan.ts';
+import { furnish, readConfig, runMizan } from './support/mizan.ts';
 
 const root = join(import.meta.dirname, '..');
 
@@ -64,6 +66,7 @@ function verdict(row: Route, role: Role | null, about: 'own' | 'foreign', scope:
   if (row.role === null) return 'in';
   if (role === null) return 401;
   if (!includesRole(role, row.role)) return 403;
+  if (row.tenant === 'every') return scope === 'any' ? 'in' : 403;
   if (about === 'own' || row.tenant === 'none') return 'in';
   return row.tenant === 'any' && scope === 'any' ? 'in' : 403;
 }
@@ -102,6 +105,35 @@ describe('every registered route', () => {
     expect(asked).toBe(registered.length * 20);
   });
 
+  test('that touches everything at once is for those whose scope is any', () => {
+    const every = routes.filter(({ tenant }) => tenant === 'every').map(({ method, url }) => `${method} ${url}`);
+    expect(every).toEqual(expect.arrayContaining(['GET /api/backups', 'POST /api/backups']));
+  });
+
+  test('answers other methods with those that it has, also where a part of it is anything', async () => {
+    const asked: [method: string, path: string, allow: string][] = [
+      ['DELETE', '/api/keys', 'GET, HEAD, POST'],
+      ['GET', '/api/keys/nothing', 'DELETE'],
+      ['PUT', '/api/keys/nothing/rotate', 'POST'],
+      ['PATCH', '/api/keys/nothing?tenant=ours', 'DELETE'],
+      ['OPTIONS', '/api/keys/nothing', 'DELETE'],
+      ['POST', '/api/requests/nothing', 'GET, HEAD'],
+      ['DELETE', '/v1/models/a/b', 'GET, HEAD'],
+    ];
+    for (const [method, path, allow] of asked) {
+      const { status, headers, json } = await ask(`${mizan.url}${path}`, { method });
+      expect([path, status, headers.get('allow'), errorOf(json).code]).toEqual([
+        path,
+        405,
+        allow,
+        'method_not_allowed',
+      ]);
+    }
+    for (const path of ['/api/keys/a/b/c', '/v1/model/a']) {
+      expect((await ask(`${mizan.url}${path}`, { method: 'PUT' })).status).toBe(404);
+    }
+  });
+
   test('asks for no role only where it shows nothing of anybody', () => {
     const open = routes.filter(({ role }) => role === null).map(({ url, tenant }) => `${url} ${tenant}`);
     expect(open).toEqual(['/.well-known/jwks.json none', '/healthz none', '/readyz none']);
@@ -116,9 +148,12 @@ test('a route without a row keeps Mizan from starting', async () => {
     });
   };
   subscribe('fastify.initialization', plant);
-  const started = runMizan({ providers: { sim: { kind: 'simulator' } } });
+  const house = await furnish({ providers: { sim: { kind: 'simulator' } } });
+  const started = startMizan(readConfig(house), house.dataFolder);
   await expect(started).rejects.toThrow('GET /planted has no row in the table of routes');
   unsubscribe('fastify.initialization', plant);
+  // And leaves nothing open.
+  expect(() => holdDataAlone(house.dataFolder).release()).not.toThrow();
 });
 
 test('no route could run a command, evaluate code or fetch a URL', () => {

@@ -8,7 +8,7 @@ import { MizanError } from '../src/core/errors.ts';
 import { Auditing } from '../src/edge/admin/auditing.ts';
 import { routes } from '../src/edge/http/routes.ts';
 import { mizan as command } from './support/command.ts';
-import { ask, errorOf, post } from './support/http.ts';
+import { ask, errorOf, post, wire } from './support/http.ts';
 import type { RunningProcess } from './support/mizan.ts';
 import { commonOptions, startProcess } from './support/mizan.ts';
 
@@ -138,6 +138,22 @@ describe('a route that changes something', () => {
     credential: null,
   } as const;
   const paths = ['/api/things', '/api/things/:id/turn'];
+  const late = '/api/late';
+  server.route({
+    method: 'POST',
+    url: late,
+    ...auditing.hooksFor({ method: 'POST', url: late }),
+    handler: async (request) => {
+      request.principal = principal;
+      const { socket } = request.raw;
+      socket.write('HTTP/1.1 100 Continue\r\n\r\n');
+      await new Promise((resolve) => socket.once('close', resolve));
+      // The answer has nobody to go to by now, and what was done is done.
+      await new Promise(setImmediate);
+      request.audit = { action: 'thing.end', target: 'thing:2' };
+      return {};
+    },
+  });
   for (const url of paths) {
     server.route({
       method: 'POST',
@@ -175,8 +191,29 @@ describe('a route that changes something', () => {
     ]);
   });
 
+  test('leaves one entry also where the caller resets the connection, with what came of it', async () => {
+    const url = server.listeningOrigin;
+    const head = (path: string, length: number): string =>
+      `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${length}\r\n\r\n`;
+    const leave = async (text: string, pattern: RegExp | null): Promise<AuditEvent[]> => {
+      recorded.length = 0;
+      const { socket, until } = await wire(url);
+      socket.write(text);
+      if (pattern !== null) await until(pattern);
+      socket.resetAndDestroy();
+      await vi.waitFor(() => expect(recorded).not.toEqual([]));
+      // Whatever else would record it has had its turn.
+      await post(`${url}/api/things`, undefined, {});
+      return recorded.filter(({ action }) => action !== 'thing.make');
+    };
+    expect(await leave(`${head(late, 2)}{}`, /100 Continue/)).toMatchObject([
+      { action: 'thing.end', outcome: 'done', target: 'thing:2', from: '127.0.0.1' },
+    ]);
+    expect(await leave(head(late, 50), null)).toMatchObject([{ action: `POST ${late}`, outcome: 'failed' }]);
+  });
+
   test('is every route of /api that is no GET, but for those that are known to be readings', () => {
-    const audited = routes.filter((route) => auditing.hooksFor(route).onResponse !== undefined);
+    const audited = routes.filter((route) => auditing.hooksFor(route).onSend !== undefined);
     const silent = routes.filter(({ method, url }) => method !== 'GET' && url.startsWith('/api/'));
     expect(silent.filter((route) => !audited.includes(route)).map(({ url }) => url)).toEqual([
       '/api/route/explain',

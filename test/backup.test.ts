@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
@@ -105,9 +105,26 @@ describe('mizan backup', () => {
     const keys = await mizan(['keys', 'list', '--json'], { cwd, env: { MIZAN_MASTER_KEY } });
     expect((JSON.parse(keys.stdout) as { readonly id: string }[]).map(({ id }) => id)).toEqual([keyId]);
 
-    // And from the bucket; what is there now is kept aside.
+    const audited = async () => {
+      const verified = await mizan(['audit', 'verify'], { cwd, env: { MIZAN_MASTER_KEY } });
+      expect([verified.code, verified.stdout]).toEqual([0, expect.stringMatching(/^The audit log is whole: /)]);
+      const { stdout: entries } = await mizan(['audit', 'export'], { cwd, env: { MIZAN_MASTER_KEY } });
+      return entries.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Record<string, unknown>]));
+    };
+    expect((await audited()).map(({ action, before }) => [action, before])).toEqual([
+      ['key.create', null],
+      ['backup.restore', null],
+    ]);
+    expect(statSync(join(cwd, 'data', 'audit.key')).mode & 0o777).toBe(0o600);
+
+    // And from the bucket; what is there now is kept aside, and the log goes on from the backup and says so.
+    await mizan(['keys', 'create'], { cwd, env: { MIZAN_MASTER_KEY } });
     const fromBucket = await mizan(['backup', 'restore', name], { cwd, env: { MIZAN_MASTER_KEY } });
     expect([fromBucket.code, fromBucket.stderr]).toEqual([0, expect.stringMatching(/before-restore-/)]);
+    expect((await audited()).map(({ action, before }) => [action, before])).toEqual([
+      ['key.create', null],
+      ['backup.restore', { audit_seq: 3 }],
+    ]);
     expect(readdirSync(join(cwd, 'data')).filter((entry) => /work|fetched/.test(entry))).toEqual([]);
   });
 });
@@ -118,7 +135,7 @@ describe('/api/backups', () => {
 
   beforeAll(async () => {
     running = await runMizan(config);
-    admin = await running.token({ role: 'admin' });
+    admin = await running.token({ role: 'admin', scope: 'any' });
   });
 
   afterAll(() => running.end());
@@ -135,10 +152,12 @@ describe('/api/backups', () => {
     }
   }
 
-  test('is for admins', async () => {
-    const token = await running.token({ role: 'operator' });
-    for (const method of ['GET', 'POST']) {
-      expect((await ask(`${running.url}/api/backups`, { token, method })).status).toBe(403);
+  test("is for admins of every tenant: a backup has everybody's data", async () => {
+    const others = [await running.token({ role: 'operator', scope: 'any' }), await running.token({ role: 'admin' })];
+    for (const token of others) {
+      for (const method of ['GET', 'POST']) {
+        expect((await ask(`${running.url}/api/backups`, { token, method })).status).toBe(403);
+      }
     }
   });
 

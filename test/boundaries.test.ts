@@ -16,6 +16,7 @@ const house = [
   'flow',
   'main.ts',
   'providers',
+  'redis',
   'scheduler',
   'security',
   'store',

@@ -180,7 +180,7 @@ async function useEverything(): Promise<void> {
   const tokens = createTokens(readConfig(house, environment), house.dataFolder);
   const grant = { tenant: 'default', agents: null, ttl: 3600 };
   const member = await tokens.sign({ ...grant, subject: 'm', role: 'member' }, Date.now());
-  const admin = await tokens.sign({ ...grant, subject: 'a', role: 'admin' }, Date.now());
+  const admin = await tokens.sign({ ...grant, subject: 'a', role: 'admin', scope: 'any' }, Date.now());
   const bound = await tokens.sign({ ...grant, subject: 'b', role: 'member', agents: [] }, Date.now());
   const created = await beside('keys', 'create', '--role', 'member');
   const apiKey = created.stdout.trim();

@@ -108,6 +108,8 @@ describe('exit code 2 and one clear line for', () => {
     ['an argument that is missing', 'keys revoke', /missing required argument 'id'/],
     ['a number that is out of range', 'requests --limit 1001', /--limit.*whole number from 1 to 1000/],
     ['the tenant that is every tenant', 'token create --tenant *', /--tenant.*name of one tenant/],
+    ['the tenant that is Mizan itself', 'keys create --tenant system', /--tenant.*name of one tenant/],
+    ['a message of Mizan itself', 'secrets export-message-key --tenant system', /--tenant.*name of one tenant/],
     ['money without a period', 'keys create --budget 10', /--budget.*US dollars per hour, day, week, month, total/],
     ['two ways to name a token', 'token revoke --jti a --sub b', /^Give --jti or --sub, not both\.$/],
     ['no token to revoke', 'token revoke', /^There is no token on stdin; give --jti or --sub/],

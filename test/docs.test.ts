@@ -36,6 +36,15 @@ test('the page about HTTP has every route with its least role and its tenant', (
   expect(rows.filter((row) => !page.includes(row))).toEqual([]);
 });
 
+test('the page about the audit log has every action that is recorded', () => {
+  const sources = filesOf('src/{cli,edge}/**/*.ts').filter((path) => !/\.(?:test|suite)\.ts$/.test(path));
+  const recorded = /(?:action: |did\(audit, |audit\(store, )'([\w-]+\.[\w-]+)'/g;
+  const actions = new Set(sources.flatMap((path) => [...read(path).matchAll(recorded)].map(([, action]) => action)));
+  expect(actions.size).toBeGreaterThan(10);
+  const page = readPage('audit');
+  expect([...actions].filter((action) => !page.includes(`| \`${action}\` |`))).toEqual([]);
+});
+
 test('the page about HTTP names the code of every failure', () => {
   const page = readPage('http');
   const codes = Object.values(failureTable).map(({ code }) => `\`${code}\``);

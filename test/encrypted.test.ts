@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { messageKeyOf } from '../src/security/message-key.ts';
 import { AISecurity } from '../src/security/index.ts';
@@ -134,9 +135,17 @@ describe('what is refused in plain', () => {
   });
 
   test('one without a key to answer to, or with a secret one for all to see', async () => {
-    for (const reply_jwk of [undefined, 'x', { kty: 'oct', k: 'AA' }, { kty: 'EC', crv: 'P-521' }]) {
-      expect(await refused(await callers['P-256'].encrypt(hello, { reply_jwk }))).toBe('400 invalid_request');
+    const pair = generateKeyPairSync('x25519').privateKey.export({ format: 'jwk' });
+    const nothing = { kty: 'OKP', crv: 'X25519', x: Buffer.alloc(32).toString('base64url') };
+    const before = (await rows(mizan.url, token, 'limit=1'))[0]?.id;
+    for (const reply_jwk of [undefined, 'x', { kty: 'oct', k: 'AA' }, { kty: 'EC', crv: 'P-521' }, nothing, pair]) {
+      const answer = await postJose(mizan.url, token, await callers['P-256'].encrypt(hello, { reply_jwk }));
+      expect(answer.status).toBe(400);
+      expect(errorOf(answer.json)).toMatchObject({ code: 'invalid_request', param: 'reply_jwk' });
     }
+    const bare = await postJose(mizan.url, token, await callers['P-256'].encrypt(hello, { reply_jwk: pair }));
+    expect(errorOf(bare.json).message).toMatch(/private/);
+    expect((await rows(mizan.url, token, 'limit=1'))[0]?.id).toBe(before);
   });
 
   test('what the encrypt route made', async () => {

@@ -1,8 +1,11 @@
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { mizan as command } from './support/command.ts';
 import type { Answer } from './support/http.ts';
 import { ask, errorOf, post } from './support/http.ts';
 import type { Running } from './support/mizan.ts';
-import { runMizan } from './support/mizan.ts';
+import { commonOptions, runMizan } from './support/mizan.ts';
 
 let mizan: Running;
 let admin: string;
@@ -155,7 +158,11 @@ describe("a tenant's admin", () => {
     expect((await run(theirs.key)).status).toBe(200);
     expect((await listed(anyAdmin, '?tenant=theirs')).map(({ id }) => id)).toEqual([theirs.id]);
     expect((await listed(anyAdmin, '?tenant=*')).length).toBeGreaterThan(1);
-    expect(refused(await create({ tenant: '*' }, anyAdmin))).toEqual([400, 'invalid_request', 'tenant']);
+    for (const tenant of ['*', 'system']) {
+      expect(refused(await create({ tenant }, anyAdmin))).toEqual([400, 'invalid_request', 'tenant']);
+      const named = await post(`${mizan.url}/api/keys?tenant=${tenant}`, anyAdmin, { name: 'app' });
+      expect(refused(named)).toEqual([400, 'invalid_request', 'tenant']);
+    }
     expect((await revoke(`${theirs.id}?tenant=theirs`, anyAdmin)).status).toBe(200);
   });
 
@@ -208,6 +215,30 @@ describe('a key that is rotated', () => {
   });
 });
 
+test('a key whose row somebody else wrote is shown as damaged, lets nobody in, and is ended as any other', async () => {
+  const by = await mizan.token({ subject: 'finder', tenant: 'edited', role: 'admin' });
+  const [one, other] = [await made({}, by), await made({}, by)];
+  const database = new DatabaseSync(join(mizan.dataFolder, 'mizan.db'));
+  database.exec("UPDATE api_keys SET role = 'admin' WHERE tenant = 'edited'");
+  database.exec('UPDATE identity_revision SET revision = revision + 1');
+  database.close();
+  expect((await listed(by)).map(({ state }) => state)).toEqual(['damaged', 'damaged']);
+  expect(refused(await run(one.key))).toEqual([401, 'invalid_api_key', null]);
+  expect(refused(await rotate(one.id, {}, by))).toEqual([404, 'not_found', null]);
+  expect(await revoke(one.id, by)).toMatchObject({ status: 200, json: { state: 'revoked' } });
+  expect((await command(['keys', 'revoke', other.id, ...commonOptions(mizan)])).code).toBe(0);
+  expect((await listed(by)).map(({ state }) => state)).toEqual(['revoked', 'revoked']);
+  await vi.waitFor(async () => {
+    const { json } = await ask(`${mizan.url}/api/audit`, { token: by });
+    const { entries } = json as { readonly entries: readonly { readonly action: string; target: string }[] };
+    const ended = entries.filter(({ action }) => action === 'key.revoke');
+    expect(ended).toHaveLength(2);
+    for (const entry of ended) {
+      expect(entry).toMatchObject({ before: { state: 'damaged' }, after: { state: 'revoked' } });
+    }
+  });
+});
+
 test('what is done to keys and tokens is in the audit log, without anything that makes them', async () => {
   const by = await mizan.token({ subject: 'auditor', tenant: 'audited', role: 'admin' });
   const key = await made({}, by);
@@ -246,6 +277,7 @@ describe('tokens that are taken back over HTTP', () => {
     expect((await take({ jti })).json).toEqual({
       jti,
       tenant: 'ours',
+      any_tenant: false,
       revoked_at: expect.any(String),
       expires_at: null,
     });
@@ -267,6 +299,18 @@ describe('tokens that are taken back over HTTP', () => {
     expect((await run(theirs)).status).toBe(200);
     expect((await take({ sub: 'a', tenant: 'theirs' }, anyAdmin)).json).toMatchObject({ tenant: 'theirs' });
     expect(refused(await run(theirs))).toEqual([401, 'revoked_token', null]);
+  });
+
+  test('are never, by a tenant’s admin, those of somebody who looks after every tenant', async () => {
+    const operator = () => mizan.token({ subject: 'ops', tenant: 'ours', scope: 'any' });
+    const [token, own] = [await operator(), await mine('ops')];
+    const jti = JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()).jti as string;
+    expect(refused(await take({ token }))).toEqual([403, 'forbidden', null]);
+    expect((await take({ jti })).json).toMatchObject({ any_tenant: false });
+    expect((await take({ sub: 'ops' })).json).toMatchObject({ any_tenant: false });
+    expect([(await run(token)).status, (await run(own)).status]).toEqual([200, 401]);
+    expect((await take({ sub: 'ops' }, anyAdmin)).json).toMatchObject({ any_tenant: true });
+    expect((await run(token)).status).toBe(401);
   });
 
   test('are named in one way, and are tokens', async () => {

@@ -1,5 +1,6 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { AISecurity } from '../src/security/index.ts';
 import type { Ended, LaunchOptions } from './support/command.ts';
@@ -117,8 +118,34 @@ test('a tenant is forgotten beside a running Mizan, once it is said that this is
   expect(forgotten.stderr).toContain('its API keys');
   expect(forgotten.stderr).toContain('messages encrypted with its key');
   expect([(await decrypt()).status, (await models()).status]).toStrictEqual([400, 401]);
-  expect((await beside(['tenants', 'forget', 'gone', '--yes'])).code).toBe(1);
+  const again = await beside(['tenants', 'forget', 'gone', '--yes']);
+  expect([again.code, again.stderr]).toEqual([0, expect.stringContaining('was forgotten before')]);
+  expect((await beside(['tenants', 'forget', 'nobody', '--yes'])).code).toBe(1);
   expect((await beside(['tenants', 'forget', 'system', '--yes'])).code).toBe(2);
+});
+
+test('a tenant is forgotten while somebody reads the database: at once, on record, and in the end from its files', async () => {
+  const forget = () => beside(['tenants', 'forget', 'read', '--yes']);
+  await beside(['encrypt', '--tenant', 'read'], { input: 'x' });
+  const reader = new DatabaseSync(join(mizan.dataFolder, 'mizan.db'));
+  const wrapped = reader.prepare(`SELECT wrapped FROM data_keys WHERE tenant = 'read'`).get()!['wrapped'] as Uint8Array;
+  const isThere = async (): Promise<boolean> => {
+    const files = ['mizan.db', 'mizan.db-wal'].map((name) => readFile(join(mizan.dataFolder, name)));
+    return (await Promise.all(files)).some((bytes) => bytes.includes(wrapped));
+  };
+  reader.exec('BEGIN; SELECT count(*) FROM data_keys');
+  for (let run = 0; run < 2; run++) {
+    const ended = await forget();
+    expect([ended.code, ended.stderr]).toEqual([1, expect.stringMatching(/write-ahead log.*again/s)]);
+    expect(await isThere()).toBe(true);
+  }
+  reader.exec('ROLLBACK');
+  reader.close();
+  expect((await forget()).code).toBe(0);
+  expect(await isThere()).toBe(false);
+  const { stdout } = await beside(['audit', 'list', '--tenant', 'read', '--json']);
+  const entries = JSON.parse(stdout) as { readonly action: string; readonly after: unknown }[];
+  expect(entries.map(({ action, after }) => [action, after])).toEqual([['tenant.forget', { keys: 1 }]]);
 });
 
 test('the master key in a file is replaced beside a running Mizan', async () => {

@@ -47,6 +47,8 @@ const needs: Omit<Needs, 'affinity'> = {
   jsonSchema: false,
   inputTokens: 800,
   maxOutputTokens: null,
+  images: 0,
+  choices: 1,
 };
 
 function decide(strategy: Strategy, choice: Choice): Instance {

@@ -1,6 +1,6 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Command } from 'commander';
 import type { Config } from '../config/config.ts';
 import { byOperator } from '../core/audit.ts';
@@ -121,7 +121,8 @@ async function restore(given: string, options: CommonOptions): Promise<void> {
     restoreBackup(file, { ...facts, configFile }),
   );
   const target = `backup:${basename(given)}`;
-  await noted(settings, { action: 'backup.restore', target, after: { created_at: manifest.createdAt, aside } });
+  const after = { created_at: manifest.createdAt, aside };
+  await noted(settings, { action: 'backup.restore', target, before: lastEntryIn(aside), after });
   say(`The data is that of ${manifest.createdAt}: ${rowsOf(manifest)}.`);
   if (aside !== null) say(`What was there before is in ${aside}.`);
   if (config !== null) say(`The configuration of that time is in ${config}.`);
@@ -142,10 +143,17 @@ async function reading<T>(
   return withBackupFile(place, (file) => use(file, facts)).finally(clear);
 }
 
+/** How far the audit log had got that was put aside, so that the one that goes on says what it doesn't have. */
+function lastEntryIn(aside: string | null): { readonly audit_seq: number } | null {
+  const head = aside === null ? '' : join(aside, 'audit.head');
+  const [seq] = existsSync(head) ? (/^\d+/.exec(readFileSync(head, 'utf8')) ?? []) : [];
+  return seq === undefined ? null : { audit_seq: Number(seq) };
+}
+
 /** Leaves an entry in the audit log: of a restore, in the database that was restored. */
 async function noted(
   { dataFolder }: BackupSettings,
-  did: { readonly action: string; readonly target: string; readonly after: unknown },
+  did: { readonly action: string; readonly target: string; readonly before?: unknown; readonly after: unknown },
 ): Promise<void> {
   // The audit log is each data folder's own, whatever the database.
   await withStore({ folder: dataFolder, url: null }, ({ audit }) =>

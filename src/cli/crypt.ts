@@ -5,7 +5,7 @@ import { SetupError } from '../core/errors.ts';
 import type { AISecurity } from '../security/ai-security.ts';
 import type { MessageJwk } from '../security/message-key.ts';
 import type { CommonOptions } from './options.ts';
-import { name, withCommonOptions } from './options.ts';
+import { tenant, withCommonOptions } from './options.ts';
 import { input, sayError } from './say.ts';
 import { withVault } from './vault.ts';
 
@@ -38,7 +38,7 @@ function withKeyOptions(command: Command): Command {
   return withCommonOptions(command)
     .option('--context <text>', 'what it is for; it decrypts with the same only')
     .option('--key <file>', "a JWK, or a JWK Set whose first key encrypts; default: the tenant's own key")
-    .option('--tenant <name>', 'whose key, without --key', name, 'default')
+    .option('--tenant <name>', 'whose key, without --key', tenant, 'default')
     .addHelpText('after', '\nExit codes: 0 done, 1 it can not be decrypted, 2 wrong usage or configuration.');
 }
 

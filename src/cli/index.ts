@@ -4,6 +4,7 @@ import { SetupError } from '../core/errors.ts';
 import { registerAudit } from './audit.ts';
 import { registerBackup } from './backup.ts';
 import { registerCache } from './cache.ts';
+import { registerBudgets } from './budgets.ts';
 import { registerConfig } from './config.ts';
 import { registerCrypt } from './crypt.ts';
 import { registerDb } from './db.ts';
@@ -15,6 +16,7 @@ import { registerRequests } from './requests.ts';
 import { registerSecrets } from './secrets.ts';
 import { registerSimulate } from './simulate.ts';
 import { registerStart } from './start.ts';
+import { bringStoredSecrets } from './stored-secrets.ts';
 import { registerTenants } from './tenants.ts';
 import { registerToken } from './token.ts';
 import { version } from './version.ts';
@@ -33,6 +35,7 @@ for (const register of [
   registerToken,
   registerKeys,
   registerRequests,
+  registerBudgets,
   registerSecrets,
   registerTenants,
   registerCrypt,
@@ -48,6 +51,8 @@ for (const register of [
 ]) {
   register(program);
 }
+
+program.hook('preAction', (_program, command) => bringStoredSecrets(command));
 
 // `mizan requests | head` closes our end of the pipe: that is not an error.
 process.stdout.on('error', (error: Error & { readonly code?: string }) => {

@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import type { ApiKeyRecord, KeyLimits } from '../core/api-key.ts';
-import { budgetPeriods, publicKey, usualOverlap } from '../core/api-key.ts';
+import type { ApiKeyRecord, KeyLimits, SeenApiKey } from '../core/api-key.ts';
+import { publicKey, usualOverlap } from '../core/api-key.ts';
 import { parseDuration } from '../core/duration.ts';
 import { byOperator } from '../core/audit.ts';
+import { budgetPeriods } from '../core/limit.ts';
 import type { Role } from '../core/principal.ts';
 import { everyTenant } from '../core/request-record.ts';
 import type { CommonOptions } from './options.ts';
@@ -41,7 +42,7 @@ export function registerKeys(program: Command): void {
     .option('--agents <a,b>', 'only these agents; default: all, and models directly', names)
     .option('--models <a,b>', 'only these models directly; default: all, or none where agents are named', names)
     .option('--ttl <time>', 'how long it is good: 1h, 30d; default: until it is revoked', duration)
-    .option('--rpm <n>', 'requests per minute (kept and shown, not enforced by this version; likewise below)', limit)
+    .option('--rpm <n>', 'requests per minute', limit)
     .option('--tpm <n>', 'tokens per minute', limit)
     .option('--max-in-flight <n>', 'requests at the same time', limit)
     .option('--budget <usd/period>', 'money: 10/day; also per hour, week, month, or in total', budget)
@@ -58,11 +59,12 @@ export function registerKeys(program: Command): void {
   ).action(async (given: string, options: CommonOptions) => {
     const id = await idOf(given);
     const isDone = await withKeys(options, (store) => {
-      const before = store.apiKeys.find(id);
+      const before = store.apiKeys.look(id);
       const isRevoked = store.apiKeys.revoke(id, Date.now());
-      if (before === undefined || !isRevoked) return isRevoked;
-      audit(store, 'key.revoke', { before, after: store.apiKeys.find(id) });
-      return true;
+      if (before !== undefined && isRevoked) {
+        audit(store, 'key.revoke', { before, after: store.apiKeys.look(id) });
+      }
+      return isRevoked;
     });
     say(isDone ? `The key ${id} is revoked.` : notThere(id));
     if (!isDone) process.exitCode = 1;
@@ -117,9 +119,9 @@ async function withKeys<T>(options: CommonOptions, use: (store: Store) => T): Pr
 function audit(
   store: Store,
   action: string,
-  { before, after }: { readonly before?: ApiKeyRecord; readonly after: ApiKeyRecord | undefined },
+  { before, after }: { readonly before?: SeenApiKey; readonly after: SeenApiKey | undefined },
 ): void {
-  const shown = (key: ApiKeyRecord | undefined) => (key === undefined ? null : publicKey(key, undefined, Date.now()));
+  const shown = (key: SeenApiKey | undefined) => (key === undefined ? null : publicKey(key, undefined, Date.now()));
   const key = after ?? before;
   if (key === undefined) return;
   const states = { before: shown(before), after: shown(after) };

@@ -5,7 +5,7 @@ import type { Config } from '../config/config.ts';
 import type { CliOverrides, StoredSecrets } from '../config/load.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Role } from '../core/principal.ts';
-import { everyTenantName, roles } from '../core/principal.ts';
+import { isTenantName, roles } from '../core/principal.ts';
 import { parseDuration } from '../core/duration.ts';
 import { MasterKeys } from '../security/master-keys.ts';
 import { vaultFile } from '../store/sqlite/file.ts';
@@ -64,10 +64,10 @@ export function names(text: string): string[] {
   return list;
 }
 
-/** A tenant's name. */
+/** The name of a tenant that identities may be of. */
 export function tenant(text: string): string {
-  if (text !== everyTenantName) return name(text);
-  throw new InvalidArgumentError('Expected the name of one tenant.');
+  if (isTenantName(text)) return name(text);
+  throw new InvalidArgumentError('Expected the name of one tenant, other than "system".');
 }
 
 /** A subject's or a tenant's name. */

@@ -8,7 +8,7 @@ import { sealPurposes } from '../core/sealing.ts';
 import type { DataKey } from '../security/key-ring.ts';
 import type { Vault } from '../store/sqlite/vault.ts';
 import type { CommonOptions } from './options.ts';
-import { name, withCommonOptions } from './options.ts';
+import { name, tenant as oneTenant, withCommonOptions } from './options.ts';
 import { input, print, say, sayError, table } from './say.ts';
 import { withVault } from './vault.ts';
 
@@ -105,7 +105,7 @@ export function registerSecrets(program: Command): void {
       .command('export-message-key')
       .description('print the key that a tenant encrypts messages with, as a JWK: whoever has it can read them'),
   )
-    .option('--tenant <name>', 'whose', name, 'default')
+    .option('--tenant <name>', 'whose', oneTenant, 'default')
     .action((options: CommonOptions & { readonly tenant: string }) =>
       withVault(options, ({ ring }, audit) => {
         const { id, secret } = ring.take(options.tenant, 'message');

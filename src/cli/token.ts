@@ -5,6 +5,7 @@ import { SetupError } from '../core/errors.ts';
 import { everyTenant } from '../core/request-record.ts';
 import type { Revocation } from '../core/revocation.ts';
 import { publicRevocation } from '../core/revocation.ts';
+import type { TokenGrant } from '../security/tokens.ts';
 import type { CommonOptions } from './options.ts';
 import { configOf, duration, name, names, role, tenant, withCommonOptions } from './options.ts';
 import { print, say, table } from './say.ts';
@@ -74,17 +75,44 @@ async function create(options: TokenOptions): Promise<void> {
   const { sub, tenant: of, ttl, agents = null, models = null } = options;
   const scope = options.anyTenant === true ? 'any' : 'own';
   const grant = { subject: sub, tenant: of, role: options.role, agents, models, scope, ttl } as const;
-  print(await createTokens(config, options.data).sign(grant, Date.now()));
+  const token = await createTokens(config, options.data).sign(grant, Date.now());
+  await record(token, grant, options.data);
+  print(token);
+}
+
+/** Whoever has the secret can make a token without this command: what can't be recorded is said, and made all the same. */
+async function record(token: string, grant: TokenGrant, folder: string): Promise<void> {
+  const { decodeJwt } = await import('jose');
+  const { jti, exp = 0 } = decodeJwt(token);
+  const { subject, tenant: of, role: given, agents, models = null, scope } = grant;
+  const after = {
+    jti,
+    sub: subject,
+    tenant: of,
+    any_tenant: scope === 'any',
+    role: given,
+    agents,
+    models,
+    expires_at: new Date(exp * 1000).toISOString(),
+  };
+  const event = byOperator({ action: 'token.create', tenant: of, target: `jti:${jti}`, after });
+  try {
+    const { noteInAudit } = await import('../store/sqlite/audit-note.ts');
+    // The audit log is each data folder's own, whatever the database.
+    if (!noteInAudit(folder, event)) await withStore({ folder, url: null }, ({ audit }) => audit.record(event));
+  } catch (error) {
+    say(`The audit log could not be written: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 async function revoke(options: RevokeOptions): Promise<void> {
   const { jti, sub, tenant: of = null } = options;
   if (jti !== undefined && sub !== undefined) throw new SetupError('Give --jti or --sub, not both.');
-  const revokedAt = Date.now();
+  const facts = { tenant: of, scope: 'any', revokedAt: Date.now() } as const;
   const made: Revocation =
     jti === undefined && sub === undefined
-      ? { ...(await fromStdin()), tenant: of, revokedAt }
-      : { kind: jti === undefined ? 'sub' : 'jti', value: jti ?? sub ?? '', tenant: of, revokedAt, expiresAt: null };
+      ? { ...(await fromStdin()), ...facts }
+      : { kind: jti === undefined ? 'sub' : 'jti', value: jti ?? sub ?? '', ...facts, expiresAt: null };
   await withStore(placeOf(options), ({ revocations, audit }) => {
     revocations.add(made);
     const whom = { tenant: of ?? 'system', target: `${made.kind}:${made.value}` };

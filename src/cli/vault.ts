@@ -1,5 +1,5 @@
 import { loadVaultConfig } from '../config/load.ts';
-import type { AuditLog } from '../core/audit.ts';
+import type { AuditHistory, AuditLog } from '../core/audit.ts';
 import { MasterKeys } from '../security/master-keys.ts';
 import type { Vault } from '../store/sqlite/vault.ts';
 import type { CommonOptions } from './options.ts';
@@ -11,9 +11,13 @@ import { withStore } from './with-store.ts';
  */
 export async function withVault<T>(
   options: CommonOptions,
-  use: (vault: Vault, audit: AuditLog) => T | Promise<T>,
+  use: (vault: Vault, audit: AuditLog, history: AuditHistory) => T | Promise<T>,
 ): Promise<T> {
   const { masterKey, databaseUrl } = loadVaultConfig({ file: options.config, env: process.env });
   const at = { folder: options.data, url: databaseUrl?.reveal() ?? null };
-  return withStore(at, ({ vault, audit }) => use(vault, audit), new MasterKeys(masterKey, options.data));
+  return withStore(
+    at,
+    ({ vault, audit, auditHistory }) => use(vault, audit, auditHistory),
+    new MasterKeys(masterKey, options.data),
+  );
 }

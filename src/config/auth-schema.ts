@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { IssuerSettings } from '../core/issuer.ts';
 import { issuerAlgorithms } from '../core/issuer.ts';
 import { isTrustworthyUrl } from '../core/loopback.ts';
-import { everyTenantName, roles } from '../core/principal.ts';
+import { isTenantName, roles } from '../core/principal.ts';
 import { secret, text } from './fields.ts';
 
 const jwtSchema = z.strictObject({
@@ -53,7 +53,7 @@ export const issuerSchema = z.strictObject({
     .describe('Where its tokens say what.'),
   tenant: text('the name of a tenant')
     .max(100, { error: 'expected at most 100 characters' })
-    .refine((tenant) => tenant !== everyTenantName, { error: 'expected the name of one tenant' })
+    .refine(isTenantName, { error: 'expected the name of one tenant, other than "system"' })
     .exactOptional()
     .describe('Whose tokens they are, where no claim says it; "default" if absent.'),
   roles: z.record(z.string(), role).default({}).describe('From what stands in claims.role to a role.'),

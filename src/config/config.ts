@@ -1,6 +1,7 @@
 import type { KeepRule, S3Settings } from '../core/backups.ts';
 import type { Retention } from '../core/retention.ts';
 import type { IssuerSettings } from '../core/issuer.ts';
+import type { BudgetRule, LimitRule } from '../core/limit.ts';
 import type { Secret } from '../core/secret.ts';
 import type { StrategyName } from '../core/strategy-name.ts';
 import type { Price } from '../core/usage.ts';
@@ -29,6 +30,9 @@ export interface Config {
   readonly agents: Readonly<Record<string, AgentConfig>>;
   /** The agent of a request that names none; `null` only where there are no agents at all. */
   readonly defaultAgent: string | null;
+  readonly limits: readonly LimitRule[];
+  readonly budgets: readonly BudgetRule[];
+  readonly limiting: LimitingConfig;
   /** In days. */
   readonly retention: Retention;
   readonly cache: CacheConfig;
@@ -97,6 +101,13 @@ export interface SimulatorProviderConfig {
   readonly options: SimulatorOptions;
 }
 
+export interface LimitingConfig {
+  /** That share limits, at the least. */
+  readonly machines: number;
+  /** For answers of which nobody knows how long they may be. */
+  readonly assumedOutputTokens: number;
+}
+
 export interface ModelConfig {
   readonly strategy: StrategyName;
   /** May be empty: such a model answers that it has no healthy instance. */
@@ -139,6 +150,7 @@ export interface InstanceConfig {
   readonly tags: readonly string[];
   /** In tokens; `null` where it isn't known. */
   readonly contextLength: number | null;
+  readonly maxOutputTokens: number | null;
   readonly capabilities: { readonly vision: boolean; readonly tools: boolean; readonly jsonSchema: boolean };
   /** `null` where the provider is to be asked for it. */
   readonly price: Price | null;

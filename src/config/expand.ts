@@ -2,6 +2,7 @@ import { formatPath } from './places.ts';
 import type { Path, Places } from './places.ts';
 import type { Problem } from './problem.ts';
 import { nearest } from '../core/nearest.ts';
+import { secretPlaces, takesStoredSecret } from './secret-fields.ts';
 import { isMapping, typedValue } from './tree.ts';
 
 /** The variables that values may name. */
@@ -76,14 +77,10 @@ function isFreeForm(path: Path): boolean {
   return path[0] === 'agents' && path[2] === 'params';
 }
 
-/** Where a stored secret may stand: what is read there is kept as one. */
-function keepsSecrets(path: Path): boolean {
-  // What has to be known before the stored secrets can be read.
-  if (path[0] === 'security' || path[0] === 'database') return false;
-  return ['apiKey', 'secret', 'url'].includes(String(path.at(-1))) || path.at(-2) === 'headers';
+function misplaced(): string {
+  const places = secretPlaces();
+  return `a stored secret may only stand where secrets do: in ${places.slice(0, -1).join(', ')} or ${places.at(-1)}`;
 }
-
-const misplaced = 'a stored secret may only stand where secrets do: in apiKey, headers, auth.jwt.secret or redis.url';
 
 /** Expands every text of a tree, and notes which are made of variables. */
 export function expandTree(
@@ -99,10 +96,10 @@ export function expandTree(
       return value;
     }
     if (typeof value !== 'string' || !value.includes('${')) return value;
-    const isFree = !/\$\{secret:[A-Za-z0-9]/.test(value) || keepsSecrets(path);
+    const isFree = !/\$\{secret:[A-Za-z0-9]/.test(value) || takesStoredSecret(path);
     const expanded = expandText(value, sources.env, isFree ? sources.secrets : undefined);
     const { text, variables, whole } = expanded;
-    const problem = isFree ? expanded.problem : misplaced;
+    const problem = isFree ? expanded.problem : misplaced();
     const place = places.get(path);
     if (problem !== undefined) problems.push({ ...places.originOf(path), path: formatPath(path), message: problem });
     if (place !== undefined && variables.length > 0) places.set(path, { ...place, variables, typeless: whole });

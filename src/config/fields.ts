@@ -26,13 +26,31 @@ export function milliseconds(min = 1): z.ZodInt {
   return integer(min, 86_400_000, 'milliseconds');
 }
 
+const secretFields = new WeakSet<z.core.$ZodType>();
+
+/** Notes that what is read by `schema` is kept secret. */
+export function keptSecret<S extends z.core.$ZodType>(schema: S): S {
+  secretFields.add(schema);
+  return schema;
+}
+
+/** Whether `keptSecret` was said of it. */
+export function isKeptSecret(schema: z.core.$ZodType): boolean {
+  return secretFields.has(schema);
+}
+
+/** From a string to a `Secret`; from `''` to none. */
+function intoSecret() {
+  return keptSecret(z.transform((value: string) => (value === '' ? null : new Secret(value))));
+}
+
 /** A string that becomes a `Secret`; `''` is none. */
 export function secret(minBytes = 0) {
   const error = minBytes === 0 ? 'expected a string' : `expected at least ${minBytes} bytes`;
   return z
     .string({ error })
     .refine((value) => value === '' || Buffer.byteLength(value) >= minBytes, { error })
-    .transform((value) => (value === '' ? null : new Secret(value)));
+    .pipe(intoSecret());
 }
 
 const keyError = 'expected a key: printable ASCII, without spaces or line breaks';
@@ -41,7 +59,7 @@ const keyError = 'expected a key: printable ASCII, without spaces or line breaks
 export const apiKey = z
   .string({ error: keyError })
   .regex(/^[\x21-\x7e]*$/, { error: keyError })
-  .transform((value) => (value === '' ? null : new Secret(value)));
+  .pipe(intoSecret());
 
 const units: Readonly<Record<string, number>> = {
   B: 1,

@@ -2,6 +2,7 @@ import { nearest } from '../core/nearest.ts';
 import { formatPath } from './places.ts';
 import type { Path, Places } from './places.ts';
 import type { Problem } from './problem.ts';
+import { isSecretPlace } from './secret-fields.ts';
 import { isMapping, valueAt } from './tree.ts';
 
 /** Something wrong with a tree, before it is known where that shows and what may be said of it. */
@@ -38,7 +39,8 @@ function found(finding: Finding, value: unknown, variables: readonly string[] | 
     const made = variables.map((name) => `\${${name}}`).join(' and ');
     return value === '' ? `nothing in ${made}` : `${kindOf(value)} from ${made}`;
   }
-  if (typeof value === 'object' || value === '' || container || path.some((step) => hidden.has(step))) {
+  const isHidden = isSecretPlace(path) || path.some((step) => hidden.has(step));
+  if (typeof value === 'object' || value === '' || container || isHidden) {
     return kindOf(value);
   }
   const text = JSON.stringify(value) ?? kindOf(value);
@@ -48,7 +50,7 @@ function found(finding: Finding, value: unknown, variables: readonly string[] | 
 function suggestion(name: string, known: readonly string[]): string {
   const near = nearest(name, known);
   if (near !== undefined) return `; did you mean "${near}"?`;
-  return known.length > 0 && known.length <= 16 ? `; known: ${known.join(', ')}` : '';
+  return known.length > 0 && known.length <= 32 ? `; known: ${known.join(', ')}` : '';
 }
 
 function messageOf(finding: Finding, value: unknown, variables: readonly string[] | undefined): string {

@@ -55,6 +55,7 @@ describe('an issuer', () => {
     ['no signature at all', one('algorithms: [none]'), /algorithms\[0\]: expected one of RS256/],
     ['no algorithm', one('algorithms: []'), /algorithms: expected at least one algorithm/],
     ['the tenant that is every tenant', one('tenant: "*"'), /tenant: expected the name of one tenant/],
+    ['the tenant that is Mizan itself', one('tenant: system'), /tenant: expected the name of one tenant/],
     ['a tenant and a claim for it', one('tenant: a, claims: { tenant: b }'), /tenant: either this or claims\.tenant/],
     ['roles without their claim', one('roles: { a: viewer }'), /roles: this needs claims\.role/],
     ['a way to every tenant without its claim', one('anyTenant: [a]'), /anyTenant: this needs claims\.role/],

@@ -68,7 +68,7 @@ describe('a configuration that is read', () => {
     expect(config.redis.url?.reveal()).toBe('redis://h:6379');
     expect(config.database.url).toBeNull();
     expect(config.log.level).toBe('warn');
-    expect(config.notes).toEqual(['redis.url is set, and has no effect in this version.']);
+    expect(config.notes).toEqual([]);
   });
 
   test('says which of its parts this version does not act on', () => {

@@ -122,6 +122,15 @@ export function loadVaultConfig({ file, env, cwd }: ConfigSources): VaultConfig 
   return read.vault;
 }
 
+/**
+ * The same where the configuration names stored secrets; else `null`.
+ * @throws ConfigError likewise.
+ */
+export function vaultOfNamedSecrets(sources: ConfigSources): VaultConfig | null {
+  const source = findSource(sources.file, sources.env, sources.cwd ?? process.cwd());
+  return source?.text.includes('${secret:') === true ? loadVaultConfig(sources) : null;
+}
+
 function vaultSections(tree: unknown): Mapping {
   const { security, database } = isMapping(tree) ? tree : newMapping();
   const given = Object.entries({ security, database }).filter(

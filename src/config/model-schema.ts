@@ -13,6 +13,14 @@ export const priceSchema = z.strictObject({
   cachedInput: perMillion
     .exactOptional()
     .describe("US dollars per million input tokens read from the upstream's prompt cache; as input if absent."),
+  reasoning: perMillion
+    .exactOptional()
+    .describe("US dollars per million output tokens of the model's reasoning; as output if absent."),
+  image: z
+    .number({ error: 'expected a price in US dollars per picture' })
+    .min(0, { error: 'expected a price of at least 0' })
+    .exactOptional()
+    .describe('US dollars per picture in a request, besides its tokens; none if absent.'),
 });
 
 const yesOrNo = z.boolean({ error: 'expected true or false' });
@@ -43,6 +51,9 @@ const instanceSchema = z.strictObject({
   tpm: integer(1, most).exactOptional().describe('Tokens per minute it may be sent and may answer.'),
   tags: z.array(text('a tag')).default([]).describe('For people; shown where instances are.'),
   contextLength: integer(1, most).exactOptional().describe('Tokens of prompt and answer together that it can take.'),
+  maxOutputTokens: integer(1, most)
+    .exactOptional()
+    .describe('The most tokens that it answers with: what is held of limits and budgets where a request says nothing.'),
   capabilities: capabilitiesSchema.prefault({}).describe('What it can do; everything where nothing is said.'),
   price: priceSchema.exactOptional().describe("Overrides the provider's price of this model."),
 });

@@ -13,7 +13,7 @@ describe('every problem says where it is, what was expected and what was found',
       'qqqqqqqq: 1',
       [
         'mizan.yaml:1:1 qqqqqqqq: unknown key; known: server, database, redis, auth, security, egress, ' +
-          'providers, models, agents, defaultAgent, retention, cache, backup, schedule',
+          'providers, models, agents, defaultAgent, limits, budgets, limiting, retention, cache, backup, schedule',
       ],
     ],
     [

@@ -98,6 +98,25 @@ function* agentFindings(tree: Mapping, providers: readonly string[]): Generator<
   }
 }
 
+/** Whom limits and budgets are for: what the configuration itself has to have. */
+function* limitFindings(tree: Mapping): Generator<Finding> {
+  const known = {
+    agent: entriesOf(tree['agents']).map(([name]) => name),
+    model: entriesOf(tree['models']).map(([id]) => id),
+  };
+  for (const section of ['limits', 'budgets'] as const) {
+    for (const [name, rule] of entriesOf(tree[section])) {
+      for (const field of ['agent', 'model'] as const) {
+        const value = valueAt(rule, [field]);
+        if (typeof value !== 'string' || value === '' || value === '*' || value.includes('/')) continue;
+        if (known[field].includes(value)) continue;
+        const what = field === 'agent' ? 'the name of an agent' : 'a model id, or "provider/upstream-model"';
+        yield { path: [section, name, field], message: `expected ${what}, or "*"`, known: known[field] };
+      }
+    }
+  }
+}
+
 function* portFindings(tree: Mapping): Generator<Finding> {
   const port = Number(valueAt(tree, ['server', 'port']) ?? 8000);
   const own = valueAt(tree, ['server', 'metricsPort']);
@@ -118,6 +137,7 @@ export function* referenceFindings(tree: Mapping): Generator<Finding> {
   if (typeof defaultAgent === 'string' && defaultAgent !== '' && !agents.includes(defaultAgent)) {
     yield { path: ['defaultAgent'], message: 'expected the name of an agent', known: agents };
   }
+  yield* limitFindings(tree);
   yield* portFindings(tree);
   yield* issuerFindings(tree);
 }

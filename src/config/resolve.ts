@@ -10,6 +10,7 @@ import type {
   ModelConfig,
   ProviderConfig,
 } from './config.ts';
+import { budgetRules, limitRules } from './limit-schema.ts';
 import type { FileConfig } from './schema.ts';
 
 type Entry<K extends 'providers' | 'models' | 'agents'> = FileConfig[K][string];
@@ -60,6 +61,7 @@ function modelOf(model: Entry<'models'>): ModelConfig {
       rpm: instance.rpm ?? null,
       tpm: instance.tpm ?? null,
       contextLength: instance.contextLength ?? null,
+      maxOutputTokens: instance.maxOutputTokens ?? null,
       price: instance.price ?? null,
     })),
     hedge: hedge === undefined ? null : { afterMs: hedge.afterMs ?? null, maxShare: hedge.maxShare },
@@ -93,6 +95,9 @@ export function resolveConfig(
     models: record(read.models, modelOf),
     agents: record(read.agents, agentOf),
     defaultAgent: read.defaultAgent ?? (names.includes('assistant') ? 'assistant' : (names[0] ?? null)),
+    limits: limitRules(read.limits),
+    budgets: budgetRules(read.budgets),
+    limiting: read.limiting,
     retention: read.retention,
     cache: { ...read.cache, maxBytesPerTenant: read.cache.maxBytesPerTenant ?? null },
     backup: backupOf(read),

@@ -9,6 +9,7 @@ import {
   databaseUrl,
   egressEntry,
   integer,
+  keptSecret,
   milliseconds,
   name,
   redisUrl,
@@ -21,6 +22,7 @@ import {
 import { authSchema } from './auth-schema.ts';
 import { backupSchema } from './backup-schema.ts';
 import { cacheRuleSchema, cacheSchema } from './cache-schema.ts';
+import { budgetsSchema, limitingSchema, limitsSchema } from './limit-schema.ts';
 import { modelSchema, priceSchema } from './model-schema.ts';
 
 export type * from './config.ts';
@@ -54,7 +56,7 @@ const databaseSchema = z.strictObject({
 });
 
 const redisSchema = z.strictObject({
-  url: redisUrl.prefault('').describe('A redis:// or rediss:// URL; empty for memory. Unused in this version.'),
+  url: redisUrl.prefault('').describe('A redis:// or rediss:// URL; empty for memory.'),
 });
 
 const masterKeySchema = z.strictObject({
@@ -89,9 +91,11 @@ const headerName = z
   .string()
   .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, { error: 'expected the name of an HTTP header' })
   .refine((header) => !framing.test(header), { error: 'expected a header that is free to be set' });
-const headerValue = z
-  .string({ error: 'expected the value of an HTTP header' })
-  .regex(/^[\t\x20-\x7e]*$/, { error: 'expected the value of an HTTP header, in printable ASCII' });
+const headerValue = keptSecret(
+  z
+    .string({ error: 'expected the value of an HTTP header' })
+    .regex(/^[\t\x20-\x7e]*$/, { error: 'expected the value of an HTTP header, in printable ASCII' }),
+);
 
 export const upstreamProviderSchema = z.strictObject({
   kind: z
@@ -159,7 +163,7 @@ const scheduleSchema = z.strictObject({
 export const fileSchema = z.strictObject({
   server: serverSchema.prefault({}).describe('Where Mizan listens and what it allows.'),
   database: databaseSchema.prefault({}).describe('Where records are kept.'),
-  redis: redisSchema.prefault({}).describe('Shared memory of several processes. Unused in this version.'),
+  redis: redisSchema.prefault({}).describe('Shared memory of several processes.'),
   auth: authSchema.prefault({}).describe('Who may ask.'),
   security: securitySchema.prefault({}).describe('What data at rest is sealed with.'),
   egress: egressSchema.prefault({}).describe('Where connections may lead.'),
@@ -169,6 +173,9 @@ export const fileSchema = z.strictObject({
   defaultAgent: text('the name of an agent')
     .exactOptional()
     .describe('The agent of requests that name none: "assistant", else the first one, if absent.'),
+  limits: limitsSchema(name).describe('How much may be used at a time, by names of your choice.'),
+  budgets: budgetsSchema(name).describe('How much may be spent, by names of your choice.'),
+  limiting: limitingSchema.prefault({}).describe('How limits and budgets are kept.'),
   retention: retentionSchema.prefault({}).describe('How long is kept what.'),
   cache: cacheSchema.prefault({}).describe('Kept answers.'),
   backup: backupSchema.prefault({}).describe('Where backups go, and how long they stay.'),

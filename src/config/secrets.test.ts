@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { StoredSecrets, VaultConfig } from './load.ts';
 import { problems, read } from './reading.suite.ts';
+import { secretPlaces } from './secret-fields.ts';
 
 const key = Buffer.alloc(32, 7).toString('base64');
 const values = new Map([
@@ -20,6 +21,28 @@ providers:
     const provider = providers['openrouter'] as { apiKey: { reveal(): string }; headers: Record<string, string> };
     expect(provider.apiKey.reveal()).toBe('sk-1234');
     expect(provider.headers).toStrictEqual({ 'x-extra': 'Bearer sk-1234' });
+  });
+
+  test('may stand in every field that becomes a secret, and in headers', () => {
+    const s3 = 'endpoint: "https://s3.example.com", bucket: ours, accessKeyId: id';
+    const text = `backup: { s3: { ${s3}, secretAccessKey: "\${secret:openrouter}" } }`;
+    expect(read(text, {}, {}, stored).backup.s3?.secretAccessKey.reveal()).toBe('sk-1234');
+    expect(secretPlaces()).toStrictEqual([
+      'auth.jwt.secret',
+      'backup.s3.secretAccessKey',
+      'providers.*.apiKey',
+      'providers.*.headers.*',
+      'redis.url',
+    ]);
+    expect(problems('agents: { a: { model: default, system: "${secret:jwt}" } }', {}, {}, stored)).toStrictEqual([
+      'mizan.yaml:1:40 agents.a.system: a stored secret may only stand where secrets do: ' +
+        'in auth.jwt.secret, backup.s3.secretAccessKey, providers.*.apiKey, providers.*.headers.* or redis.url',
+    ]);
+  });
+
+  test('and what stands where it may is not repeated where it is wrong', () => {
+    const s3 = 'endpoint: "https://s3.example.com", bucket: ours, accessKeyId: id';
+    expect(problems(`backup: { s3: { ${s3}, secretAccessKey: 12345678 } }`).join()).not.toContain('12345678');
   });
 
   test('that is not stored is a problem with its place and the nearest name', () => {

@@ -1,8 +1,6 @@
 import type { Grant } from './principal.ts';
+import type { BudgetPeriod } from './limit.ts';
 import type { TenantScope } from './request-record.ts';
-
-/** How long a key's money lasts before it begins anew. */
-export const budgetPeriods = ['hour', 'day', 'week', 'month', 'total'] as const;
 
 /** What a key may use at most; `null` for no limit. */
 export interface KeyLimits {
@@ -11,7 +9,7 @@ export interface KeyLimits {
   readonly tpm: number | null;
   /** Requests that are being answered at the same time. */
   readonly maxInFlight: number | null;
-  readonly budget: { readonly usd: number; readonly per: (typeof budgetPeriods)[number] } | null;
+  readonly budget: { readonly usd: number; readonly per: BudgetPeriod; readonly timezone?: string } | null;
 }
 
 export const noLimits: KeyLimits = { rpm: null, tpm: null, maxInFlight: null, budget: null };
@@ -33,13 +31,22 @@ export interface ApiKeyRecord extends Grant {
   readonly previous: { readonly hash: string; readonly until: number } | null;
 }
 
+/** A key as it is looked at. What stands in a damaged one is not to be relied on, and it lets nobody in. */
+export interface SeenApiKey extends ApiKeyRecord {
+  /** Its row is not the one that Mizan wrote. */
+  readonly isDamaged?: true;
+}
+
 /** Where API keys are kept. */
 export interface ApiKeys {
+  /** One that can be relied on. */
   find(id: string): ApiKeyRecord | undefined;
-  /** Oldest first. */
-  list(scope: TenantScope): ApiKeyRecord[];
+  /** Whatever is there by that id. */
+  look(id: string): SeenApiKey | undefined;
+  /** Oldest first, with those that are damaged. */
+  list(scope: TenantScope): SeenApiKey[];
   insert(key: ApiKeyRecord): void;
-  /** Whether there was such a key that was not revoked yet. */
+  /** Whether there was such a key, damaged or not, that was not revoked yet. */
   revoke(id: string, at: number): boolean;
   /**
    * Gives a key another secret; the one it has stays good until `previousUntil`, the one before that no longer.
@@ -56,8 +63,9 @@ export interface ApiKeys {
 export const usualOverlap = 86_400;
 
 /** What becomes of a key at `now`. */
-export function keyState(key: ApiKeyRecord, now: number): 'active' | 'revoked' | 'expired' {
+export function keyState(key: SeenApiKey, now: number): 'active' | 'revoked' | 'expired' | 'damaged' {
   if (key.revokedAt !== null) return 'revoked';
+  if (key.isDamaged === true) return 'damaged';
   return key.expiresAt !== null && key.expiresAt <= now ? 'expired' : 'active';
 }
 
@@ -65,7 +73,7 @@ const shownTime = (time: number | null | undefined): string | null =>
   time === null || time === undefined ? null : new Date(time).toISOString();
 
 /** A key as it is shown outside, without anything that makes it one: by the API, and by commands that print JSON. */
-export function publicKey(key: ApiKeyRecord, lastUsedAt: number | undefined, now: number) {
+export function publicKey(key: SeenApiKey, lastUsedAt: number | undefined, now: number) {
   const { rpm, tpm, maxInFlight, budget } = key.limits;
   return {
     id: key.id,

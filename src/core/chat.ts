@@ -1,4 +1,5 @@
 import type { JsonDocument, JsonEdit, JsonObject } from './json-document.ts';
+import { maxAnswerUsd, picosOf, usdOf } from './money.ts';
 import type { Tags } from './request-record.ts';
 import type { Price, Usage } from './usage.ts';
 import { priceOf, unknownUsage } from './usage.ts';
@@ -52,8 +53,9 @@ function countOf(value: unknown): number | null {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : null;
 }
 
+/** A cost in US dollars, to the picodollar. */
 function amountOf(value: unknown): number | null {
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : null;
+  return typeof value === 'number' && value >= 0 && value <= maxAnswerUsd ? usdOf(picosOf(value)) : null;
 }
 
 /** The first choice of a completion or a chunk, or `null` where it has none. */
@@ -99,8 +101,11 @@ export function isUsageOnly(chunk: JsonObject): boolean {
   return Array.isArray(choices) && choices.length === 0 && objectOf(chunk['usage']) !== null;
 }
 
-/** Usage as the upstream reports it; its own cost first, then `price`, else `null`. */
-export function usageOf(completion: JsonObject, price: Price | null): Usage {
+/**
+ * Usage as the upstream reports it; its own cost first, then `price`, else `null`.
+ * @param images Pictures in the request.
+ */
+export function usageOf(completion: JsonObject, price: Price | null, images = 0): Usage {
   const usage = objectOf(completion['usage']);
   if (usage === null) return unknownUsage;
   const counts = {
@@ -109,5 +114,5 @@ export function usageOf(completion: JsonObject, price: Price | null): Usage {
     cachedInputTokens: countOf(objectOf(usage['prompt_tokens_details'])?.['cached_tokens']),
     reasoningTokens: countOf(objectOf(usage['completion_tokens_details'])?.['reasoning_tokens']),
   };
-  return { ...counts, costUsd: amountOf(usage['cost']) ?? priceOf(counts, price), source: 'upstream' };
+  return { ...counts, costUsd: amountOf(usage['cost']) ?? priceOf(counts, price, images), source: 'upstream' };
 }

@@ -15,6 +15,7 @@ test.each(codes)('%s has a status of its family', (code) => {
     permission: [403],
     not_found: [404],
     conflict: [409],
+    budget: [402],
     rate_limit: [429],
     timeout: [408, 504],
     unavailable: [503],

@@ -16,6 +16,7 @@ export type ErrorType =
   | 'permission'
   | 'not_found'
   | 'conflict'
+  | 'budget'
   | 'rate_limit'
   | 'unavailable'
   | 'upstream'
@@ -80,6 +81,20 @@ export const errorTable = {
     type: 'authentication',
     retryable: false,
     meaning: 'The API key is unknown, revoked or expired.',
+  },
+  budget_spent: {
+    status: 402,
+    type: 'budget',
+    retryable: true,
+    meaning:
+      'A budget has not enough left for what the request may cost at the most; the message names it, its use and when it begins anew.',
+  },
+  price_unknown: {
+    status: 402,
+    type: 'budget',
+    retryable: false,
+    meaning:
+      'A budget would have to pay for a model whose price nobody knows; the message has the line that the configuration lacks.',
   },
   forbidden: {
     status: 403,
@@ -147,6 +162,19 @@ export const errorTable = {
     type: 'invalid_request',
     retryable: false,
     meaning: 'The body is not sent as `application/json` (or, to `/ai-process`, as `application/jose`).',
+  },
+  rate_limited: {
+    status: 429,
+    type: 'rate_limit',
+    retryable: true,
+    meaning:
+      'A limit of requests or tokens per minute is reached; the message names it, its use and when there is room again.',
+  },
+  concurrency_limited: {
+    status: 429,
+    type: 'rate_limit',
+    retryable: true,
+    meaning: 'As many requests as a limit allows are being answered at the same time; the message names it.',
   },
   headers_too_large: {
     status: 431,

@@ -1,3 +1,5 @@
+import type { KeyLimits } from './api-key.ts';
+
 /** Roles, least first. Each may do what the ones before it may. */
 export const roles = ['viewer', 'member', 'operator', 'admin'] as const;
 
@@ -5,6 +7,14 @@ export type Role = (typeof roles)[number];
 
 /** How every tenant is named where a tenant's name is expected; so no tenant has this name. */
 export const everyTenantName = '*';
+
+/** Whose everything is that is nobody's in particular: Mizan's own. So no identity is of this tenant. */
+export const systemTenantName = 'system';
+
+/** Whether an identity may be of that tenant: neither of all of them, nor Mizan itself. */
+export function isTenantName(name: string): boolean {
+  return name !== everyTenantName && name !== systemTenantName;
+}
 
 /** What an identity may be given. */
 export interface Grant {
@@ -25,6 +35,8 @@ export interface Principal extends Grant {
   readonly via: 'jwt' | 'api-key';
   /** The id of the API key, or the token's `jti`; `null` for a token that has none. */
   readonly credential: string | null;
+  /** The API key's own. */
+  readonly limits?: KeyLimits | undefined;
 }
 
 /** Whether `role` includes everything that `needed` may do. */

@@ -1,3 +1,4 @@
+import type { Charge } from './limit.ts';
 import type { TrailStep } from './trail.ts';
 
 /** One row of the request log: what was asked of whom, what came of it and what it cost. Never what was said. */
@@ -38,6 +39,8 @@ export interface RequestRecord {
   readonly tags: Tags | null;
   /** All attempts, where there was more than one; `null` where there wasn't, or where they weren't asked for. */
   readonly trail: readonly TrailStep[] | null;
+  /** What its attempts cost the budgets; goes into the ledger, in the same transaction, and is not read back. */
+  readonly charges?: readonly Charge[];
 }
 
 /** From a caller's `metadata`: at most 16, names of at most 64 characters, values of at most 512. */

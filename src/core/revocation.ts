@@ -1,3 +1,4 @@
+import type { Principal } from './principal.ts';
 import type { TenantScope } from './request-record.ts';
 
 /** Tokens that are taken back before they expire: one by its `jti`, or all that a subject had until then. */
@@ -7,6 +8,11 @@ export interface Revocation {
   readonly value: string;
   /** Whose tokens; `null` for every tenant's. */
   readonly tenant: string | null;
+  /**
+   * Whom it reaches: by somebody who looks after one tenant, `own`, none of those who look after every tenant; `any`,
+   * them too.
+   */
+  readonly scope: Principal['scope'];
   /** In ms since the Unix epoch; likewise below. Of a subject's tokens, those issued until then are refused. */
   readonly revokedAt: number;
   /** When there is nothing left that it could refuse; `null` where nobody knows. */
@@ -16,6 +22,7 @@ export interface Revocation {
 /** What a revocation is compared with. */
 export interface TokenFacts {
   readonly tenant: string;
+  readonly scope: Principal['scope'];
   readonly subject: string;
   readonly jti: string | null;
   /** In ms since the Unix epoch; `null` where the token doesn't say, and then it counts as old. */
@@ -40,10 +47,11 @@ export interface Revocations {
 export const epochLagMs = 250;
 
 /** A revocation as it is shown outside. */
-export function publicRevocation({ kind, value, tenant, revokedAt, expiresAt }: Revocation) {
+export function publicRevocation({ kind, value, tenant, scope, revokedAt, expiresAt }: Revocation) {
   return {
     [kind]: value,
     tenant,
+    any_tenant: scope === 'any',
     revoked_at: new Date(revokedAt).toISOString(),
     expires_at: expiresAt === null ? null : new Date(expiresAt).toISOString(),
   };

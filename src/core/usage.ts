@@ -1,9 +1,12 @@
+import { picosOf, usdOf } from './money.ts';
+
 /** What an answer used. `null` means unknown, which is never the same as 0. */
 export interface Usage {
   readonly inputTokens: number | null;
   readonly outputTokens: number | null;
   readonly cachedInputTokens: number | null;
   readonly reasoningTokens: number | null;
+  /** A whole number of picodollars: see `money.ts`. */
   readonly costUsd: number | null;
   /** Who counted: the upstream, or Mizan from what it received of an unfinished answer. */
   readonly source: 'upstream' | 'received' | 'none';
@@ -15,6 +18,10 @@ export interface Price {
   readonly output: number;
   /** For input tokens that the upstream read from its prompt cache; `input` where absent. */
   readonly cachedInput?: number;
+  /** For output tokens that are the model's reasoning; `output` where absent. */
+  readonly reasoning?: number;
+  /** US dollars for each picture of the request, besides its tokens; none where absent. */
+  readonly image?: number;
 }
 
 export const unknownUsage: Usage = {
@@ -26,12 +33,18 @@ export const unknownUsage: Usage = {
   source: 'none',
 };
 
-/** The cost in US dollars, or `null` where the price or either token count is unknown. */
-export function priceOf(usage: Omit<Usage, 'costUsd' | 'source'>, price: Price | null): number | null {
+/**
+ * The cost in US dollars, or `null` where the price or either token count is unknown.
+ * @param images Pictures in the request.
+ */
+export function priceOf(usage: Omit<Usage, 'costUsd' | 'source'>, price: Price | null, images = 0): number | null {
   if (price === null || usage.inputTokens === null || usage.outputTokens === null) return null;
   const cached = Math.min(usage.cachedInputTokens ?? 0, usage.inputTokens);
+  const reasoning = Math.min(usage.reasoningTokens ?? 0, usage.outputTokens);
   const input = (usage.inputTokens - cached) * price.input + cached * (price.cachedInput ?? price.input);
-  return (input + usage.outputTokens * price.output) / 1e6;
+  const output = (usage.outputTokens - reasoning) * price.output + reasoning * (price.reasoning ?? price.output);
+  const perMillion = input + output + images * (price.image ?? 0) * 1e6;
+  return usdOf(Math.round(perMillion * 1e6));
 }
 
 /** Both together. A part that nobody counted leaves the sum of the tokens as it is, and the cost unknown. */
@@ -44,7 +57,7 @@ export function sumOf(a: Usage, b: Usage): Usage {
     outputTokens: add(a.outputTokens, b.outputTokens),
     cachedInputTokens: add(a.cachedInputTokens, b.cachedInputTokens),
     reasoningTokens: add(a.reasoningTokens, b.reasoningTokens),
-    costUsd: a.costUsd === null || b.costUsd === null ? null : a.costUsd + b.costUsd,
+    costUsd: a.costUsd === null || b.costUsd === null ? null : usdOf(picosOf(a.costUsd) + picosOf(b.costUsd)),
     source: a.source === 'received' || b.source === 'received' ? 'received' : 'upstream',
   };
 }

@@ -1,6 +1,7 @@
 import type { ChatAnswer, ChatEvents, ChatRequest } from '../core/chat.ts';
 import type { MizanError } from '../core/errors.ts';
 import type { Principal } from '../core/principal.ts';
+import type { Quota } from '../core/quota.ts';
 import type { CacheResult } from '../core/request-record.ts';
 import type { Usage } from '../core/usage.ts';
 
@@ -42,6 +43,8 @@ export interface AnswerHead {
   /** In ms: Mizan's own share of the time so far, and the upstream's. */
   readonly gatewayMs: number;
   readonly upstreamMs: number;
+  /** What is left of the limits that are for the caller; absent where there are none. */
+  readonly quota?: Quota | null;
 }
 
 /** Of a call that did not come to an attempt: all its time was Mizan's. */

@@ -21,6 +21,8 @@ import { openStore } from '../store/sqlite/index.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { Agents } from './agents/agents.ts';
 import type { Outcome } from './call.ts';
+import { limiterEvents } from './limits/figures.ts';
+import { Limiter } from './limits/limiter.ts';
 import { Models } from './routing/models.ts';
 import { run } from './run.ts';
 
@@ -61,6 +63,10 @@ async function stage(...plays: Play[]): Promise<Stage> {
       new Map([['fast', servedOf(instances, { world })]]),
       new Map(providers.map((provider) => [provider.name, provider])),
       world,
+    ),
+    limiter: new Limiter(
+      { limits: [], budgets: [], assumedOutputTokens: 4096, machines: 1 },
+      { rules: store.limitRules, ledger: store.ledger, clock, events: limiterEvents(metrics), shared: null },
     ),
     metrics,
     cache: cacheOf(metrics, clock),

@@ -1,6 +1,7 @@
 import type { ChatRequest } from '../core/chat.ts';
 import type { Clock } from '../core/clock.ts';
 import { MizanError } from '../core/errors.ts';
+import type { Charge } from '../core/limit.ts';
 import type { Random } from '../core/random.ts';
 import type { RequestLog, RequestRecord } from '../core/request-record.ts';
 import { unknownUsage } from '../core/usage.ts';
@@ -9,8 +10,10 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Agents, Assignment } from './agents/agents.ts';
 import type { Answered, AnswerOrder } from './attempts/order.ts';
 import type { AnswerCache } from './cache/index.ts';
-import type { Call, Outcome } from './call.ts';
+import type { AnswerHead, Call, Outcome } from './call.ts';
 import { headWithoutAttempt } from './call.ts';
+import type { Account } from './limits/account.ts';
+import type { Limiter } from './limits/limiter.ts';
 import type { Models } from './routing/models.ts';
 import { RequestNeeds } from './routing/needs.ts';
 import type { Served } from './routing/served.ts';
@@ -19,6 +22,7 @@ import type { Served } from './routing/served.ts';
 export interface Flow {
   readonly agents: Agents;
   readonly models: Models;
+  readonly limiter: Limiter;
   readonly cache: AnswerCache;
   readonly requestLog: RequestLog;
   readonly metrics: Metrics;
@@ -32,8 +36,8 @@ export interface Flow {
  * outcome, and the outcome is committed to the request log before it is returned.
  */
 export async function run(call: Call, flow: Flow): Promise<Outcome> {
-  const { agents, models, cache, requestLog, metrics, clock, random } = flow;
-  const story: Story = { request: null, assignment: null, served: null, answered: null, error: null };
+  const { agents, models, limiter, cache, requestLog, metrics, clock, random } = flow;
+  const story: Story = { request: null, assignment: null, served: null, account: null, answered: null, error: null };
   metrics.requestStarted();
   try {
     const request = call.read();
@@ -41,16 +45,21 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
     story.assignment = agents.assign(request, call.principal);
     story.served = models.find(story.assignment.model);
     const { agent, chat } = story.assignment;
+    const model = story.served.pool.model.id;
+    const admitted = limiter.admit({ principal: call.principal, agent: agent?.name ?? null, model });
+    story.account = admitted instanceof Promise ? await admitted : admitted;
+    if (story.account?.refusal) throw story.account.refusal;
     const order: AnswerOrder = {
-      call,
+      call: withQuota(call, story.account),
       agent: agent?.name ?? null,
       served: story.served,
       models,
       needs: new RequestNeeds(request, agent),
       chat,
+      spending: story.account,
       clock,
       random,
-      observe: (model, step) => metrics.attemptEnded(model.label, step),
+      observe: (asked, step) => metrics.attemptEnded(asked.label, step),
     };
     story.answered = await cache.answer(order, (again) => run({ ...again, read: () => request }, flow));
     story.error = story.answered.error;
@@ -60,7 +69,7 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
   if (story.error?.code === 'client_closed' && call.signal.reason instanceof MizanError)
     story.error = call.signal.reason;
   const latencyMs = clock.monotonic() - call.startedAt;
-  const record = recordOf(call, story, latencyMs);
+  const record = recordOf(call, story, latencyMs, story.account?.close() ?? []);
   metrics.requestEnded(record, story.served?.pool.model.label ?? '', latencyMs);
   await requestLog.append(record);
   return outcomeOf(story, latencyMs);
@@ -75,15 +84,24 @@ interface Story {
   request: ChatRequest | null;
   assignment: Assignment | null;
   served: Served | null;
+  account: Account | null;
   answered: Answered | null;
   error: MizanError | null;
 }
 
-function outcomeOf({ assignment, served, answered, error }: Story, latencyMs: number): Outcome {
+/** Streams say what is left of the caller's limits in their head. */
+function withQuota(call: Call, account: Account | null): Call {
+  if (account === null) return call;
+  const begin = (head: AnswerHead): void => call.sink.begin({ ...head, quota: account.quota() });
+  return { ...call, sink: { begin, write: (events, drained) => call.sink.write(events, drained) } };
+}
+
+function outcomeOf({ assignment, served, account, answered, error }: Story, latencyMs: number): Outcome {
   const agent = assignment?.agent?.name ?? null;
   const model = served?.pool.model.id ?? null;
+  const head = answered?.head ?? headWithoutAttempt({ agent, model, gatewayMs: latencyMs });
   return {
-    head: answered?.head ?? headWithoutAttempt({ agent, model, gatewayMs: latencyMs }),
+    head: account === null ? head : { ...head, quota: account.quota() },
     error,
     answer: answered?.last.answer ?? null,
     usage: answered?.usage ?? unknownUsage,
@@ -94,7 +112,7 @@ function outcomeOf({ assignment, served, answered, error }: Story, latencyMs: nu
   };
 }
 
-function recordOf(call: Call, story: Story, latencyMs: number): RequestRecord {
+function recordOf(call: Call, story: Story, latencyMs: number, charges: readonly Charge[]): RequestRecord {
   const { request, answered, error, assignment, served } = story;
   const head = answered?.head;
   const usage = answered?.usage ?? unknownUsage;
@@ -127,6 +145,7 @@ function recordOf(call: Call, story: Story, latencyMs: number): RequestRecord {
     session: request?.session?.slice(0, maxSession) ?? null,
     tags: request?.tags ?? null,
     trail: answered === null || answered.trail.length < 2 ? null : answered.trail,
+    ...(charges.length === 0 ? {} : { charges }),
   };
 }
 

@@ -392,12 +392,17 @@ describe('what an issuer may say', () => {
     expect(grant({ groups: 'root' }, { defaultRole: 'viewer' }).role).toBe('viewer');
   });
 
-  test.each([{ org: {} }, { org: { id: '' } }, { org: { id: '*' } }, { org: { id: 1 } }, { org: null }, { org: [] }])(
-    'is refused without a tenant: %j',
-    (payload) => {
-      expect(() => grant(payload)).toThrow('The token\'s claim "org.id" is not as expected.');
-    },
-  );
+  test.each([
+    { org: {} },
+    { org: { id: '' } },
+    { org: { id: '*' } },
+    { org: { id: 'system' } },
+    { org: { id: 1 } },
+    { org: null },
+    { org: [] },
+  ])('is refused without a tenant: %j', (payload) => {
+    expect(() => grant(payload)).toThrow('The token\'s claim "org.id" is not as expected.');
+  });
 
   test('is never a role above the highest that the issuer may give, whatever its tokens say', () => {
     for (const groups of ['admin', ['admin'], ['viewer', 'admin', 'operator']]) {

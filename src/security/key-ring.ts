@@ -146,10 +146,16 @@ export class KeyRing implements Sealing {
 
   /**
    * Counts a message that is sealed with a key which somebody else has, too, and which may be retired here by now.
-   * @throws MizanError `internal` where it is used up.
+   * @throws MizanError `internal` where it is used up, or can't be counted.
    */
   count({ id, tenant, purpose }: HeldKey): void {
-    if (!this.#count(id, ['active', 'retired'])) throw noKey(tenant, purpose, 'the key is used up');
+    let isCounted: boolean;
+    try {
+      isCounted = this.#count(id, ['active', 'retired']);
+    } catch (cause) {
+      throw noKey(tenant, purpose, cause);
+    }
+    if (!isCounted) throw noKey(tenant, purpose, 'the key is used up');
   }
 
   /** All keys of a tenant for a purpose, the active one first, then the newest. */

@@ -1,5 +1,12 @@
 import type { KeyObject, webcrypto } from 'node:crypto';
-import { createHash, createPrivateKey, createPublicKey, createSecretKey } from 'node:crypto';
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  createSecretKey,
+  diffieHellman,
+  generateKeyPairSync,
+} from 'node:crypto';
 import { MizanError } from '../core/errors.ts';
 
 /** A key as JSON (RFC 7517): `oct` of 256 bits, `EC` on P-256, or `OKP` with X25519. */
@@ -66,11 +73,32 @@ function keyPair(jwk: MessageJwk): Pick<MessageKey, 'encrypts' | 'decrypts'> {
   const point = { kty, crv, x, ...(kty === 'EC' ? { y } : {}) };
   try {
     const encrypts = createPublicKey({ key: point as webcrypto.JsonWebKey, format: 'jwk' });
+    checkAgreement(encrypts, String(crv));
     if (d === undefined) return { encrypts, decrypts: null };
     return { encrypts, decrypts: createPrivateKey({ key: { ...point, d } as webcrypto.JsonWebKey, format: 'jwk' }) };
   } catch (cause) {
+    if (cause instanceof MizanError) throw cause;
     throw refusal('it is no point of its curve', cause);
   }
+}
+
+/** A private key of each curve, to try others with; made when it is first needed. */
+const trials = new Map<string, KeyObject>();
+
+/** There are points that agree on nothing but zeros with anybody (RFC 7748 §6.1): better known now than at the answer. */
+function checkAgreement(publicKey: KeyObject, curve: string): void {
+  const privateKey = trials.get(curve) ?? trialKey(curve);
+  trials.set(curve, privateKey);
+  try {
+    diffieHellman({ privateKey, publicKey });
+  } catch (cause) {
+    throw refusal('no secret can be agreed with it', cause);
+  }
+}
+
+function trialKey(curve: string): KeyObject {
+  if (curve === 'X25519') return generateKeyPairSync('x25519').privateKey;
+  return generateKeyPairSync('ec', { namedCurve: curve }).privateKey;
 }
 
 function checkAlgorithm({ alg }: MessageJwk, known: readonly string[]): void {

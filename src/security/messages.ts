@@ -1,11 +1,12 @@
 import { MizanError } from '../core/errors.ts';
+import { systemTenantName } from '../core/principal.ts';
 import type { MessageKeyRing } from './ai-security.ts';
 import type { OpenedMessage } from './jwe.ts';
 import { decryptMessage, encryptMessage, undecryptable } from './jwe.ts';
 import type { HeldKey, KeyRing } from './key-ring.ts';
 import type { MessageJwk, MessageKey } from './message-key.ts';
 import { messageKeyOf } from './message-key.ts';
-import type { SeenMessages } from './seen-messages.ts';
+import type { MessageName, SeenMessages } from './seen-messages.ts';
 import type { ServerKeys } from './server-keys.ts';
 
 /** An encrypted request. */
@@ -55,7 +56,7 @@ export class Messages {
 
   /**
    * Opens a request that was encrypted with the tenant's key, or to one of the server's.
-   * @throws MizanError `undecryptable`; `invalid_request` where it can't be answered.
+   * @throws MizanError `undecryptable`; `invalid_request` where it can't be answered, `internal` where Mizan can't.
    */
   async openRequest(token: string, tenant: string): Promise<OpenedRequest> {
     const ring = this.ringOf(tenant);
@@ -70,19 +71,22 @@ export class Messages {
     const replyKey = opened.key.algorithm === 'dir' ? null : replyKeyOf(opened.header['reply_jwk']);
     // In kind: whoever has been given a key doesn't have the one that took its place.
     const shared = replyKey === null ? this.#ring.find(opened.key.kid, tenant, 'message') : undefined;
+    // One answer there will be: what stands in its way is to be known before anything is done for it.
+    if (shared !== undefined) this.#ring.count(shared);
+    let paid = 1;
     return {
       data: opened.data,
       // Anybody may have caught what was encrypted to the server: it comes once, whoever brings it.
-      enter: (now) => this.#enter(opened, replyKey === null ? tenant : 'system', now),
+      enter: (now) => this.#enter(opened, { scope: replyKey === null ? tenant : systemTenantName, tenant }, now),
       reply: (data, about) => {
         const bytes = typeof data === 'string' ? Buffer.from(data) : data;
-        if (shared !== undefined) this.#ring.count(shared);
+        if (shared !== undefined && paid-- < 1) this.#ring.count(shared);
         return encryptMessage(bytes, replyKey ?? opened.key, { cty: 'json', ...re, ...about });
       },
     };
   }
 
-  #enter({ header }: OpenedMessage, scope: string, now: number): void {
+  #enter({ header }: OpenedMessage, whose: Omit<MessageName, 'jti'>, now: number): void {
     const { jti, iat } = header;
     if (typeof jti !== 'string' || jti === '' || jti.length > 200) {
       throw odd('jti', 'must be a text of 1 to 200 characters that no other request has');
@@ -92,7 +96,7 @@ export class Messages {
     if (iat > seconds + leeway) throw odd('iat', 'is in the future');
     if (iat < seconds - lifetime - leeway) throw odd('iat', `is more than ${lifetime} s ago`);
     const expiresAt = (iat + lifetime + leeway) * 1000 + 1000;
-    if (this.#seen.isFirst(scope, jti, { now, expiresAt: Math.ceil(expiresAt) })) return;
+    if (this.#seen.isFirst({ ...whose, jti }, { now, expiresAt: Math.ceil(expiresAt) })) return;
     throw new MizanError('replayed_message', 'A request with this jti came before.', { param: 'jti' });
   }
 }
@@ -104,9 +108,19 @@ function keyOf({ id, secret }: HeldKey): MessageKey {
 /** Known before the request is acted on: an answer that nobody can be given is not worth a call. */
 function replyKeyOf(jwk: unknown): MessageKey {
   if (typeof jwk !== 'object' || jwk === null) throw odd('reply_jwk', 'must be a public key to encrypt the answer to');
-  const { d: _private, ...point } = jwk as MessageJwk;
-  if (point.kty === 'oct') throw odd('reply_jwk', 'must be a public key: the header is not encrypted');
-  return messageKeyOf(point);
+  const key = jwk as MessageJwk;
+  if (key.kty === 'oct' || key.d !== undefined) {
+    throw odd('reply_jwk', 'must have nothing secret or private in it: the header is not encrypted');
+  }
+  try {
+    return messageKeyOf(key);
+  } catch (cause) {
+    if (!(cause instanceof MizanError)) throw cause;
+    throw new MizanError('invalid_request', `The protected header's reply_jwk: ${cause.message}`, {
+      param: 'reply_jwk',
+      cause,
+    });
+  }
 }
 
 function odd(param: string, expected: string): MizanError {

@@ -31,8 +31,9 @@ describe('while nobody has said who may come', () => {
   test.each([
     ['revoked', { revokedAt: 999 }],
     ['expired', { expiresAt: 1000 }],
+    ['damaged', { isDamaged: true }],
   ])('a key that is %s says nothing', (_what, over) => {
-    expect(() => checkReach('0.0.0.0', identity({}, [apiKeyRecord(over)]))).toThrow(SetupError);
+    expect(() => checkReach('0.0.0.0', identity({}, [{ ...apiKeyRecord(), ...over }]))).toThrow(SetupError);
   });
 });
 

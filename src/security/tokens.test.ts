@@ -185,6 +185,7 @@ describe('a token is refused', () => {
     ['with a long tenant', { ...good, tenant: 'x'.repeat(101) }],
     ['with a tenant of another type', { ...good, tenant: null }],
     ['for every tenant by its name', { ...good, tenant: '*' }],
+    ['for Mizan itself', { ...good, tenant: 'system' }],
     ['for every tenant by another word', { ...good, any_tenant: 'yes' }],
     ['with models that are no list', { ...good, models: 'fast' }],
     ['with an empty jti', { ...good, jti: '' }],

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { z } from 'zod';
 import type { Principal, Role } from '../core/principal.ts';
-import { everyTenantName, roles } from '../core/principal.ts';
+import { isTenantName, roles } from '../core/principal.ts';
 import type { TokenFacts } from '../core/revocation.ts';
 import type { Secret } from '../core/secret.ts';
 import { checkToken, claimRefused, leewaySeconds } from './token-check.ts';
@@ -51,11 +51,7 @@ export const commonClaims = z.object({
 });
 
 /** The name of a tenant. */
-export const tenantClaim = z
-  .string()
-  .min(1)
-  .max(100)
-  .refine((tenant) => tenant !== everyTenantName);
+export const tenantClaim = z.string().min(1).max(100).refine(isTenantName);
 
 const claims = commonClaims.extend({
   tenant: tenantClaim.default('default'),
@@ -116,5 +112,6 @@ export function verified(
 
 /** What a verified token is compared with revocations by. */
 export function tokenFacts({ principal, issuedAt }: VerifiedToken): TokenFacts {
-  return { tenant: principal.tenant, subject: principal.subject, jti: principal.credential, issuedAt };
+  const { tenant, scope, subject, credential: jti } = principal;
+  return { tenant, scope, subject, jti, issuedAt };
 }

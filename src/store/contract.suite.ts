@@ -2,12 +2,14 @@ import { setTimeout as wait } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { apiKeyRecord } from '../../test/support/api-key.ts';
+import { budgetRule, limitRule } from '../../test/support/limits.ts';
 import { requestRecord } from '../../test/support/records.ts';
 import type { ApiKeyRecord } from '../core/api-key.ts';
 import { newRequestId } from '../core/ids.ts';
 import type { RequestQuery, RequestRecord } from '../core/request-record.ts';
 import { everyTenant } from '../core/request-record.ts';
 import type { Store } from './index.ts';
+import { ledgerTests } from './ledger.suite.ts';
 
 /** What a suite needs of an engine. */
 export interface Engine {
@@ -213,7 +215,14 @@ export function storeContract(name: string, prepare: () => Promise<Engine>): voi
     test('tells another process of tokens that were taken back', async () => {
       const other = await engine.open();
       try {
-        const revocation = { kind: 'jti', value: 'j-1', tenant: null, revokedAt: 5, expiresAt: null } as const;
+        const revocation = {
+          kind: 'jti',
+          value: 'j-1',
+          tenant: null,
+          revokedAt: 5,
+          expiresAt: null,
+          scope: 'any',
+        } as const;
         store.revocations.add(revocation);
         const seen = await soon(
           () => other.revocations.list(everyTenant, 6),
@@ -296,6 +305,42 @@ export function storeContract(name: string, prepare: () => Promise<Engine>): voi
       });
     });
 
+    test('tells another process of a limit or a budget that was made, changed or removed', async () => {
+      const other = await engine.open();
+      try {
+        const { version } = other.limitRules;
+        const limit = limitRule({ name: 'shared', source: 'api', for: { tenant: 'acme' }, rpm: 5 });
+        const budget = budgetRule({ name: 'shared', source: 'api', usd: 12.5 });
+        store.limitRules.putLimit({ ...limit, rpm: 4 }, 1);
+        store.limitRules.putLimit(limit, 2);
+        store.limitRules.putBudget(budget, 3);
+        const found = await soon(
+          () => [other.limitRules.limits(), other.limitRules.budgets()],
+          ([limits = [], budgets = []]) => limits.length === 1 && budgets.length === 1,
+        );
+        expect(found).toStrictEqual([[limit], [budget]]);
+        expect(
+          await soon(
+            () => other.limitRules.version,
+            (seen) => seen !== version,
+          ),
+        ).not.toBe(version);
+        expect([store.limitRules.remove('limit', 'shared'), store.limitRules.remove('limit', 'shared')]).toEqual([
+          true,
+          false,
+        ]);
+        expect(
+          await soon(
+            () => other.limitRules.limits().length,
+            (seen) => seen === 0,
+          ),
+        ).toBe(0);
+        store.limitRules.remove('budget', 'shared');
+      } finally {
+        await other.close();
+      }
+    });
+
     test('removes what is older than it is to be kept, and keeps the sums', async () => {
       const fresh = requestRecord({ id: newRequestId(Date.now()), time: Date.now() });
       await store.requestLog.append(fresh);
@@ -313,6 +358,8 @@ export function storeContract(name: string, prepare: () => Promise<Engine>): voi
       expect((await store.removeOld({ log: 90, payloads: 14, rollups: 200 })).rollups).toBeGreaterThan(0);
       expect((await store.overview('acme', year)).total.requests).toBe(0);
     });
+
+    ledgerTests(() => store, start);
 
     test('has no trouble and nothing pending once all is settled', async () => {
       await store.settled();

@@ -92,12 +92,13 @@ export async function makeDue(db: Kysely<Database>): Promise<boolean> {
 type Write = (db: Kysely<Database>) => Promise<void>;
 
 /** A short transaction of its own. SQLite's lock is taken before anything is read: a reader can't become a writer. */
-async function immediately(db: Kysely<Database>, write: Write): Promise<void> {
-  await db.connection().execute(async (connection) => {
+export async function immediately<T>(db: Kysely<Database>, write: (db: Kysely<Database>) => Promise<T>): Promise<T> {
+  return db.connection().execute(async (connection) => {
     await sql`begin immediate`.execute(connection);
     try {
-      await write(connection);
+      const result = await write(connection);
       await sql`commit`.execute(connection);
+      return result;
     } catch (error) {
       await sql`rollback`.execute(connection);
       throw error;

@@ -13,6 +13,9 @@ export interface Database {
   payloads: PayloadsTable;
   rollups: RollupsTable;
   rollups_due: RollupsDueTable;
+  limit_rules: LimitRulesTable;
+  ledger: LedgerTable;
+  budget_use: BudgetUseTable;
 }
 
 export interface RequestsTable {
@@ -94,7 +97,9 @@ export interface TokenRevocationsTable {
   value: string;
   /** Empty for every tenant. */
   tenant: string;
+  /** Of tokens for one tenant; of tokens for every tenant `any_revoked_at`, or null where it doesn't reach them. */
   revoked_at: number;
+  any_revoked_at: number | null;
   expires_at: number | null;
 }
 
@@ -157,6 +162,8 @@ export interface SealedValuesTable {
 /** Encrypted requests that came, by the hash of tenant and `jti`. */
 export interface SeenMessagesTable {
   id: Uint8Array;
+  /** Who sent it; empty for those from before that was noted. */
+  tenant: string;
   expires_at: number;
 }
 
@@ -179,4 +186,36 @@ export interface AuditTable {
   count: number;
   /** Over the row and the `mac` before it; 32 bytes. */
   mac: Uint8Array;
+}
+
+/** Limits and budgets that were made while Mizan ran. */
+export interface LimitRulesTable {
+  /** `limit` or `budget`. */
+  kind: string;
+  name: string;
+  /** JSON. */
+  rule: string;
+  created_at: number;
+}
+
+/** What each attempt cost, where a budget paid for any of its request. */
+export interface LedgerTable {
+  request_id: string;
+  /** From 0. */
+  seq: number;
+  tenant: string;
+  model: string;
+  /** In picodollars. */
+  cost: number;
+  /** JSON: the budgets that paid, each with the start of its period. */
+  budgets: string;
+}
+
+/** Sums of the ledger, in picodollars. */
+export interface BudgetUseTable {
+  budget: string;
+  start: number;
+  used: string;
+  /** Of what the ledger has no rows of any more. */
+  archived: string;
 }

@@ -18,6 +18,14 @@ export interface InstanceState {
   readonly inFlight: number;
 }
 
+/** How a limit or a budget is doing. */
+export interface LimitState {
+  readonly name: string;
+  readonly kind: 'requests' | 'tokens' | 'in_flight' | 'money';
+  readonly limit: number;
+  readonly used: number;
+}
+
 /**
  * The figures on `/metrics`. Names that no config bounds (principals, request ids, upstream models called directly)
  * never become label values.
@@ -68,6 +76,12 @@ export class Metrics {
     'model',
     'outcome',
   ]);
+  readonly #refusals = this.#counter(
+    'mizan_limit_refusals_total',
+    'Refusals by limits and budgets: of requests, tokens, in_flight or money.',
+    ['name', 'kind'],
+  );
+  readonly #refused = new SeriesMap((name, kind) => this.#refusals.series({ name, kind }));
   readonly #byModel = new SeriesMap((model) => this.#firstToken.series({ model }));
   readonly #byAgent = new SeriesMap((agent, model) => this.#seriesOf({ agent, model }));
   readonly #byInstance = new SeriesMap((instance, model) => ({
@@ -128,6 +142,41 @@ export class Metrics {
     const series = this.#byInstance.get(instance, model);
     series.outcomes.get(outcome).add();
     series.upstream.observe(durationMs / 1000);
+  }
+
+  /** @param name The limit's, where the configuration has it. */
+  limitRefused(name: string, kind: LimitState['kind']): void {
+    this.#refused.get(name, kind).add();
+  }
+
+  /** @param isByShare Where this is not called, there is no such metric. */
+  watchSharing(isByShare: () => boolean): void {
+    const help = '1 while this machine keeps to its share of the limits, since it can ask no other; 0 otherwise.';
+    this.#gaugeOf('mizan_limits_by_share', help, () => (isByShare() ? 1 : 0));
+  }
+
+  /** @param read How the limits and budgets of the configuration are doing, asked for at every scrape. */
+  watchLimits(read: () => Iterable<LimitState>): void {
+    const registers = [this.registry];
+    const labelNames = ['name', 'kind'] as const;
+    const size: Gauge<'name' | 'kind'> = new Gauge({
+      name: 'mizan_limit_size',
+      help: 'How much a limit or budget allows: requests, tokens, in_flight, or money in US dollars.',
+      labelNames,
+      registers,
+      collect() {
+        for (const { name, kind, limit } of read()) size.set({ name, kind }, limit);
+      },
+    });
+    const used: Gauge<'name' | 'kind'> = new Gauge({
+      name: 'mizan_limit_used',
+      help: 'How much of it is used and held now; where each counts for itself, by whoever uses most.',
+      labelNames,
+      registers,
+      collect() {
+        for (const state of read()) used.set({ name: state.name, kind: state.kind }, state.used);
+      },
+    });
   }
 
   #seriesOf(labels: { readonly agent: string; readonly model: string }) {

@@ -2,7 +2,7 @@ import type { FailureKind } from '../../src/core/failure.ts';
 import type { Random } from '../../src/core/random.ts';
 import type { TrailStep } from '../../src/core/trail.ts';
 import { answer } from '../../src/flow/attempts/answer.ts';
-import type { Answered } from '../../src/flow/attempts/order.ts';
+import type { Answered, Spending } from '../../src/flow/attempts/order.ts';
 import type { HealthSettings } from '../../src/flow/routing/health.ts';
 import { defaultHealth } from '../../src/flow/routing/health.ts';
 import type { Model, Needs, Timeouts } from '../../src/flow/routing/model.ts';
@@ -27,6 +27,8 @@ const plainNeeds: Needs = {
   jsonSchema: false,
   inputTokens: 10,
   maxOutputTokens: null,
+  images: 0,
+  choices: 1,
   affinity: '',
 };
 
@@ -61,6 +63,7 @@ export interface SceneSettings {
   /** Other models by id, to turn to; each with one instance of its name. */
   readonly others?: Readonly<Record<string, Play>>;
   readonly random?: Random;
+  readonly spending?: Spending;
 }
 
 export interface Scene {
@@ -105,6 +108,7 @@ export function scene(plays: readonly Play[], settings: SceneSettings = {}): Sce
       models,
       needs: { ...plainNeeds, ...settings.needs },
       chat: settings.chat ?? chat,
+      spending: settings.spending ?? null,
       clock,
       random,
       observe: (_model: Model, { instance, outcome }) => observed.push([instance, outcome]),

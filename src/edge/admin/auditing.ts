@@ -1,4 +1,4 @@
-import type { FastifyRequest, onRequestHookHandler, onResponseHookHandler } from 'fastify';
+import type { FastifyRequest, onRequestHookHandler, onSendHookHandler, preHandlerHookHandler } from 'fastify';
 import type { AuditEvent, AuditLog } from '../../core/audit.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { MizanError } from '../../core/errors.ts';
@@ -23,27 +23,50 @@ interface AuditedRoute {
   readonly isReading?: boolean;
 }
 
+/** What makes a route leave its entries. */
+export interface AuditingHooks {
+  onRequest?: onRequestHookHandler;
+  preHandler?: preHandlerHookHandler;
+  onSend?: onSendHookHandler;
+}
+
 /** Leaves every administrative action and every denial in the audit log, whatever the route. */
 export class Auditing {
   readonly #log: AuditLog;
   readonly #denials: Denials;
+  /** Requests whose handler has begun, and those that have their entry. */
+  readonly #begun = new WeakSet<FastifyRequest>();
+  readonly #recorded = new WeakSet<FastifyRequest>();
 
   constructor(log: AuditLog, clock: Clock) {
     this.#log = log;
     this.#denials = new Denials(log, clock);
   }
 
-  /** For a route's options; nothing where nothing it does is an administrative action. */
-  hooksFor(route: AuditedRoute): { onRequest?: onRequestHookHandler; onResponse?: onResponseHookHandler } {
+  /**
+   * For a route's options; nothing where nothing it does is an administrative action. An entry is made once what came of
+   * it is known, whether or not there still is a caller to be told.
+   */
+  hooksFor(route: AuditedRoute): AuditingHooks {
     if (!route.url.startsWith('/api/') || route.method === 'GET' || route.isReading === true) return {};
     return {
-      onRequest: (request, _reply, done) => {
+      onRequest: (request, { raw }, done) => {
         // Node remembers it from now on: the caller may be gone when the answer is.
         void request.ip;
+        const leave = (): void => {
+          if (!this.#begun.has(request)) this.#did(request, false);
+        };
+        raw.once('close', leave);
+        // Whoever is gone by now has nothing done any more.
+        if (raw.destroyed) leave();
+        else done();
+      },
+      preHandler: (request, _reply, done) => {
+        if (this.#recorded.has(request)) return;
+        this.#begun.add(request);
         done();
       },
-      onResponse: (request, reply, done) => {
-        const { statusCode: status } = reply;
+      onSend: (request, { statusCode: status }, _payload, done) => {
         if (status !== 401 && status !== 403) this.#did(request, status < 400);
         done();
       },
@@ -72,6 +95,8 @@ export class Auditing {
   }
 
   #did(request: FastifyRequest, isDone: boolean): void {
+    if (this.#recorded.has(request)) return;
+    this.#recorded.add(request);
     const { audit: detail, id, ip } = request;
     const actor = actorOf(request.principal);
     this.#log.record({

@@ -1,11 +1,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { ApiKeyRecord, KeyLimits } from '../../core/api-key.ts';
-import { budgetPeriods, noLimits, publicKey, usualOverlap } from '../../core/api-key.ts';
+import type { ApiKeyRecord, KeyLimits, SeenApiKey } from '../../core/api-key.ts';
+import { noLimits, publicKey, usualOverlap } from '../../core/api-key.ts';
 import { MizanError } from '../../core/errors.ts';
+import { budgetPeriods } from '../../core/limit.ts';
 import { didYouMean } from '../../core/nearest.ts';
 import type { Principal } from '../../core/principal.ts';
-import { roles } from '../../core/principal.ts';
+import { isTenantName, roles } from '../../core/principal.ts';
 import { everyTenant } from '../../core/request-record.ts';
 import { newApiKey } from '../../security/api-keys.ts';
 import { grantRefusal } from '../../security/grants.ts';
@@ -59,8 +60,8 @@ export async function createKey(context: EdgeContext, request: FastifyRequest, r
   const { principal } = request;
   const given = readBody(newKey, request, expectations);
   const scope = given.tenant === null ? request.tenantScope : tenantFor(principal, given.tenant);
-  if (scope === everyTenant) {
-    throw new MizanError('invalid_request', 'A key belongs to one tenant.', { param: 'tenant' });
+  if (scope === everyTenant || !isTenantName(scope)) {
+    throw new MizanError('invalid_request', 'A key belongs to one tenant, other than "system".', { param: 'tenant' });
   }
   checkAgents(context, given.agents);
   const now = context.flow.clock.now();
@@ -95,6 +96,7 @@ export async function rotateKey(context: EdgeContext, request: FastifyRequest, r
   const expected = { overlap: 'must be a time such as "24h", or a number of seconds' };
   const { overlap } = readBody(rotation, request, expected);
   const record = keyOf(context, request);
+  if (record.isDamaged === true) throw noSuchKey(record.id, 'is not damaged');
   // Whoever rotates a key has it.
   checkGrant(request.principal, record);
   const now = context.flow.clock.now();
@@ -126,17 +128,17 @@ function audited({ tenant, id }: ApiKeyRecord): { readonly tenant: string; reado
   return { tenant, target: `key:${id}` };
 }
 
-/** The key of the path, where it is the tenant's and not revoked. */
-function keyOf(context: EdgeContext, request: FastifyRequest): ApiKeyRecord {
+/** The key of the path, damaged or not, where it is the tenant's and not revoked. */
+function keyOf(context: EdgeContext, request: FastifyRequest): SeenApiKey {
   const { id } = request.params as { id: string };
-  const record = context.apiKeys.find(id);
+  const record = context.apiKeys.look(id);
   const isTheirs = request.tenantScope === everyTenant || record?.tenant === request.tenantScope;
   if (record === undefined || !isTheirs || record.revokedAt !== null) throw noSuchKey(id);
   return record;
 }
 
-function noSuchKey(id: string): MizanError {
-  return new MizanError('not_found', `There is no key "${id.slice(0, 40)}" that is not revoked.`);
+function noSuchKey(id: string, that = 'is not revoked'): MizanError {
+  return new MizanError('not_found', `There is no key "${id.slice(0, 40)}" that ${that}.`);
 }
 
 function limitsOf(given: z.output<typeof newKey>['limits']): KeyLimits {

@@ -30,25 +30,28 @@ export async function revokeTokens(context: EdgeContext, request: FastifyRequest
   if ([jti, sub, token].filter((given) => given !== null).length !== 1) {
     throw new MizanError('invalid_request', 'Give one of jti, sub and token.', { param: 'jti' });
   }
-  const scope = named === null ? request.tenantScope : tenantFor(request.principal, named);
-  const tenant = scope === everyTenant ? null : scope;
+  const of = named === null ? request.tenantScope : tenantFor(request.principal, named);
+  const whom = { tenant: of === everyTenant ? null : of, scope: request.principal.scope };
   const revokedAt = context.flow.clock.now();
   const made: Revocation =
     token === null
-      ? { kind: jti === null ? 'sub' : 'jti', value: jti ?? sub ?? '', tenant, revokedAt, expiresAt: null }
-      : { kind: 'jti', ...(await read(context, token, tenant)), tenant, revokedAt };
+      ? { kind: jti === null ? 'sub' : 'jti', value: jti ?? sub ?? '', ...whom, revokedAt, expiresAt: null }
+      : { kind: 'jti', ...(await read(context, token, whom)), ...whom, revokedAt };
   context.revocations.add(made);
   const shown = publicRevocation(made);
   const target = `${made.kind}:${made.value}`;
-  request.audit = { action: 'token.revoke', tenant: tenant ?? 'system', target, after: shown };
+  request.audit = { action: 'token.revoke', tenant: made.tenant ?? 'system', target, after: shown };
   return shown;
 }
 
-/** @throws MizanError `invalid_request` where it isn't a good token of the tenant's, or can't be named. */
+/**
+ * @throws MizanError `invalid_request` where it isn't a good token of the tenant's, or can't be named; `forbidden` where
+ * it is for every tenant and whoever takes it back is not.
+ */
 async function read(
   context: EdgeContext,
   token: string,
-  tenant: string | null,
+  { tenant, scope }: Pick<Revocation, 'tenant' | 'scope'>,
 ): Promise<{ readonly value: string; readonly expiresAt: number }> {
   const verified = await context.authenticator.verifyToken(token).catch((cause: unknown) => {
     if (!(cause instanceof MizanError) || cause.status !== 401) throw cause;
@@ -57,6 +60,9 @@ async function read(
   const { principal, expiresAt } = verified;
   if (tenant !== null && principal.tenant !== tenant) {
     throw new MizanError('invalid_request', "The token is another tenant's.", { param: 'token' });
+  }
+  if (principal.scope === 'any' && scope !== 'any') {
+    throw new MizanError('forbidden', 'Only an identity for every tenant can take this token back.');
   }
   if (principal.credential === null) {
     throw new MizanError('invalid_request', 'The token has no jti; revoke its sub.', { param: 'token' });

@@ -186,6 +186,7 @@ describe('a token that is revoked', () => {
     kind: 'sub',
     value,
     tenant: 'acme',
+    scope: 'any',
     revokedAt: Date.UTC(2026, 0, 1),
     expiresAt: null,
     ...over,
@@ -314,6 +315,14 @@ describe('an API key', () => {
       expect(apiKeys.list('acme')).toHaveLength(1);
     },
   );
+
+  test('of Mizan itself, or of every tenant by its name, is nobody’s', async () => {
+    const { as, keyOf } = await stage();
+    for (const tenant of ['system', '*']) {
+      const key = keyOf({ tenant });
+      expect(await refusal(() => as(`Bearer ${key}`))).toMatchObject({ code: 'invalid_api_key' });
+    }
+  });
 
   test('with another’s secret is refused in the same words as one nobody knows', async () => {
     const { as, keyOf } = await stage();

@@ -1,9 +1,11 @@
 import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { ApiKeys } from '../../core/api-key.ts';
+import { noLimits } from '../../core/api-key.ts';
 import type { Clock } from '../../core/clock.ts';
 import { MizanError } from '../../core/errors.ts';
 import type { Principal } from '../../core/principal.ts';
+import { isTenantName } from '../../core/principal.ts';
 import type { Revocations } from '../../core/revocation.ts';
 import { apiKeyId, apiKeyMatches, apiKeyPrefix } from '../../security/api-keys.ts';
 import type { TokenVerifier, VerifiedToken } from '../../security/tokens.ts';
@@ -99,10 +101,22 @@ export class Authenticator {
       apiKeyMatches(key, record, now) &&
       record !== undefined &&
       record.revokedAt === null &&
+      // From before that name was kept for Mizan itself.
+      isTenantName(record.tenant) &&
       (record.expiresAt === null || record.expiresAt > now);
     if (!isGood) throw new MizanError('invalid_api_key', 'The API key is unknown, revoked or expired.');
     this.#apiKeys.used(record.id, now);
-    const { name, tenant, role, agents, models, scope } = record;
-    return { subject: name, tenant, role, agents, models, scope, via: 'api-key', credential: record.id };
+    const { name, tenant, role, agents, models, scope, limits } = record;
+    const known = {
+      subject: name,
+      tenant,
+      role,
+      agents,
+      models,
+      scope,
+      via: 'api-key',
+      credential: record.id,
+    } as const;
+    return limits === noLimits ? known : { ...known, limits };
   }
 }

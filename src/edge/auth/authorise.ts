@@ -10,9 +10,9 @@ export interface Access {
   readonly role: Role | null;
   /**
    * Whose data it touches: the principal's own tenant's alone, any tenant's by `?tenant=` for those whose scope is
-   * `any`, or none's.
+   * `any`, every tenant's at once, which is for those only, or none's.
    */
-  readonly tenant: 'own' | 'any' | 'none';
+  readonly tenant: 'own' | 'any' | 'every' | 'none';
 }
 
 /**
@@ -25,6 +25,10 @@ export function authorise(access: Access & { role: Role }, principal: Principal,
     throw new MizanError('forbidden', `This needs the role ${access.role}; this identity is a ${principal.role}.`);
   }
   if (access.tenant === 'none') return principal.tenant;
+  if (access.tenant === 'every') {
+    if (principal.scope === 'any') return everyTenant;
+    throw new MizanError('forbidden', 'This is about every tenant at once: it needs an identity for all of them.');
+  }
   const { tenant } = query as { readonly tenant?: unknown };
   if (tenant === undefined || tenant === '') return principal.tenant;
   if (typeof tenant !== 'string') {

@@ -2,6 +2,7 @@ import type { ApiKeys } from '../../core/api-key.ts';
 import type { Overviews } from '../../core/overview.ts';
 import type { AuditHistory } from '../../core/audit.ts';
 import type { Backups } from '../../core/backups.ts';
+import type { Ledger, LimitRules } from '../../core/limit.ts';
 import type { RequestHistory } from '../../core/request-record.ts';
 import type { Revocations } from '../../core/revocation.ts';
 import type { Flow } from '../../flow/run.ts';
@@ -16,6 +17,8 @@ export interface EdgeContext {
   readonly authenticator: Authenticator;
   readonly apiKeys: ApiKeys;
   readonly revocations: Revocations;
+  readonly limitRules: LimitRules;
+  readonly ledger: Ledger;
   readonly messages: Messages;
   readonly requestHistory: RequestHistory;
   readonly running: RunningCalls;

@@ -14,6 +14,7 @@ export async function readyz(context: EdgeContext, _request: FastifyRequest, rep
     const degraded = {
       ...(trouble === null ? {} : { database: 'unavailable', rows_pending: pending }),
       ...(context.redisTrouble() === null ? {} : { redis: 'unavailable' }),
+      ...(context.flow.limiter.isByShare ? { limits: 'kept by share' } : {}),
     };
     return Object.keys(degraded).length === 0 ? { status: 'ready' } : { status: 'ready', degraded };
   }

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { HeldWrites } from '../../core/held-writes.ts';
+import type { QuotaLeft } from '../../core/quota.ts';
 import type { AnswerHead } from '../../flow/call.ts';
 
 export type AnswerHeaders = Record<string, string | number>;
@@ -17,7 +18,27 @@ export function answerHeaders(requestId: string, head: AnswerHead): AnswerHeader
   if (head.agent !== null) headers['x-mizan-agent'] = head.agent;
   if (head.model !== null) headers['x-mizan-model'] = head.model;
   if (head.instance !== null) headers['x-mizan-instance'] = head.instance;
+  if (head.quota) {
+    addQuota(headers, 'requests', head.quota.requests);
+    addQuota(headers, 'tokens', head.quota.tokens);
+  }
   return headers;
+}
+
+/** As OpenAI names and writes them. */
+function addQuota(headers: AnswerHeaders, kind: 'requests' | 'tokens', left: QuotaLeft | null): void {
+  if (left === null) return;
+  headers[`x-ratelimit-limit-${kind}`] = left.limit;
+  headers[`x-ratelimit-remaining-${kind}`] = left.remaining;
+  headers[`x-ratelimit-reset-${kind}`] = shortTime(left.resetMs ?? 0);
+}
+
+/** `12ms`, `1.5s`, `1m0s` */
+function shortTime(ms: number): string {
+  if (ms < 1000) return `${Math.ceil(ms)}ms`;
+  if (ms < 60_000) return `${Math.ceil(ms / 10) / 100}s`;
+  const seconds = Math.ceil(ms / 1000);
+  return `${Math.floor(seconds / 60)}m${seconds % 60}s`;
 }
 
 /** Bodies up to this size are joined to their head, in bytes: a copy costs less than a second write. */

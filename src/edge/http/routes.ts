@@ -2,8 +2,10 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { listAudit } from '../admin/audit.ts';
 import { createBackup, listBackups } from '../admin/backups.ts';
 import { purgeCache, showCache } from '../admin/cache.ts';
+import { listBudgets, putBudget, removeBudget } from '../admin/budgets.ts';
 import { listInstances } from '../admin/instances.ts';
 import { createKey, listKeys, revokeKey, rotateKey } from '../admin/keys.ts';
+import { listLimits, putLimit, removeLimit } from '../admin/limits.ts';
 import { getOverview } from '../admin/overview.ts';
 import { getRequest, listRequests } from '../admin/requests.ts';
 import { explainRoute } from '../admin/route.ts';
@@ -47,6 +49,12 @@ export const routes: readonly Route[] = [
   { method: 'POST', url: '/api/keys', role: 'admin', tenant: 'any', handler: createKey },
   { method: 'POST', url: '/api/keys/:id/rotate', role: 'admin', tenant: 'any', handler: rotateKey },
   { method: 'DELETE', url: '/api/keys/:id', role: 'admin', tenant: 'any', handler: revokeKey },
+  { method: 'GET', url: '/api/limits', role: 'viewer', tenant: 'any', handler: listLimits },
+  { method: 'POST', url: '/api/limits', role: 'admin', tenant: 'any', handler: putLimit },
+  { method: 'DELETE', url: '/api/limits/:name', role: 'admin', tenant: 'any', handler: removeLimit },
+  { method: 'GET', url: '/api/budgets', role: 'viewer', tenant: 'any', handler: listBudgets },
+  { method: 'POST', url: '/api/budgets', role: 'admin', tenant: 'any', handler: putBudget },
+  { method: 'DELETE', url: '/api/budgets/:name', role: 'admin', tenant: 'any', handler: removeBudget },
   { method: 'GET', url: '/api/tokens/revocations', role: 'admin', tenant: 'any', handler: listRevocations },
   { method: 'POST', url: '/api/tokens/revoke', role: 'admin', tenant: 'any', handler: revokeTokens },
   { method: 'GET', url: '/api/audit', role: 'admin', tenant: 'any', handler: listAudit },
@@ -67,8 +75,8 @@ export const routes: readonly Route[] = [
     handler: decryptData,
   },
   { method: 'GET', url: '/.well-known/jwks.json', role: null, tenant: 'none', handler: publishKeys },
-  { method: 'GET', url: '/api/backups', role: 'admin', tenant: 'none', handler: listBackups },
-  { method: 'POST', url: '/api/backups', role: 'admin', tenant: 'none', handler: createBackup },
+  { method: 'GET', url: '/api/backups', role: 'admin', tenant: 'every', handler: listBackups },
+  { method: 'POST', url: '/api/backups', role: 'admin', tenant: 'every', handler: createBackup },
   { method: 'GET', url: '/healthz', role: null, tenant: 'none', handler: healthz },
   { method: 'GET', url: '/readyz', role: null, tenant: 'none', handler: readyz },
 ];

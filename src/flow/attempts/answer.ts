@@ -1,13 +1,13 @@
 import type { ChatEvents, PreparedChat } from '../../core/chat.ts';
 import { MizanError } from '../../core/errors.ts';
-import type { Failure, FailureKind } from '../../core/failure.ts';
+import type { Failure } from '../../core/failure.ts';
 import { failureTable, wordsToKeep } from '../../core/failure.ts';
 import type { TrailStep } from '../../core/trail.ts';
 import type { Usage } from '../../core/usage.ts';
 import { sumOf, unknownUsage } from '../../core/usage.ts';
 import type { AnswerHead } from '../call.ts';
 import type { Instance, Model } from '../routing/model.ts';
-import type { Lease } from '../routing/pool.ts';
+import type { Lease, LeaseResult } from '../routing/pool.ts';
 import type { Served } from '../routing/served.ts';
 import { estimatedCost } from '../routing/served.ts';
 import type { AttemptResult } from './attempt.ts';
@@ -15,8 +15,10 @@ import { attempt, hasManyChoices } from './attempt.ts';
 import { nextPauseMs, pause } from './backoff.ts';
 import type { Contestant } from './hedge.ts';
 import { race } from './hedge.ts';
-import type { Answered, AnswerOrder } from './order.ts';
+import { isFree, refused, tryToHold } from './holds.ts';
+import type { Answered, AnswerOrder, Hold, SpendingOrder } from './order.ts';
 import { Joint, PartialAnswer } from './resume.ts';
+import { errorOf, gone } from './told.ts';
 
 /** Output tokens that a request is taken for where it sets no limit, for estimating what a hedge costs. */
 const assumedOutputTokens = 256;
@@ -56,6 +58,8 @@ class Answering {
   /** How the last attempt was brought to go on with an answer. */
   #continuation: 'prefill' | 'instruction' | null = null;
   #isPrefillRefused = false;
+  /** What is held for the attempt that comes next. */
+  #held: Hold | null = null;
   /** The last attempt and who made it; for what the caller is told where nothing follows. */
   #last: { readonly instance: Instance; readonly model: Model; readonly result: AttemptResult } | null = null;
 
@@ -72,9 +76,31 @@ class Answering {
         this.#giveRetryBack();
         return this.#ended();
       }
+      if (!isFree(this.#order.spending) && !(await this.#isPaidFor(lease))) return this.#ended();
       const result = await this.#ask(lease);
       if (result.failure === null || !(await this.#goesOn(result.failure))) return this.#ended();
     }
+  }
+
+  /**
+   * Holds what asking it may use; where there is not enough left for another attempt, the failure of the last stands.
+   * @throws MizanError where there is not enough for the first.
+   */
+  async #isPaidFor(lease: Lease): Promise<boolean> {
+    try {
+      this.#held = (await this.#order.spending?.reserve(this.#spendingOn(lease.instance))) ?? null;
+      return true;
+    } catch (error) {
+      lease.release(unsent);
+      this.#giveRetryBack();
+      if (this.#last === null) throw error;
+      return false;
+    }
+  }
+
+  #spendingOn(instance: Instance): SpendingOrder {
+    const written = this.#hasBegun ? (this.#usage.outputTokens ?? 0) : 0;
+    return { model: this.#served.pool.model.id, instance, needs: this.#order.needs, written };
   }
 
   /** An instance that can be asked at once, as nearly always. */
@@ -201,20 +227,32 @@ class Answering {
     const hedgeAfterMs =
       this.#hasBegun || this.#attempts > 1 ? null : this.#served.hedgeAfterMs(chat.stream ? 'stream' : 'answer');
     this.#earnHedge(lease.instance);
+    const hold = this.#held;
+    this.#held = null;
     if (hedgeAfterMs === null) {
       const purpose = this.#hasBegun ? 'resume' : this.#trail.length === 0 ? 'first' : 'retry';
-      const result = await this.#attempt(lease, { purpose, signal: call.signal, claim: () => true });
+      const result = await this.#attempt(lease, { purpose, signal: call.signal, claim: () => true, hold });
       return this.#concluded(lease, result, result.durationMs);
     }
-    const contestant = (asked: Lease, purpose: TrailStep['purpose']): Contestant & { readonly lease: Lease } => ({
+    const contestant = (asked: Lease, purpose: TrailStep['purpose'], held: Hold | null) => ({
       lease: asked,
-      run: (signal, claim) => this.#attempt(asked, { purpose, signal, claim }),
+      run: (signal: AbortSignal, claim: () => boolean) => this.#attempt(asked, { purpose, signal, claim, hold: held }),
     });
-    const first = contestant(lease, 'first');
+    const first = contestant(lease, 'first', hold);
     let other: Lease | null = null;
-    const second = (): Contestant | null => {
-      other = this.#hedgeLease(lease.instance);
-      return other === null ? null : contestant(other, 'hedge');
+    const begin = (asked: Lease, held: Hold | null | typeof refused): Contestant | null => {
+      if (held !== refused) {
+        other = asked;
+        return contestant(asked, 'hedge', held);
+      }
+      asked.release(unsent);
+      return null;
+    };
+    const second = (): Contestant | null | Promise<Contestant | null> => {
+      const asked = this.#hedgeLease(lease.instance);
+      if (asked === null) return null;
+      const held = tryToHold(this.#order.spending, () => this.#spendingOn(asked.instance));
+      return held instanceof Promise ? held.then((kept) => begin(asked, kept)) : begin(asked, held);
     };
     const { winner, result } = await race(first, second, { afterMs: hedgeAfterMs, signal: call.signal });
     // Where nobody spoke, both have failed.
@@ -239,7 +277,7 @@ class Answering {
     const cost = estimatedCost(lease.instance, needs.inputTokens, needs.maxOutputTokens ?? assumedOutputTokens);
     const isPaidFor = cost === null || cost === 0 || hedgeCosts.spend(cost);
     if (isPaidFor && hedges.spend()) return lease;
-    lease.release({ failure: cancelled, latencyMs: null, tokens: null, quota: null });
+    lease.release(unsent);
     return null;
   }
 
@@ -258,6 +296,7 @@ class Answering {
       readonly purpose: TrailStep['purpose'];
       readonly signal: AbortSignal;
       readonly claim: () => boolean;
+      readonly hold: Hold | null;
     },
   ): Promise<AttemptResult> {
     const { instance } = lease;
@@ -278,6 +317,8 @@ class Answering {
       deadline: this.#deadline,
       signal: settings.signal,
       clock,
+      needs: this.#order.needs,
+      counts: settings.hold !== null,
       deliver: (events, drained) => {
         if (!settings.claim()) return true;
         if (isResuming && !hasResumed) this.#resumed++;
@@ -289,6 +330,7 @@ class Answering {
       },
     });
     const { failure, usage } = result;
+    settings.hold?.settle(usage);
     this.#usage = sumOf(this.#usage, usage);
     const tokens = usage.source === 'none' ? null : (usage.inputTokens ?? 0) + (usage.outputTokens ?? 0);
     lease.release({ failure, latencyMs: result.latencyMs, tokens, quota: result.quota });
@@ -357,24 +399,10 @@ class Answering {
   }
 }
 
-const cancelled: Failure = { kind: 'cancelled', message: 'It was not sent.' };
-
-/** Failures whose status is the upstream's own answer to the caller. */
-const passedOn: ReadonlySet<FailureKind> = new Set(['rejected', 'context_length', 'content_policy']);
-
-/** For the log: whoever left in between attempts is told nothing, and nobody failed them. */
-const gone = (): MizanError => new MizanError('client_closed', 'The caller went away.');
-
-/** What the caller is told of the last failure. */
-function errorOf(failure: Failure, model: Model): MizanError {
-  const { code } = failureTable[failure.kind];
-  const message = failure.kind === 'unknown_model' ? `${model.id}: ${failure.message}` : failure.message;
-  const status =
-    passedOn.has(failure.kind) && failure.status !== undefined && failure.status !== 403 ? failure.status : undefined;
-  return new MizanError(code, message, {
-    ...(status === undefined ? {} : { status }),
-    ...(failure.retryAfterMs === undefined ? {} : { retryAfterMs: failure.retryAfterMs }),
-    ...(failure.param === undefined ? {} : { param: failure.param }),
-    cause: failure.cause,
-  });
-}
+/** Of an instance that was chosen and not asked. */
+const unsent: LeaseResult = {
+  failure: { kind: 'cancelled', message: 'It was not sent.' },
+  latencyMs: null,
+  tokens: null,
+  quota: null,
+};

@@ -1,12 +1,14 @@
 import type { ChatAnswer, ChatEvents, PreparedChat } from '../../core/chat.ts';
-import { deltaOf, finishReasonOf, saysSomething, usageOf } from '../../core/chat.ts';
+import { deltaOf, finishReasonOf, messageOf, saysSomething, usageOf } from '../../core/chat.ts';
 import type { Clock } from '../../core/clock.ts';
+import type { JsonObject } from '../../core/json-document.ts';
 import type { Failure, FailureKind } from '../../core/failure.ts';
 import type { Quota } from '../../core/quota.ts';
+import { tokensIn } from '../../core/tokens.ts';
 import type { AttemptHandler, OngoingAttempt } from '../../core/upstream.ts';
 import type { Usage } from '../../core/usage.ts';
 import { priceOf, unknownUsage } from '../../core/usage.ts';
-import type { Instance, Timeouts } from '../routing/model.ts';
+import type { Instance, Needs, Timeouts } from '../routing/model.ts';
 
 export interface AttemptOrder {
   readonly instance: Instance;
@@ -16,6 +18,9 @@ export interface AttemptOrder {
   readonly deadline: number;
   readonly signal: AbortSignal;
   readonly clock: Clock;
+  readonly needs: Pick<Needs, 'inputTokens' | 'images'>;
+  /** Whether its usage has to be known, and is counted where the upstream doesn't say it. */
+  readonly counts: boolean;
   /** Takes a stream's events once the first of them says something. `false`: wait for `drained`. */
   readonly deliver: (events: ChatEvents, drained: () => void) => boolean;
 }
@@ -79,6 +84,8 @@ class Attempt implements AttemptHandler {
   /** Events from the finish reason on: they are true only if the terminator follows. */
   #ending: ChatEvents[] = [];
   #deltas = 0;
+  /** Output tokens by Mizan's own count, where that is asked for. */
+  #written = 0;
   #firstTokenAt: number | null = null;
   #usage: Usage = unknownUsage;
   #quota: Quota | null = null;
@@ -123,11 +130,11 @@ class Attempt implements AttemptHandler {
     if (this.#firstTokenAt !== null && events.chunks.length > 0 && !this.#isPaused) this.#awaitMore();
     for (const chunk of events.chunks) {
       this.#finishReason = finishReasonOf(chunk) ?? this.#finishReason;
-      if (chunk['usage'] !== undefined && chunk['usage'] !== null)
-        this.#usage = usageOf(chunk, this.#order.instance.price);
+      if (chunk['usage'] !== undefined && chunk['usage'] !== null) this.#usage = this.#usageOf(chunk);
       const delta = deltaOf(chunk);
       if (delta === null || !saysSomething(delta)) continue;
       this.#deltas++;
+      if (this.#order.counts) this.#written += tokensOf(delta);
       if (this.#firstTokenAt === null) this.#firstToken();
     }
     if (this.#finishReason !== null && !hasManyChoices(this.#order.chat)) {
@@ -145,7 +152,8 @@ class Attempt implements AttemptHandler {
   }
 
   onAnswer(answer: ChatAnswer): void {
-    this.#usage = usageOf(answer.completion, this.#order.instance.price);
+    this.#usage = this.#usageOf(answer.completion);
+    if (this.#order.counts && this.#usage.outputTokens === null) this.#written = tokensOf(messageOf(answer.completion));
     this.#finishReason = finishReasonOf(answer.completion);
     this.#finish(null, answer);
   }
@@ -242,7 +250,7 @@ class Attempt implements AttemptHandler {
     this.#resolve({
       failure,
       answer,
-      usage: this.#usage.source === 'none' ? this.#received() : this.#usage,
+      usage: this.#completed(),
       finishReason: this.#finishReason,
       ending: this.#ending,
       hasDelivered: this.#held === null,
@@ -253,10 +261,39 @@ class Attempt implements AttemptHandler {
     });
   }
 
-  /** What was received of a stream that didn't come to its usage: one token a delta, which is how upstreams send. */
-  #received(): Usage {
-    if (this.#deltas === 0) return unknownUsage;
-    const counts = { inputTokens: null, outputTokens: this.#deltas, cachedInputTokens: null, reasoningTokens: null };
-    return { ...counts, costUsd: priceOf(counts, this.#order.instance.price), source: 'received' };
+  #usageOf(completion: JsonObject): Usage {
+    const { instance, needs } = this.#order;
+    const { price } = instance;
+    return usageOf(completion, price, price?.image === undefined ? 0 : needs.images);
   }
+
+  /**
+   * The upstream's own usage; where it doesn't come to that, what was received: one token a delta, which is how
+   * upstreams send, or more by its text. The prompt is counted where somebody has to pay for it.
+   */
+  #completed(): Usage {
+    const { counts, needs, instance } = this.#order;
+    const told = this.#usage;
+    const isTold = told.inputTokens !== null && told.outputTokens !== null;
+    if (told.source === 'upstream' && (isTold || told.costUsd !== null || !counts)) return told;
+    if (this.#deltas === 0 && this.#written === 0 && told.source === 'none') return unknownUsage;
+    const known = {
+      inputTokens: told.inputTokens ?? (counts ? needs.inputTokens : null),
+      outputTokens: told.outputTokens ?? Math.max(this.#deltas, this.#written),
+      cachedInputTokens: told.cachedInputTokens,
+      reasoningTokens: told.reasoningTokens,
+    };
+    const images = instance.price?.image === undefined ? 0 : needs.images;
+    return { ...known, costUsd: priceOf(known, instance.price, images), source: 'received' };
+  }
+}
+
+/** What a message or a part of it says, in tokens: its text, its reasoning, its calls of tools. */
+function tokensOf(said: JsonObject | null): number {
+  let tokens = 0;
+  for (const [member, value] of Object.entries(said ?? {})) {
+    if (member === 'role' || value === null) continue;
+    tokens += tokensIn(typeof value === 'string' ? value : JSON.stringify(value), 'usual');
+  }
+  return tokens;
 }

@@ -24,7 +24,7 @@ export interface RaceResult {
  */
 export async function race(
   first: Contestant,
-  second: () => Contestant | null,
+  second: () => Contestant | null | Promise<Contestant | null>,
   settings: { readonly afterMs: number; readonly signal: AbortSignal },
 ): Promise<RaceResult> {
   const { afterMs, signal } = settings;
@@ -41,6 +41,8 @@ export async function race(
     const abort = (): void => controller.abort();
     signal.addEventListener('abort', abort);
     running.set(contestant, controller);
+    // While it was being got ready, the other one may have spoken.
+    if (winner !== null) controller.abort();
     const result = await contestant.run(controller.signal, () => claims(contestant));
     signal.removeEventListener('abort', abort);
     running.delete(contestant);
@@ -53,7 +55,8 @@ export async function race(
   const leading = start(first);
   const early = await Promise.race([leading, pause(afterMs, waiting.signal)]);
   waiting.abort();
-  const other = early === undefined && winner === null && !signal.aborted ? second() : null;
+  const ready = early === undefined && winner === null && !signal.aborted ? second() : null;
+  const other = ready instanceof Promise ? await ready : ready;
   if (early !== undefined || other === null) return leading;
   const results = [leading, start(other)];
   const one = await Promise.race(results);

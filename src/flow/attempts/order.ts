@@ -5,10 +5,36 @@ import type { Random } from '../../core/random.ts';
 import type { TrailStep } from '../../core/trail.ts';
 import type { Usage } from '../../core/usage.ts';
 import type { AnswerHead, Call } from '../call.ts';
-import type { Model, Needs } from '../routing/model.ts';
+import type { Instance, Model, Needs } from '../routing/model.ts';
 import type { Models } from '../routing/models.ts';
 import type { Served } from '../routing/served.ts';
 import type { AttemptResult } from './attempt.ts';
+
+/** What an attempt is about to ask for. */
+export interface SpendingOrder {
+  readonly model: string;
+  readonly instance: Instance;
+  readonly needs: Needs;
+  /** Tokens of an answer that broke off, which is sent along to be continued. */
+  readonly written: number;
+}
+
+/** What is held for an attempt until it is over. */
+export interface Hold {
+  /** What it used takes the place of what was held; once. */
+  settle(usage: Usage): void;
+}
+
+/** What limits the tokens and the money of a call. */
+export interface Spending {
+  /** Whether anything is counted; where not, nothing is reserved either. */
+  readonly counts: boolean;
+  /**
+   * Holds what an attempt may use at the most. At once where nobody else has to be asked.
+   * @throws MizanError where there is not enough left, or nobody knows what it costs.
+   */
+  reserve(order: SpendingOrder): Hold | null | Promise<Hold | null>;
+}
 
 /** A call that is to be answered, and everything that is needed to do it. */
 export interface AnswerOrder {
@@ -18,6 +44,8 @@ export interface AnswerOrder {
   readonly models: Models;
   readonly needs: Needs;
   readonly chat: PreparedChat;
+  /** `null` where nothing limits it. */
+  readonly spending: Spending | null;
   readonly clock: Clock;
   readonly random: Random;
   /** Told of every attempt as it ends. */

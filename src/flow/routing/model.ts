@@ -23,6 +23,8 @@ export interface Instance {
   readonly tags: readonly string[];
   /** Tokens of prompt and answer together; `null` where it isn't known, and nothing is refused. */
   readonly contextLength: number | null;
+  /** The most tokens that it answers with; likewise. */
+  readonly maxOutputTokens?: number | null;
   readonly capabilities: Capabilities;
   /** How it is doing right now. */
   readonly figures: Figures;
@@ -65,6 +67,10 @@ export interface Needs {
   readonly inputTokens: number;
   /** What the request allows for the answer; `null` where it doesn't say. */
   readonly maxOutputTokens: number | null;
+  /** Pictures in it. */
+  readonly images: number;
+  /** Answers that it wants at once (`n`). */
+  readonly choices: number;
   /** What should reach the same instance again: the session, else the beginning of the prompt. */
   readonly affinity: string;
 }

@@ -1,5 +1,6 @@
 import type { ChatRequest } from '../../core/chat.ts';
 import type { JsonObject } from '../../core/json-document.ts';
+import { tokensIn } from '../../core/tokens.ts';
 import type { Agent } from '../agents/agents.ts';
 import type { AnswerKind, Needs } from './model.ts';
 
@@ -29,7 +30,16 @@ export class RequestNeeds implements Needs {
   }
 
   get vision(): boolean {
-    return this.#parts().some((part) => part['type'] === 'image_url');
+    return this.images > 0;
+  }
+
+  get images(): number {
+    return this.#parts().filter((part) => part['type'] === 'image_url').length;
+  }
+
+  get choices(): number {
+    const n = this.#member('n');
+    return typeof n === 'number' && Number.isSafeInteger(n) && n > 1 ? Math.min(n, 1000) : 1;
   }
 
   get tools(): boolean {
@@ -97,11 +107,4 @@ export class RequestNeeds implements Needs {
     const tools = this.#member('tools');
     return tools === undefined ? tokens : tokens + tokensIn(JSON.stringify(tools));
   }
-}
-
-/** One token for three and a half ASCII characters, and for one and a half of any other script. */
-export function tokensIn(text: string): number {
-  let ascii = 0;
-  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) < 0x80) ascii++;
-  return Math.ceil(ascii / 3.5 + (text.length - ascii) / 1.5);
 }

@@ -25,6 +25,8 @@ const plain: Needs = {
   jsonSchema: false,
   inputTokens: 10,
   maxOutputTokens: null,
+  images: 0,
+  choices: 1,
   affinity: '',
 };
 

@@ -179,7 +179,8 @@ export function backupSuite(name: string, newWorld: () => Promise<World>): void 
       const bytes = readFileSync(places[0]!);
       const empty = await world.emptyPlace();
       const before = readdirSync(empty.dataFolder);
-      for (const broken of [bytes.subarray(0, -1), bytes.with(bytes.length >> 1, 0), Buffer.alloc(0)]) {
+      const middle = bytes.length >> 1;
+      for (const broken of [bytes.subarray(0, -1), bytes.with(middle, bytes[middle]! ^ 1), Buffer.alloc(0)]) {
         const file = join(folder, 'broken');
         writeFileSync(file, broken);
         await expect(restoreBackup(file, reading(empty))).rejects.toMatchObject({ code: 'backup_damaged' });

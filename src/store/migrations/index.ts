@@ -5,6 +5,8 @@ import { identity } from './0003-identity.ts';
 import { keys } from './0004-keys.ts';
 import { audit } from './0005-audit.ts';
 import { payloadsAndRollups } from './0006-payloads-and-rollups.ts';
+import { limits } from './0008-limits.ts';
+import { reachAndShares } from './0010-reach-and-shares.ts';
 
 /** In their order; a migration that has been released is never changed. */
 export const migrations: Readonly<Record<string, Migration>> = {
@@ -14,4 +16,6 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0004-keys': keys,
   '0005-audit': audit,
   '0006-payloads-and-rollups': payloadsAndRollups,
+  '0008-limits': limits,
+  '0010-reach-and-shares': reachAndShares,
 };

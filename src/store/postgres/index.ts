@@ -5,6 +5,7 @@ import { MizanError, SetupError } from '../../core/errors.ts';
 import type { Overview } from '../../core/overview.ts';
 import type { Removed } from '../../core/retention.ts';
 import { readOverview, tenantIn } from '../overview.ts';
+import { checkLedger, readUses } from '../ledger.ts';
 import { makeDue, rebuildSums } from '../rollups.ts';
 import { removeOld } from './retention.ts';
 import { KyselyRequestHistory } from '../history.ts';
@@ -111,6 +112,7 @@ function direct(local: Store, file: string, url: string): Store {
   return {
     ...local,
     requestHistory: new KyselyRequestHistory(kyselyOver(pool)),
+    ledger: { ...local.ledger, uses: () => readUses(kyselyOver(pool)), check: () => checkLedger(kyselyOver(pool)) },
     overview: async (scope, query) => {
       while (await makeDue(kyselyOver(pool))) continue;
       return readOverview(kyselyOver(pool), tenantIn(scope), query);
@@ -165,6 +167,7 @@ function serving(
   return {
     ...local,
     requestHistory: new KyselyRequestHistory(history),
+    ledger: { ...local.ledger, uses: () => readUses(history), check: () => checkLedger(history) },
     overview: async (scope, query) =>
       (await thread.ask({ kind: 'overview', tenant: tenantIn(scope), query })) as Overview,
     removeOld: async (retention) => (await thread.ask({ kind: 'remove old', retention })) as Removed,

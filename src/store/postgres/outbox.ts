@@ -13,6 +13,7 @@ type Row = Readonly<Record<string, unknown>>;
 interface Batch {
   readonly requests: readonly Row[];
   readonly attempts: readonly Row[];
+  readonly ledger: readonly Row[];
   readonly payloads: readonly Row[];
 }
 
@@ -62,8 +63,11 @@ export class Outbox {
     const attempts = this.#local
       .prepare('SELECT * FROM attempts WHERE request_id IN (SELECT value FROM json_each(?))')
       .all(ids);
+    const ledger = this.#local
+      .prepare('SELECT * FROM ledger WHERE request_id IN (SELECT value FROM json_each(?))')
+      .all(ids);
     const payloads = this.#local.prepare(`SELECT * FROM payloads LIMIT ${batchPayloads}`).all();
-    return { requests, attempts, payloads };
+    return { requests, attempts, ledger, payloads };
   }
 
   /** A row that PostgreSQL refuses is found by halving, and put aside, so that it doesn't hold up those after it. */
@@ -84,7 +88,7 @@ export class Outbox {
     }
   }
 
-  async #insert(client: PoolClient, { requests, attempts, payloads }: Batch): Promise<void> {
+  async #insert(client: PoolClient, { requests, attempts, ledger, payloads }: Batch): Promise<void> {
     // What is removed here has to survive a crash of the server there, also where others chose speed.
     await client.query(
       "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'",
@@ -95,6 +99,7 @@ export class Outbox {
     if (missing.length > 0) await ensurePartitions(client, missing);
     await insertRows(client, 'requests', requests);
     await insertRows(client, 'attempts', attempts);
+    await insertLedger(client, ledger);
     await insertPayloads(client, payloads);
     const minutes = [...new Set(requests.map(({ time }) => Math.floor(Number(time) / 60_000)))];
     await client.query('INSERT INTO rollups_due SELECT unnest($1::bigint[]) ORDER BY 1 ON CONFLICT DO NOTHING', [
@@ -105,9 +110,11 @@ export class Outbox {
     if (this.#days.size > 1000) this.#days.clear();
   }
 
-  #remove({ requests, payloads }: Batch): void {
+  #remove({ requests, ledger, payloads }: Batch): void {
     const one = this.#local.prepare('DELETE FROM requests WHERE tenant = ? AND id = ?');
     const steps = this.#local.prepare('DELETE FROM attempts WHERE request_id = ?');
+    const charges = this.#local.prepare('DELETE FROM ledger WHERE request_id = ?');
+    const charged = new Set(ledger.map((row) => row['request_id']));
     const payload = this.#local.prepare('DELETE FROM payloads WHERE tenant = ? AND request_id = ?');
     // Short transactions: the hot thread writes to the same file.
     for (let i = 0; i < Math.max(requests.length, payloads.length); i += 100) {
@@ -115,6 +122,7 @@ export class Outbox {
       for (const row of requests.slice(i, i + 100)) {
         one.run(row['tenant'] as SQLInputValue, row['id'] as SQLInputValue);
         if (Number(row['attempts']) > 1) steps.run(row['id'] as SQLInputValue);
+        if (charged.has(row['id'])) charges.run(row['id'] as SQLInputValue);
       }
       for (const row of payloads.slice(i, i + 100)) {
         payload.run(row['tenant'] as SQLInputValue, row['request_id'] as SQLInputValue);
@@ -137,7 +145,7 @@ function isRefusal(error: unknown): boolean {
   return typeof code === 'string' && /^2[23]/.test(code);
 }
 
-function halved({ requests, attempts, payloads }: Batch): readonly [Batch, Batch] {
+function halved({ requests, attempts, ledger, payloads }: Batch): readonly [Batch, Batch] {
   const all = requests.length > 1 || payloads.length === 0 ? requests : [];
   const middle = Math.ceil(all.length / 2);
   const first = all.length === 0 ? requests : all.slice(0, middle);
@@ -145,10 +153,16 @@ function halved({ requests, attempts, payloads }: Batch): readonly [Batch, Batch
   const isFirst = (step: Row): boolean => ids.has(step['request_id']);
   const half = requests.length > 0 ? 0 : Math.ceil(payloads.length / 2);
   return [
-    { requests: first, attempts: attempts.filter(isFirst), payloads: payloads.slice(0, half) },
+    {
+      requests: first,
+      attempts: attempts.filter(isFirst),
+      ledger: ledger.filter(isFirst),
+      payloads: payloads.slice(0, half),
+    },
     {
       requests: requests.slice(first.length),
       attempts: attempts.filter((step) => !isFirst(step)),
+      ledger: ledger.filter((row) => !isFirst(row)),
       payloads: payloads.slice(half),
     },
   ];
@@ -163,6 +177,23 @@ async function insertRows(client: PoolClient, table: 'requests' | 'attempts', ro
   await client.query(
     `INSERT INTO ${table} SELECT * FROM json_populate_recordset(NULL::${table}, $1::json) ON CONFLICT DO NOTHING`,
     [json],
+  );
+}
+
+/** What is there already was counted when it came. */
+async function insertLedger(client: PoolClient, rows: readonly Row[]): Promise<void> {
+  if (rows.length === 0) return;
+  await client.query(
+    `WITH came AS (
+       INSERT INTO ledger SELECT * FROM json_populate_recordset(NULL::ledger, $1::json)
+       ON CONFLICT DO NOTHING RETURNING cost, budgets
+     ), sums AS (
+       SELECT b.value ->> 0 AS budget, (b.value ->> 1)::bigint AS start, sum(cost) AS cost
+       FROM came CROSS JOIN LATERAL json_array_elements(budgets::json) AS b GROUP BY 1, 2 ORDER BY 1, 2
+     )
+     INSERT INTO budget_use (budget, start, used, archived) SELECT budget, start, cost::text, '0' FROM sums
+     ON CONFLICT (budget, start) DO UPDATE SET used = (budget_use.used::numeric + excluded.used::numeric)::text`,
+    [JSON.stringify(rows)],
   );
 }
 

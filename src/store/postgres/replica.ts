@@ -1,12 +1,13 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import type { Pool, PoolClient } from 'pg';
-import type { DataKeysTable } from '../schema.ts';
+import type { DataKeysTable, TokenRevocationsTable } from '../schema.ts';
 import { inTransaction } from './connection.ts';
 import { sendDataKey } from './data-keys.ts';
+import { sendRevocation } from './revocations.ts';
 
 /** What is kept for requests, or for this file alone; everything else that has a key of numbers and texts is replicated. */
 const notReplicated =
-  /^(?:requests|attempts|payloads|rollups|rollups_due|audit|kysely_.*|sqlite_.*|changes|replica|refused|seen_messages)$/;
+  /^(?:requests|attempts|payloads|rollups|rollups_due|audit|kysely_.*|sqlite_.*|changes|replica|refused|seen_messages|ledger|budget_use)$/;
 
 /** Columns that each file counts for itself. */
 const ownColumns: Readonly<Record<string, readonly string[]>> = { data_keys: ['uses'] };
@@ -104,6 +105,8 @@ export class Replica {
   readonly #local: DatabaseSync;
   readonly #pool: Pool;
   readonly #tables: readonly Replicated[];
+  /** A data key went that the write-ahead log still has. */
+  #isInLog = false;
 
   constructor(local: DatabaseSync, pool: Pool) {
     this.#local = local;
@@ -115,6 +118,20 @@ export class Replica {
   async exchange(): Promise<void> {
     while (await this.#push()) continue;
     await this.#pull();
+    this.#shred();
+  }
+
+  /** Sees that keys that were destroyed elsewhere are in no file here; at the next exchange, where somebody is in the way. */
+  #shred(): void {
+    if (!this.#isInLog) return;
+    // Whoever writes meanwhile would have to wait, too.
+    const waitMs = this.#local.prepare('PRAGMA busy_timeout').get()?.['timeout'];
+    this.#local.exec('PRAGMA busy_timeout = 0');
+    try {
+      this.#isInLog = this.#local.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()?.['busy'] !== 0;
+    } finally {
+      this.#local.exec(`PRAGMA busy_timeout = ${Number(waitMs)}`);
+    }
   }
 
   /** @returns Whether there may be more. */
@@ -147,6 +164,10 @@ export class Replica {
     if (row === undefined) return;
     if (change.columns === '*' && name === 'data_keys') {
       await sendDataKey(client, row as unknown as DataKeysTable);
+      return;
+    }
+    if (name === 'token_revocations') {
+      await sendRevocation(client, row as unknown as TokenRevocationsTable);
       return;
     }
     if (change.columns === '*') {
@@ -219,7 +240,9 @@ export class Replica {
     const remove = this.#local.prepare(`DELETE FROM "${name}" WHERE ${key.map((k) => `"${k}" = ?`).join(' AND ')}`);
     const there = new Set(rows.map(keyOf));
     for (const known of here.keys()) {
-      if (!there.has(known)) remove.run(...(JSON.parse(known) as SQLInputValue[]));
+      if (there.has(known)) continue;
+      remove.run(...(JSON.parse(known) as SQLInputValue[]));
+      if (name === 'data_keys') this.#isInLog = true;
     }
     for (const row of rows) {
       if (here.get(keyOf(row)) !== shownOf(row)) put.run(...valuesOf(row));

@@ -1,10 +1,17 @@
+import type { Kysely } from 'kysely';
+import { sql } from 'kysely';
 import type { Pool } from 'pg';
 import { firstIdAt } from '../../core/ids.ts';
 import type { Removed, Retention } from '../../core/retention.ts';
+import { archiveSome } from '../ledger.ts';
 import { grains } from '../rollups.ts';
+import type { Database } from '../schema.ts';
+import { kyselyOver } from './connection.ts';
 import { dropPartitions } from './partitions.ts';
 
 const dayMs = 86_400_000;
+
+const archiveLock = 7_226_008;
 
 /**
  * Drops the days that are older than they are kept.
@@ -16,6 +23,14 @@ export async function removeOld(pool: Pool, retention: Retention, now: number): 
   const requests = await dropPartitions(pool, 'requests', log);
   await dropPartitions(pool, 'attempts', log);
   const payloads = await dropPartitions(pool, 'payloads', payload);
+  const db = kyselyOver(pool);
+  const bound = firstIdAt(log);
+  const archive = async (transaction: Kysely<Database>): Promise<boolean> => {
+    // One process at a time: what is counted twice would be missing from the sums.
+    await sql`select pg_advisory_xact_lock(${sql.lit(archiveLock)})`.execute(transaction);
+    return archiveSome(transaction, bound, 500);
+  };
+  while (await db.transaction().execute(archive)) continue;
   // Rows that came after their day was dropped.
   await pool.query('DELETE FROM requests_other WHERE id < $1', [firstIdAt(log)]);
   await pool.query('DELETE FROM attempts_other WHERE request_id < $1', [firstIdAt(log)]);

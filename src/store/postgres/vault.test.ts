@@ -1,5 +1,7 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { DatabaseSync } from 'node:sqlite';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { apiKeyRecord } from '../../../test/support/api-key.ts';
 import { temporaryFolder } from '../../../test/support/folder.ts';
 import type { PostgresServer } from '../../../test/support/postgres.ts';
@@ -109,14 +111,46 @@ describe('with PostgreSQL', () => {
     expect(usesIn(there)).toBe(known);
   });
 
-  test("a tenant's keys that are destroyed at one are gone at the others", async () => {
+  test('of revocations of the same at two Mizans at once, the one that reaches furthest holds at both', async () => {
     const url = await server.newDatabase();
     const [here, there] = [await open(url), await open(url)];
+    const of = { kind: 'sub', value: 'ali', tenant: 'acme' } as const;
+    const until = Date.now() + 3_600_000;
+    for (const [first, second] of [
+      [here, there],
+      [there, here],
+    ] as const) {
+      const value = first === here ? 'ali' : 'sara';
+      first.revocations.add({ ...of, value, scope: 'own', revokedAt: 1000, expiresAt: until });
+      second.revocations.add({ ...of, value, scope: 'any', revokedAt: 2000, expiresAt: null });
+    }
+    await settled(here, there, here);
+    for (const { revocations } of [here, there]) {
+      const found = revocations.list('acme', until + 1).map(({ value, scope, revokedAt }) => [value, scope, revokedAt]);
+      expect(found).toStrictEqual([
+        ['ali', 'any', 2000],
+        ['sara', 'any', 2000],
+      ]);
+    }
+  });
+
+  test("a tenant's keys that are destroyed at one are gone at the others", async () => {
+    const url = await server.newDatabase();
+    const folder = temporaryFolder();
+    const [here, there] = [await open(url, { folder }), await open(url)];
     const sealed = here.vault.ring.seal(data, context);
     await settled(here, there);
     there.vault.ring.open(sealed, context);
+    const database = new DatabaseSync(join(folder, 'outbox.db'));
+    const [row] = database.prepare("SELECT wrapped FROM data_keys WHERE tenant = 'acme'").all();
+    database.close();
+    const isThere = (): boolean =>
+      readdirSync(folder).some((name) => readFileSync(join(folder, name)).includes(row!['wrapped'] as Uint8Array));
+    expect(isThere()).toBe(true);
     there.vault.forgetTenant('acme');
     await settled(there, here);
+    // At the next exchange, where somebody read the file just then.
+    await vi.waitFor(() => expect(isThere()).toBe(false), { timeout: 10_000 });
     expect(() => here.vault.ring.open(sealed, context)).toThrow(expect.objectContaining({ code: 'unsealable' }));
   });
 

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { temporaryFolder } from '../../../test/support/folder.ts';
 import { apiKeyRecord } from '../../../test/support/api-key.ts';
+import { keyState, publicKey } from '../../core/api-key.ts';
 import { systemClock } from '../../core/clock.ts';
 import { everyTenant } from '../../core/request-record.ts';
 import { SqliteApiKeys } from './api-keys.ts';
@@ -109,6 +110,32 @@ describe('API keys', () => {
       expect(apiKeys.rotate(id, { hash: 'b', at: 10, previousUntil: 20 })).toBe(undefined);
     }
     expect(apiKeys.list(everyTenant)).toStrictEqual([{ ...key, revokedAt: 1 }]);
+  });
+
+  test('that somebody else wrote are listed as damaged, whatever stands in them, and can be ended', async () => {
+    const folder = temporaryFolder();
+    const { apiKeys } = await open(folder);
+    const ids = ['a', 'b', 'c', 'd'];
+    for (const id of ids) apiKeys.insert({ ...key, id });
+    const database = openDatabase(join(folder, databaseFile), { readOnly: false, busyTimeoutMs: 1000 });
+    onTestFinished(() => database.close());
+    database.exec(`
+      UPDATE api_keys SET role = 'admin' WHERE id = 'a';
+      UPDATE api_keys SET agents = 'no JSON', limits = '[]', name = x'00' WHERE id = 'b';
+      UPDATE api_keys SET agents = '"all"', created_at = 'long ago', expires_at = 1e300 WHERE id = 'c';
+      UPDATE identity_revision SET revision = revision + 1`);
+    const listed = apiKeys.list('acme').toSorted((one, other) => (one.id < other.id ? -1 : 1));
+    expect(listed.map((each) => keyState(each, 1))).toStrictEqual(['damaged', 'damaged', 'damaged', 'active']);
+    for (const each of listed) expect(() => JSON.stringify(publicKey(each, undefined, 1))).not.toThrow();
+    expect(listed[3]).toStrictEqual({ ...key, id: 'd' });
+    for (const id of ['a', 'b', 'c']) {
+      expect([apiKeys.find(id), apiKeys.look(id)?.isDamaged]).toStrictEqual([undefined, true]);
+      expect(apiKeys.rotate(id, { hash: 'b', at: 10, previousUntil: 20 })).toBe(undefined);
+      expect(apiKeys.revoke(id, 7)).toBe(true);
+      expect(keyState(apiKeys.look(id)!, 8)).toBe('revoked');
+      expect(apiKeys.find(id)).toBe(undefined);
+    }
+    expect([apiKeys.look('d'), apiKeys.look('nobody')]).toStrictEqual([{ ...key, id: 'd' }, undefined]);
   });
 
   test('have a last use, which outlives the process and never goes back', async () => {

@@ -1,5 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import type { ApiKeyRecord, ApiKeys, KeyLimits } from '../../core/api-key.ts';
+import type { ApiKeyRecord, ApiKeys, KeyLimits, SeenApiKey } from '../../core/api-key.ts';
 import { noLimits } from '../../core/api-key.ts';
 import { MizanError } from '../../core/errors.ts';
 import type { Role } from '../../core/principal.ts';
@@ -8,6 +8,7 @@ import { everyTenant } from '../../core/request-record.ts';
 import type { ApiKeysTable } from '../schema.ts';
 import type { IdentityEpoch } from './identity-epoch.ts';
 import type { RowSeal } from './row-seal.ts';
+import { damagedRecordOf } from './damaged-key.ts';
 import { inTransaction } from './transaction.ts';
 
 /** What it takes to believe a row, and to go on believing it. */
@@ -77,8 +78,13 @@ export class SqliteApiKeys implements ApiKeys {
     return record ?? undefined;
   }
 
-  list(scope: TenantScope): ApiKeyRecord[] {
-    const all = this.#list.all().map((row) => recordOf(row as unknown as ApiKeysTable));
+  look(id: string): SeenApiKey | undefined {
+    const row = this.#row(id);
+    return row === undefined ? undefined : this.#seen(row);
+  }
+
+  list(scope: TenantScope): SeenApiKey[] {
+    const all = this.#list.all().map((row) => this.#seen(row as unknown as ApiKeysTable));
     return scope === everyTenant ? all : all.filter(({ tenant }) => tenant === scope);
   }
 
@@ -151,13 +157,18 @@ export class SqliteApiKeys implements ApiKeys {
     return this.#find.get(id) as unknown as ApiKeysTable | undefined;
   }
 
-  #isGenuine(row: ApiKeysTable): boolean {
+  #seen(row: ApiKeysTable): SeenApiKey {
+    // Whoever looks sees that it is: nobody else needs to be told.
+    return this.#isGenuine(row, () => {}) ? recordOf(row) : damagedRecordOf(row);
+  }
+
+  #isGenuine(row: ApiKeysTable, damaged = this.#damaged): boolean {
     try {
       this.#seal.check({ ...row });
       return true;
     } catch (error) {
       if (!(error instanceof MizanError && error.code === 'unsealable')) throw error;
-      this.#damaged(error);
+      damaged(error);
       return false;
     }
   }

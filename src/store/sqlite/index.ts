@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import type { ApiKeys } from '../../core/api-key.ts';
+import type { Ledger, LimitRules } from '../../core/limit.ts';
 import type { AuditHistory, AuditLog } from '../../core/audit.ts';
 import type { Clock } from '../../core/clock.ts';
 import { systemClock } from '../../core/clock.ts';
@@ -29,6 +30,8 @@ import type { RequestLogEvents } from './request-log.ts';
 import { SqliteRequestLog } from './request-log.ts';
 import { readOverview, tenantIn } from '../overview.ts';
 import { makeDue, noteSinceLast, rebuildSums } from '../rollups.ts';
+import { sqliteLedger } from './ledger.ts';
+import { SqliteLimitRules } from './limit-rules.ts';
 import { removeOld } from './retention.ts';
 import { Troubles } from './troubles.ts';
 import { Upkeep } from './upkeep.ts';
@@ -51,6 +54,8 @@ export interface Store {
   readonly apiKeys: ApiKeys;
   readonly revocations: Revocations;
   readonly vault: Vault;
+  readonly limitRules: LimitRules;
+  readonly ledger: Ledger;
   readonly audit: AuditLog;
   readonly auditHistory: AuditHistory;
   overview(scope: TenantScope, query: OverviewQuery): Promise<Overview>;
@@ -137,6 +142,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
   }
   const apiKeys = new SqliteApiKeys(database, { epoch, seal: vault.apiKeySeal, damaged });
   const revocations = new SqliteRevocations(database, epoch);
+  const limitRules = new SqliteLimitRules(database, epoch);
   if (events === undefined) {
     const requestLog = new SqliteRequestLog(database, { failed() {}, recovered() {}, dropped() {} });
     const writer = new AuditWriter(folder, databaseFile);
@@ -150,6 +156,8 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
       requestLog,
       requestHistory: new KyselyRequestHistory(kysely),
       apiKeys,
+      limitRules,
+      ledger: sqliteLedger(database, kysely),
       overview: async (scope, query) => {
         await rollUpNow(database);
         return readOverview(kyselyOver(database), tenantIn(scope), query);
@@ -188,6 +196,8 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     audit,
     auditHistory: new SqliteAuditHistory(kysely),
     apiKeys,
+    limitRules,
+    ledger: sqliteLedger(database, kysely),
     overview: (scope, query) => worker.overview(tenantIn(scope), query),
     removeOld: (retention) => worker.removeOld(retention),
     rebuildSums: () => rebuildSums(kyselyOver(database)),

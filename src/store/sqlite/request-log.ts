@@ -1,6 +1,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { RequestLog, RequestRecord } from '../../core/request-record.ts';
 import type { TrailStep } from '../../core/trail.ts';
+import { LedgerWriter } from './ledger-writer.ts';
 
 /** How long an answer may wait for its row where the database can't be written, in ms. */
 const patienceMs = 1000;
@@ -49,6 +50,7 @@ export class SqliteRequestLog implements RequestLog {
   readonly #database: DatabaseSync;
   readonly #insert: StatementSync;
   readonly #insertAttempt: StatementSync;
+  readonly #ledger: LedgerWriter;
   readonly #events: RequestLogEvents;
   /** How long everything else on this connection waits for a lock, in ms. */
   readonly #timeoutMs: number;
@@ -65,6 +67,7 @@ export class SqliteRequestLog implements RequestLog {
     this.#database = database;
     this.#insert = database.prepare(insert);
     this.#insertAttempt = database.prepare(insertAttempt);
+    this.#ledger = new LedgerWriter(database);
     this.#events = events;
     this.#timeoutMs = Number(database.prepare('PRAGMA busy_timeout').get()?.['timeout']);
   }
@@ -182,7 +185,7 @@ export class SqliteRequestLog implements RequestLog {
   }
 
   #insertOne(r: RequestRecord): void {
-    this.#insert.run(
+    const { changes } = this.#insert.run(
       r.id,
       r.time,
       r.tenant,
@@ -210,6 +213,8 @@ export class SqliteRequestLog implements RequestLog {
       r.errorMessage,
     );
     for (const [seq, step] of (r.trail ?? []).entries()) this.#insertStep(r.id, seq, step);
+    // Who sends a row twice has paid once.
+    if (changes !== 0 && r.charges !== undefined) this.#ledger.write(r);
   }
 
   #insertStep(id: string, seq: number, s: TrailStep): void {

@@ -3,7 +3,9 @@ import type { DatabaseSync } from 'node:sqlite';
 import { setTimeout as wait } from 'node:timers/promises';
 import { firstIdAt } from '../../core/ids.ts';
 import type { Removed, Retention } from '../../core/retention.ts';
-import { grains } from '../rollups.ts';
+import { archiveSome } from '../ledger.ts';
+import { grains, immediately } from '../rollups.ts';
+import { kyselyOver } from './connection.ts';
 
 const dayMs = 86_400_000;
 
@@ -24,6 +26,7 @@ export async function removeOld(database: DatabaseSync, retention: Retention, no
   const minutes = now - Math.min(retention.log, retention.rollups) * dayMs;
   const requests = await perTenant(database, 'requests', 'id', log);
   await inBatches(database, { table: 'attempts', column: 'request_id', where: '1', parameters: [] }, log);
+  await archiveLedger(database, log);
   const payloads = await perTenant(
     database,
     'payloads',
@@ -41,6 +44,16 @@ export async function removeOld(database: DatabaseSync, retention: Retention, no
   }
   await giveBack(database);
   return { requests, payloads, rollups, freedBytes: Math.max(0, before - sizeOf(database)) };
+}
+
+/** What the ledger's rows came to stays counted. */
+async function archiveLedger(database: DatabaseSync, below: string): Promise<void> {
+  const db = kyselyOver(database);
+  for (let isMore = true; isMore;) {
+    const startedAt = performance.now();
+    isMore = await immediately(db, (connection) => archiveSome(connection, below, batch.rows / 5));
+    await wait(restFactor * (performance.now() - startedAt));
+  }
 }
 
 interface Part {

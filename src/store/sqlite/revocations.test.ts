@@ -14,9 +14,9 @@ async function open(folder = temporaryFolder(), clock = new ManualClock()): Prom
   return store;
 }
 
-const one: Revocation = { kind: 'jti', value: 'j1', tenant: 'acme', revokedAt: 1000, expiresAt: 5000 };
-const all: Revocation = { kind: 'sub', value: 'ali', tenant: null, revokedAt: 2000, expiresAt: null };
-const token: TokenFacts = { tenant: 'acme', subject: 'sara', jti: 'j1', issuedAt: 500 };
+const one: Revocation = { kind: 'jti', value: 'j1', tenant: 'acme', revokedAt: 1000, expiresAt: 5000, scope: 'any' };
+const all: Revocation = { kind: 'sub', value: 'ali', tenant: null, revokedAt: 2000, expiresAt: null, scope: 'any' };
+const token: TokenFacts = { tenant: 'acme', subject: 'sara', jti: 'j1', issuedAt: 500, scope: 'own' };
 
 describe('a revocation', () => {
   test('of one token is of that one, in its tenant', async () => {
@@ -36,6 +36,28 @@ describe('a revocation', () => {
     expect(issued.map((facts) => revocations.isRevoked(facts))).toStrictEqual([true, true, true, true, false]);
     revocations.add({ ...all, revokedAt: 1500 });
     expect(revocations.isRevoked({ ...token, subject: 'ali', issuedAt: 2000 })).toBe(true);
+  });
+
+  test('by somebody who looks after one tenant leaves alone who looks after all', async () => {
+    const { revocations } = await open();
+    const operator: TokenFacts = { ...token, subject: 'ali', scope: 'any' };
+    const both = (facts: TokenFacts): boolean[] =>
+      (['own', 'any'] as const).map((scope) => revocations.isRevoked({ ...facts, scope }));
+    revocations.add({ ...one, scope: 'own' });
+    revocations.add({ ...all, tenant: 'acme', scope: 'own' });
+    expect(both(token)).toStrictEqual([true, false]);
+    expect(both({ ...operator, jti: 'j2' })).toStrictEqual([true, false]);
+    // Whatever came first, the one that reaches further does.
+    revocations.add({ ...all, tenant: 'acme', revokedAt: 1000 });
+    expect(both({ ...operator, jti: 'j2', issuedAt: 1000 })).toStrictEqual([true, true]);
+    expect(both({ ...operator, jti: 'j2', issuedAt: 1001 })).toStrictEqual([true, false]);
+    expect(revocations.list('acme', 0)).toStrictEqual([
+      { ...all, tenant: 'acme', scope: 'own' },
+      { ...all, tenant: 'acme', revokedAt: 1000 },
+      { ...one, scope: 'own' },
+    ]);
+    revocations.add(one);
+    expect(both(token)).toStrictEqual([true, true]);
   });
 
   test('is listed, newest first, for the tenant it is about', async () => {

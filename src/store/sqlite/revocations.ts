@@ -21,13 +21,17 @@ export class SqliteRevocations implements Revocations {
     this.#find = database.prepare(
       `SELECT 1 FROM token_revocations
        WHERE tenant IN ('', $tenant)
-         AND (kind = 'jti' AND value = $jti OR kind = 'sub' AND value = $subject AND revoked_at >= $issuedAt)
+         AND (kind = 'jti' AND value = $jti OR kind = 'sub' AND value = $subject)
+         AND CASE $scope WHEN 'any' THEN any_revoked_at ELSE revoked_at END
+           >= CASE kind WHEN 'sub' THEN $issuedAt ELSE 0 END
        LIMIT 1`,
     );
     this.#add = database.prepare(
-      `INSERT INTO token_revocations (kind, value, tenant, revoked_at, expires_at) VALUES (?, ?, ?, ?, ?)
+      `INSERT INTO token_revocations (kind, value, tenant, revoked_at, any_revoked_at, expires_at)
+       VALUES (?, ?, ?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET
          revoked_at = max(revoked_at, excluded.revoked_at),
+         any_revoked_at = coalesce(max(any_revoked_at, excluded.any_revoked_at), any_revoked_at, excluded.any_revoked_at),
          expires_at = CASE WHEN expires_at IS NULL OR excluded.expires_at IS NULL THEN NULL
                       ELSE max(expires_at, excluded.expires_at) END`,
     );
@@ -42,30 +46,30 @@ export class SqliteRevocations implements Revocations {
     return this.#epoch.recent();
   }
 
-  isRevoked({ tenant, subject, jti, issuedAt }: TokenFacts): boolean {
-    return this.#find.get({ tenant, subject, jti, issuedAt: issuedAt ?? 0 }) !== undefined;
+  isRevoked({ tenant, scope, subject, jti, issuedAt }: TokenFacts): boolean {
+    return this.#find.get({ tenant, scope, subject, jti, issuedAt: issuedAt ?? 0 }) !== undefined;
   }
 
-  add({ kind, value, tenant, revokedAt, expiresAt }: Revocation): void {
+  add({ kind, value, tenant, scope, revokedAt, expiresAt }: Revocation): void {
     inTransaction(this.#database, () => {
       this.#clean.run(revokedAt);
-      this.#add.run(kind, value, tenant ?? '', revokedAt, expiresAt);
+      this.#add.run(kind, value, tenant ?? '', revokedAt, scope === 'any' ? revokedAt : null, expiresAt);
       this.#epoch.raise();
     });
   }
 
   list(scope: TenantScope, now: number): Revocation[] {
-    const all = this.#list.all(now).map((row) => revocationOf(row as unknown as TokenRevocationsTable));
+    const all = this.#list.all(now).flatMap((row) => revocationsOf(row as unknown as TokenRevocationsTable));
     return scope === everyTenant ? all : all.filter(({ tenant }) => tenant === null || tenant === scope);
   }
 }
 
-function revocationOf(row: TokenRevocationsTable): Revocation {
-  return {
-    kind: row.kind as Revocation['kind'],
-    value: row.value,
-    tenant: row.tenant === '' ? null : row.tenant,
-    revokedAt: row.revoked_at,
-    expiresAt: row.expires_at,
-  };
+/** Where two reach differently far, the row has both. */
+function revocationsOf(row: TokenRevocationsTable): Revocation[] {
+  const { value, revoked_at: revokedAt, any_revoked_at: anyRevokedAt, expires_at: expiresAt } = row;
+  const whose = { kind: row.kind as Revocation['kind'], value, tenant: row.tenant === '' ? null : row.tenant };
+  const made: Revocation[] = [];
+  if (anyRevokedAt !== revokedAt) made.push({ ...whose, scope: 'own', revokedAt, expiresAt });
+  if (anyRevokedAt !== null) made.push({ ...whose, scope: 'any', revokedAt: anyRevokedAt, expiresAt });
+  return made;
 }

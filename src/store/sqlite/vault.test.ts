@@ -241,6 +241,7 @@ describe('a forgotten tenant', () => {
       });
     expect(isThere()).toBe(true);
     expect(vault.forgetTenant('acme').map(({ purpose }) => purpose)).toStrictEqual(['api-key', 'payload']);
+    expect(vault.shred()).toBe(true);
     expect(isThere()).toBe(false);
     for (const each of [vault, other.vault]) {
       expect(() => each.ring.open(sealed, context)).toThrow(/can't be opened/);

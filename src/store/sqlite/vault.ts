@@ -120,9 +120,9 @@ export class Vault {
   }
 
   /**
-   * Destroys a tenant's data keys. What was sealed under them can't be opened by anybody, ever.
+   * Removes a tenant's data keys, at once and for all. To be followed by `shred`: until then, the database's files may
+   * still have them.
    * @returns What they were.
-   * @throws MizanError `internal` where they are destroyed, and still to be found in the write-ahead log.
    */
   forgetTenant(tenant: string): readonly Omit<DataKey, 'wrapped'>[] {
     if (tenant === 'system') throw new MizanError('invalid_request', 'The tenant system is Mizan itself.');
@@ -134,10 +134,17 @@ export class Vault {
       this.#epoch.raise();
     });
     this.ring.forget();
-    if (!this.#shred()) {
-      throw new MizanError('internal', 'The keys are removed, and still in the write-ahead log: somebody reads it.');
-    }
     return keys;
+  }
+
+  /**
+   * Sees that what was removed, here or by whoever came before, is in none of the database's files any more. Then what
+   * was sealed under it can't be opened by anybody, ever.
+   * @returns Whether it is so; not while somebody reads the database as it was.
+   */
+  shred(): boolean {
+    this.#isInLog = true;
+    return this.#shred();
   }
 
   /**
@@ -185,7 +192,7 @@ export class Vault {
     this.#isInLog = true;
   }
 
-  /** Sees that what was removed is in none of the database's files any more. Whether nobody was in the way. */
+  /** Likewise, of what was removed here. */
   #shred(): boolean {
     if (this.#isInLog) this.#isInLog = this.#database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()?.['busy'] !== 0;
     return !this.#isInLog;

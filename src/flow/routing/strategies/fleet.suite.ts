@@ -67,6 +67,8 @@ const needs: Needs = {
   jsonSchema: false,
   inputTokens: 1000,
   maxOutputTokens: null,
+  images: 0,
+  choices: 1,
   affinity: 'someone',
 };
 

@@ -1,6 +1,6 @@
 import { createReadStream, existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { backup } from 'node:sqlite';
 import { SetupError } from '../../../core/errors.ts';
@@ -10,6 +10,7 @@ import { isSwapping, swap, syncFile } from '../../swap.ts';
 import type { BackupEngine, DatabaseFacts, OnProgress, Part, Scratch, Snapshot } from '../contract.ts';
 import { damaged } from '../manifest.ts';
 import { needSpace } from '../work.ts';
+import { auditKeyPart, auditKeyParts, auditRenames } from './sqlite-audit.ts';
 import { sqliteFacts } from './sqlite-facts.ts';
 
 /** Pages that are copied at a time: about 1 MiB, a few ms. */
@@ -62,7 +63,10 @@ async function snapshot(source: string, work: string, onProgress: OnProgress): P
   return {
     facts,
     bytes: statSync(copy).size,
-    parts: () => [{ name: partName, bytes: createReadStream(copy, { highWaterMark: 512 * 1024 }) }],
+    parts: () => [
+      ...auditKeyParts(dirname(source)),
+      { name: partName, bytes: createReadStream(copy, { highWaterMark: 512 * 1024 }) },
+    ],
     close: async () => rmSync(copy, { force: true }),
   };
 }
@@ -71,14 +75,23 @@ class SqliteScratch implements Scratch {
   readonly #dataFolder: string;
   readonly #file: string;
   readonly #scratch: string;
+  readonly #work: string;
+  /** `null` of a backup from before there was one in it, and where there was no entry yet. */
+  #auditKey: Buffer | null = null;
 
   constructor(dataFolder: string, file: string, work: string) {
     this.#dataFolder = dataFolder;
     this.#file = file;
     this.#scratch = join(work, 'scratch.db');
+    this.#work = work;
   }
 
   async take(part: Part): Promise<void> {
+    if (part.name === auditKeyPart) {
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of part.bytes) chunks.push(chunk);
+      this.#auditKey = Buffer.concat(chunks);
+    }
     if (part.name !== partName) return;
     const file = await open(this.#scratch, 'w', 0o600);
     try {
@@ -108,11 +121,16 @@ class SqliteScratch implements Scratch {
     const there = old.filter((name) => existsSync(join(this.#dataFolder, name)));
     // Out of the folder that is emptied before every backup: from the first rename on it is all there is.
     const ready = `${this.#file}.restored`;
+    const [dataFolder, inFolder] = [this.#dataFolder, relative(this.#dataFolder, aside)];
+    const place = { dataFolder, scratch: this.#scratch, work: this.#work, aside: inFolder };
+    const audit = this.#auditKey === null ? { old: [], restored: [] } : auditRenames(this.#auditKey, place);
     // Only now has it to last; a large file that is synced makes others wait for the disk.
     syncFile(this.#scratch);
     renameSync(this.#scratch, join(this.#dataFolder, ready));
     swap(this.#dataFolder, [
-      ...there.map((name) => [name, join(relative(this.#dataFolder, aside), name)] as const),
+      ...there.map((name) => [name, join(inFolder, name)] as const),
+      ...audit.old,
+      ...audit.restored,
       [ready, this.#file],
     ]);
     return there.length === 0 ? null : aside;

@@ -1,0 +1,73 @@
+import type { BudgetPeriod } from './limit.ts';
+
+/** From `start` up to and without `end`, in ms since the Unix epoch. */
+export interface Period {
+  readonly start: number;
+  readonly end: number;
+}
+
+const hourMs = 3_600_000;
+const dayMs = 24 * hourMs;
+
+/** 1970-01-05, a Monday. */
+const mondayMs = 4 * dayMs;
+
+const formats = new Map<string, Intl.DateTimeFormat>();
+
+/** The period that `now` lies in, by the clocks and calendars of `timezone`. Weeks begin on Monday. */
+export function periodAt(now: number, per: BudgetPeriod, timezone: string): Period {
+  if (per === 'total') return { start: 0, end: Infinity };
+  const local = now + offsetAt(now, timezone);
+  const start = localStart(local, per);
+  const period = { start: fromLocal(start, timezone), end: fromLocal(next(start, per), timezone) };
+  // An hour that is there twice, when clocks are put back, counts as one.
+  if (now < period.start) return { start: now - (now % hourMs), end: period.start };
+  return now < period.end ? period : { start: period.end, end: fromLocal(next(next(start, per), per), timezone) };
+}
+
+/** Local times are written as if they were UTC. */
+function localStart(local: number, per: Exclude<BudgetPeriod, 'total'>): number {
+  if (per === 'hour') return Math.floor(local / hourMs) * hourMs;
+  if (per === 'day') return Math.floor(local / dayMs) * dayMs;
+  if (per === 'week') return Math.floor((local - mondayMs) / (7 * dayMs)) * 7 * dayMs + mondayMs;
+  const date = new Date(local);
+  return Date.UTC(date.getUTCFullYear(), date.getUTCMonth(), 1);
+}
+
+function next(start: number, per: Exclude<BudgetPeriod, 'total'>): number {
+  if (per === 'hour') return start + hourMs;
+  if (per === 'day') return start + dayMs;
+  if (per === 'week') return start + 7 * dayMs;
+  const date = new Date(start);
+  return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1);
+}
+
+function fromLocal(local: number, timezone: string): number {
+  const guess = local - offsetAt(local, timezone);
+  return local - offsetAt(guess, timezone);
+}
+
+/** How far the clocks of `timezone` are ahead of UTC at `time`, in ms. */
+function offsetAt(time: number, timezone: string): number {
+  if (timezone === 'UTC') return 0;
+  let format = formats.get(timezone);
+  if (format === undefined) {
+    format = new Intl.DateTimeFormat('en', {
+      timeZone: timezone,
+      calendar: 'gregory',
+      numberingSystem: 'latn',
+      hourCycle: 'h23',
+      year: 'numeric',
+      month: 'numeric',
+      day: 'numeric',
+      hour: 'numeric',
+      minute: 'numeric',
+      second: 'numeric',
+    });
+    formats.set(timezone, format);
+  }
+  const parts: Record<string, number> = {};
+  for (const { type, value } of format.formatToParts(time)) parts[type] = Number(value);
+  const { year = 0, month = 1, day = 1, hour = 0, minute = 0, second = 0 } = parts;
+  return Date.UTC(year, month - 1, day, hour, minute, second) - Math.floor(time / 1000) * 1000;
+}

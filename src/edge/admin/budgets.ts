@@ -1,0 +1,98 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { LiveUse } from '../../core/budget-report.ts';
+import { budgetsOfKeys, publicBudget } from '../../core/budget-report.ts';
+import type { BudgetRule } from '../../core/limit.ts';
+import { budgetPeriods, maxBudgetUsd, usualAlerts } from '../../core/limit.ts';
+import { everyTenant } from '../../core/request-record.ts';
+import type { EdgeContext } from '../http/context.ts';
+import { orNull, readBody } from './body.ts';
+import {
+  audited,
+  checkFree,
+  created,
+  isTheirs,
+  removeRule,
+  ruleName,
+  targetExpectations,
+  targetFields,
+  targetOf,
+} from './limit-rules.ts';
+
+const usd = z.number().refine((given) => given > 0 && given <= maxBudgetUsd && Number(given.toFixed(6)) === given);
+
+const newBudget = z.strictObject({
+  name: ruleName,
+  ...targetFields,
+  usd,
+  per: z.enum(budgetPeriods),
+  timezone: orNull(z.string().refine(isTimeZone)),
+  alerts: orNull(z.array(z.int().min(1).max(1000)).max(10)),
+});
+
+const expectations = {
+  ...targetExpectations,
+  usd: `must be US dollars above 0, up to ${maxBudgetUsd}, with at most six decimals`,
+  per: `must be one of ${budgetPeriods.join(', ')}`,
+  timezone: 'must be a time zone such as "Asia/Riyadh", or null for UTC',
+  alerts: 'must be at most 10 numbers of percent, or null for 50, 80 and 100',
+};
+
+/** `GET /api/budgets`: all budgets with what was used of them, those of API keys last. */
+export async function listBudgets(context: EdgeContext, request: FastifyRequest): Promise<unknown> {
+  const { tenantScope } = request;
+  const { clock, limiter } = context.flow;
+  const now = clock.now();
+  const shown = limiter.rules.budgets.filter((rule) => isTheirs(request, rule) || rule.for.tenant === '*');
+  const keys = context.apiKeys.list(tenantScope).filter(({ revokedAt }) => revokedAt === null);
+  const live = new Map<string, LiveUse>();
+  for (const meter of limiter.meters.budgets) {
+    live.set(meter.id, { used: meter.used(now), reserved: meter.reserved });
+  }
+  const uses = await context.ledger.uses();
+  const budgets = [...shown, ...budgetsOfKeys(keys)].map((rule) => {
+    const budget = publicBudget(rule, { uses, live }, now);
+    const isShown = (use: (typeof budget.uses)[number]): boolean =>
+      tenantScope === everyTenant || rule.source === 'key' || use.for.tenant === tenantScope;
+    return { ...budget, uses: budget.uses.filter(isShown) };
+  });
+  return { budgets };
+}
+
+/** `POST /api/budgets`: makes a budget, or changes the one of that name. What was spent before stays spent. */
+export async function putBudget(context: EdgeContext, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  const given = readBody(newBudget, request, expectations);
+  const { name, target } = targetOf(context, request, given);
+  const { budgets } = context.flow.limiter.rules;
+  checkFree(budgets, name);
+  const before = budgets.find((rule) => rule.name === name) ?? null;
+  const { usd: amount, per, timezone, alerts } = given;
+  const rule: BudgetRule = {
+    name,
+    source: 'api',
+    for: target,
+    usd: amount,
+    per,
+    timezone: timezone ?? 'UTC',
+    alerts: alerts ?? usualAlerts,
+  };
+  context.limitRules.putBudget(rule, context.flow.clock.now());
+  request.audit = { action: 'budget.put', ...audited('budget', rule), before, after: rule };
+  created(reply);
+  return publicBudget(rule, { uses: await context.ledger.uses(), live: new Map() }, context.flow.clock.now());
+}
+
+/** `DELETE /api/budgets/NAME`. What it paid stays in the ledger. */
+export async function removeBudget(context: EdgeContext, request: FastifyRequest): Promise<unknown> {
+  const rule = removeRule(context, request, 'budget');
+  request.audit = { action: 'budget.remove', ...audited('budget', rule), before: rule, after: null };
+  return { name: rule.name, removed: true };
+}
+
+function isTimeZone(zone: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: zone }).resolvedOptions().timeZone !== '';
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,124 @@
+import type { Clock } from '../../core/clock.ts';
+import type { MizanError } from '../../core/errors.ts';
+import type { Charge } from '../../core/limit.ts';
+import { picosOf } from '../../core/money.ts';
+import type { Quota, QuotaLeft } from '../../core/quota.ts';
+import type { Usage } from '../../core/usage.ts';
+import { unknownUsage } from '../../core/usage.ts';
+import type { Hold, Spending, SpendingOrder } from '../attempts/order.ts';
+import type { Claim } from './claim.ts';
+import { limitOf, usedOf } from './claim.ts';
+
+/** What an account needs of the limiter. */
+export interface Bank {
+  readonly clock: Clock;
+  /** What an attempt claims, counted already. @throws MizanError where a claim can't be met. */
+  claim(order: SpendingOrder): readonly Claim[] | Promise<readonly Claim[]>;
+  /** Ends claims that were counted at `at` on the monotonic clock, by what was really used. */
+  settle(claims: readonly Claim[], at: number, used: Used): void;
+}
+
+/** What an attempt used. */
+export interface Used {
+  readonly tokens: number;
+  /** In picodollars. */
+  readonly cost: number;
+}
+
+const nothing: Used = { tokens: 0, cost: 0 };
+
+/** How long after the last request a window is empty, in ms. */
+const windowMs = 60_000;
+
+/** What limits one call: what it was let in by, and what its attempts hold and pay. */
+export class Account implements Spending {
+  readonly counts: boolean;
+  /** Why the call was not let in; `null` where it was. */
+  readonly refusal: MizanError | null;
+  readonly #bank: Bank;
+  /** What the call itself claims, counted already: requests, and requests in flight. */
+  readonly #claims: readonly Claim[];
+  readonly #at: number;
+  readonly #charges: Charge[] = [];
+  /** The claims of the last attempt, whose limits on tokens are what headers tell of. */
+  #lastClaims: readonly Claim[] = [];
+  /** Of attempts that are not over. */
+  readonly #open = new Set<Hold>();
+  #isClosed = false;
+
+  constructor(
+    bank: Bank,
+    of: { readonly claims: readonly Claim[]; readonly counts: boolean; readonly refusal: MizanError | null },
+  ) {
+    this.#bank = bank;
+    this.#claims = of.claims;
+    this.counts = of.counts;
+    this.refusal = of.refusal;
+    this.#at = bank.clock.monotonic();
+  }
+
+  reserve(order: SpendingOrder): Hold | null | Promise<Hold | null> {
+    if (!this.counts) return null;
+    const claims = this.#bank.claim(order);
+    return claims instanceof Promise ? claims.then((met) => this.#hold(order, met)) : this.#hold(order, claims);
+  }
+
+  #hold(order: SpendingOrder, claims: readonly Claim[]): Hold {
+    const at = this.#bank.clock.monotonic();
+    this.#lastClaims = claims;
+    const hold: Hold = {
+      settle: (usage) => {
+        if (this.#open.delete(hold)) this.#settle(order.model, { claims, at }, usage);
+      },
+    };
+    this.#open.add(hold);
+    return hold;
+  }
+
+  #settle(model: string, held: { readonly claims: readonly Claim[]; readonly at: number }, usage: Usage): void {
+    const tokens = usage.source === 'none' ? 0 : (usage.inputTokens ?? 0) + (usage.outputTokens ?? 0);
+    const cost = usage.source === 'none' ? 0 : picosOf(usage.costUsd ?? 0);
+    this.#bank.settle(held.claims, held.at, { tokens, cost });
+    if (usage.source === 'none') return;
+    const budgets: (readonly [string, number])[] = [];
+    for (const claim of held.claims) if (claim.kind === 'money') budgets.push([claim.meter.id, claim.start]);
+    this.#charges.push({ seq: this.#charges.length, model, cost, budgets });
+  }
+
+  /** What is left of the narrowest limits, for the headers of the answer. */
+  quota(): Quota | null {
+    const requests = this.#left('requests', this.#claims);
+    const tokens = this.#left('tokens', this.#lastClaims);
+    return requests === null && tokens === null ? null : { requests, tokens };
+  }
+
+  #left(kind: 'requests' | 'tokens', claims: readonly Claim[]): QuotaLeft | null {
+    const now = this.#bank.clock.monotonic();
+    let least: QuotaLeft | null = null;
+    for (const claim of claims) {
+      if (claim.kind !== kind) continue;
+      const limit = limitOf(claim);
+      const used = usedOf(claim, now);
+      const own = claim.seen === undefined || this.refusal !== null ? 0 : claim.amount;
+      const remaining = Math.max(0, Math.floor(limit - used - own));
+      if (least !== null && remaining >= least.remaining) continue;
+      least = { limit, remaining, resetMs: used > 0 ? windowMs : 0 };
+    }
+    return least;
+  }
+
+  /**
+   * Ends it: gives its place back to others. Once all attempts are over.
+   * @returns What belongs into the ledger: where any budget paid for an attempt, all of them.
+   */
+  close(): readonly Charge[] {
+    if (this.#isClosed) return [];
+    this.#isClosed = true;
+    for (const hold of this.#open) hold.settle(unknownUsage);
+    if (this.refusal === null) {
+      const inFlight = this.#claims.filter(({ kind }) => kind === 'inFlight');
+      if (inFlight.length > 0) this.#bank.settle(inFlight, this.#at, nothing);
+    }
+    return this.#charges.some(({ budgets }) => budgets.length > 0) ? this.#charges : [];
+  }
+}

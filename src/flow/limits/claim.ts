@@ -1,0 +1,177 @@
+import { MizanError } from '../../core/errors.ts';
+import { picosPerNano, usdText } from '../../core/money.ts';
+import type { BudgetMeter, LimitMeter } from './meter.ts';
+import { breadthOf } from './rulebook.ts';
+
+interface Shared {
+  /** What all machines had used before it, where they were asked; money in billionths of a US dollar. */
+  seen?: number;
+  /** The second, on the shared clock, in which they counted it; absent where they did not. */
+  second?: number;
+}
+
+/** A part of what a request needs of one limit or budget. */
+export type Claim = Shared &
+  (
+    | { readonly kind: 'requests' | 'tokens' | 'inFlight'; readonly meter: LimitMeter; readonly amount: number }
+    /** In picodollars; `start` is that of the period that pays. */
+    | { readonly kind: 'money'; readonly meter: BudgetMeter; readonly amount: number; readonly start: number }
+  );
+
+/** Why a claim can't be met. */
+export interface Refusal {
+  readonly claim: Claim;
+  /** In ms; `null` where waiting doesn't help. */
+  readonly waitMs: number | null;
+}
+
+export function limitOf(claim: Claim): number {
+  const { kind, meter } = claim;
+  if (kind === 'money') return meter.rule.usd;
+  return (
+    (kind === 'requests' ? meter.rule.rpm : kind === 'tokens' ? meter.rule.tpm : meter.rule.maxInFlight) ?? Infinity
+  );
+}
+
+/** What is counted of it so far, by all machines as far as they were asked; apart from money. */
+export function usedOf(claim: Claim, now: number): number {
+  if (claim.kind === 'money') return 0;
+  return claim.seen ?? ownUse(claim, now);
+}
+
+function ownUse(claim: Exclude<Claim, { readonly kind: 'money' }>, now: number): number {
+  const { kind, meter } = claim;
+  if (kind === 'inFlight') return meter.inFlight;
+  return (kind === 'requests' ? meter.requests : meter.tokens)?.used(now) ?? 0;
+}
+
+/** Sums of fractions of seconds are not exact. */
+const tolerance = 1e-9;
+
+/**
+ * The narrowest of the claims that can't be met; `null` where all can.
+ * @param monotonic For what is counted by the minute. @param now For money.
+ */
+export function refusalOf(claims: readonly Claim[], monotonic: number, now: number): Refusal | null {
+  let found: Refusal | null = null;
+  for (const claim of claims) found = narrower(found, refusalOfOne(claim, monotonic, now));
+  return found;
+}
+
+/** The same for one of several machines that keep to their shares. */
+export function refusalByShare(
+  claims: readonly Claim[],
+  { monotonic, now, machines }: { readonly monotonic: number; readonly now: number; readonly machines: number },
+): Refusal | null {
+  let found: Refusal | null = null;
+  for (const claim of claims) {
+    delete claim.seen;
+    if (claim.kind === 'money') {
+      if (claim.meter.fitsShare(claim.amount, now, machines)) continue;
+      found = narrower(found, { claim, waitMs: moneyWaitMs(claim, now) });
+    } else {
+      const share = Math.max(1, Math.floor(limitOf(claim) / machines));
+      // Of tokens, one request may be more than a share: then it waits until nothing else is counted.
+      const isAlone = claim.kind === 'tokens' && ownUse(claim, monotonic) === 0 && claim.amount <= limitOf(claim);
+      if (isAlone || ownUse(claim, monotonic) + claim.amount <= share + tolerance) continue;
+      const window = claim.kind === 'requests' ? claim.meter.requests : claim.meter.tokens;
+      const waitMs = claim.kind === 'inFlight' ? inFlightWaitMs : (window?.waitMs(monotonic, share, claim.amount) ?? 0);
+      found = narrower(found, { claim, waitMs: Number.isFinite(waitMs) ? waitMs : windowMs });
+    }
+  }
+  return found;
+}
+
+const windowMs = 60_000;
+
+export function narrower(a: Refusal | null, b: Refusal | null): Refusal | null {
+  if (a === null || b === null) return a ?? b;
+  return breadthOf(b.claim.meter.rule) < breadthOf(a.claim.meter.rule) ? b : a;
+}
+
+function refusalOfOne(claim: Claim, monotonic: number, now: number): Refusal | null {
+  if (claim.kind === 'money') {
+    const { meter, amount } = claim;
+    if (BigInt(amount) <= meter.left(now)) return null;
+    return { claim, waitMs: moneyWaitMs(claim, now) };
+  }
+  const limit = limitOf(claim);
+  if (usedOf(claim, monotonic) + claim.amount <= limit + tolerance) return null;
+  if (claim.kind === 'inFlight') return { claim, waitMs: inFlightWaitMs };
+  const window = claim.kind === 'requests' ? claim.meter.requests : claim.meter.tokens;
+  const waitMs = window?.waitMs(monotonic, limit, claim.amount) ?? 0;
+  return { claim, waitMs: Number.isFinite(waitMs) ? waitMs : null };
+}
+
+/** Nobody knows when a request that is being answered ends. */
+const inFlightWaitMs = 1000;
+
+/** Where it would fit but for what runs now, soon; else when the period is over. */
+export function moneyWaitMs({ meter, amount }: Claim & { readonly kind: 'money' }, now: number): number | null {
+  if (meter.used(now) + BigInt(amount) <= meter.limit) return inFlightWaitMs;
+  const { end } = meter.period(now);
+  return Number.isFinite(end) && BigInt(amount) <= meter.limit ? end - now : null;
+}
+
+/** Counts claims that were met; or, with -1, takes them back as if they had never been. */
+export function count(claims: readonly Claim[], monotonic: number, sign: 1 | -1): void {
+  for (const claim of claims) {
+    if (claim.kind === 'money') claim.meter.reserved += BigInt(sign * claim.amount);
+    else if (claim.kind === 'inFlight') claim.meter.inFlight += sign;
+    else {
+      const window = claim.kind === 'requests' ? claim.meter.requests : claim.meter.tokens;
+      if (sign === 1) window?.add(monotonic, claim.amount);
+      else window?.adjust(monotonic, monotonic, -claim.amount);
+    }
+  }
+}
+
+const units = {
+  requests: 'requests per minute',
+  tokens: 'tokens per minute',
+  inFlight: 'requests at the same time',
+} as const;
+
+/** What a caller is told. */
+export function errorOf({ claim, waitMs }: Refusal, monotonic: number, now: number): MizanError {
+  const details = waitMs === null ? {} : { retryAfterMs: waitMs };
+  if (claim.kind === 'money') return new MizanError('budget_spent', moneyWords(claim, now), details);
+  const { rule } = claim.meter;
+  const code = claim.kind === 'inFlight' ? 'concurrency_limited' : 'rate_limited';
+  const used = Math.ceil(usedOf(claim, monotonic) - tolerance);
+  const need = claim.kind === 'tokens' ? `; this request may need ${claim.amount}` : '';
+  const limit = limitOf(claim);
+  const room =
+    waitMs === null
+      ? `It never fits: ask for fewer tokens.`
+      : claim.kind === 'inFlight'
+        ? 'There is room again when one of them ends.'
+        : `There is room again in ${seconds(waitMs)}.`;
+  const message = `${nameOf(rule)} of ${limit} ${units[claim.kind]} is reached: ${used} are used${need}. ${room}`;
+  return new MizanError(code, message, details);
+}
+
+function moneyWords({ meter, amount, seen }: Claim & { readonly kind: 'money' }, now: number): string {
+  const { rule } = meter;
+  const { end } = meter.period(now);
+  const size = `${nameOf(rule)} of ${rule.usd} USD ${rule.per === 'total' ? 'in total' : `per ${rule.per}`}`;
+  const again = Number.isFinite(end) ? ` It begins anew at ${new Date(end).toISOString()}.` : '';
+  const most = `this request may cost up to ${usdText(BigInt(amount))} USD, less with a smaller max_tokens`;
+  if (seen !== undefined) {
+    const use = `${usdText(BigInt(Math.floor(seen)) * picosPerNano)} USD are used or held by all machines`;
+    return `${size} has not enough left: ${use}; ${most}.${again}`;
+  }
+  const held = meter.reserved > 0n ? ` and ${usdText(meter.reserved)} USD are held for requests under way` : '';
+  const use = `${usdText(meter.used(now))} USD are used${held}`;
+  if (meter.left(now) <= 0n && meter.reserved === 0n) return `${size} is spent: ${use}.${again}`;
+  return `${size} has not enough left: ${use}; ${most}.${again}`;
+}
+
+function nameOf(rule: LimitMeter['rule'] | BudgetMeter['rule']): string {
+  const kind = 'usd' in rule ? 'budget' : 'limit';
+  return rule.source === 'key' ? `The ${kind} of the API key ${rule.name}` : `The ${kind} "${rule.name}"`;
+}
+
+function seconds(ms: number): string {
+  return `${Math.max(1, Math.ceil(ms / 1000))} s`;
+}

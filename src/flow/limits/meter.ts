@@ -1,0 +1,139 @@
+import type { BudgetRule, Ledger, LimitRule } from '../../core/limit.ts';
+import { picosOfBudget } from '../../core/money.ts';
+import type { Period } from '../../core/period.ts';
+import { periodAt } from '../../core/period.ts';
+import { SlidingWindow } from './window.ts';
+
+/** What one limit has counted for one of those it is for. */
+export class LimitMeter {
+  /** May become another one of the same name. */
+  rule: LimitRule;
+  /** Names it everywhere: `limits/NAME`, and whose it is where each counts for itself. */
+  readonly id: string;
+  inFlight = 0;
+  #requests: SlidingWindow | null = null;
+  #tokens: SlidingWindow | null = null;
+
+  constructor(rule: LimitRule, id: string) {
+    this.rule = rule;
+    this.id = id;
+  }
+
+  /** `null` where requests are not limited; likewise `tokens`. */
+  get requests(): SlidingWindow | null {
+    if (this.rule.rpm === null) return null;
+    this.#requests ??= new SlidingWindow();
+    return this.#requests;
+  }
+
+  /** What was counted here while other machines could not be told of it. */
+  readonly missed = { requests: null as SlidingWindow | null, tokens: null as SlidingWindow | null };
+
+  /** @param monotonic Now. */
+  miss(kind: 'requests' | 'tokens', monotonic: number, amount: number): void {
+    (this.missed[kind] ??= new SlidingWindow()).add(monotonic, amount);
+  }
+
+  get tokens(): SlidingWindow | null {
+    if (this.rule.tpm === null) return null;
+    this.#tokens ??= new SlidingWindow();
+    return this.#tokens;
+  }
+
+  /** Whether nothing would be lost if it were forgotten. */
+  isIdle(monotonic: number): boolean {
+    const isUsed = (window: SlidingWindow | null): boolean => (window?.used(monotonic) ?? 0) > 0;
+    return this.inFlight === 0 && !isUsed(this.#requests) && !isUsed(this.#tokens);
+  }
+}
+
+/** What one budget has paid and promised, for one of those it is for. In picodollars. */
+export class BudgetMeter {
+  readonly id: string;
+  #rule: BudgetRule;
+  #limit: bigint;
+  /** What attempts that run now may cost at the most. */
+  reserved = 0n;
+  /** At how many percent of it somebody was told in this period, the most. */
+  told = 0;
+  readonly #ledger: Ledger;
+  #period: Period = { start: 0, end: -Infinity };
+  #used = 0n;
+
+  constructor(rule: BudgetRule, id: string, ledger: Ledger) {
+    this.#rule = rule;
+    this.id = id;
+    this.#limit = picosOfBudget(rule.usd);
+    this.#ledger = ledger;
+  }
+
+  get rule(): BudgetRule {
+    return this.#rule;
+  }
+
+  /** It may become another one of the same name. */
+  set rule(rule: BudgetRule) {
+    if (rule === this.#rule) return;
+    this.#rule = rule;
+    this.#limit = picosOfBudget(rule.usd);
+    this.#period = { start: 0, end: -Infinity };
+  }
+
+  get limit(): bigint {
+    return this.#limit;
+  }
+
+  /** The period that `now` lies in. Another one begins with what the ledger knows of it. */
+  period(now: number): Period {
+    if (now >= this.#period.end || now < this.#period.start) {
+      this.#period = periodAt(now, this.rule.per, this.rule.timezone);
+      this.#used = this.#ledger.used(this.id, this.#period.start);
+      this.told = 0;
+      this.elsewhere = 0n;
+      this.#cap = null;
+    }
+    return this.#period;
+  }
+
+  /** What was paid in the period of `now`. */
+  used(now: number): bigint {
+    this.period(now);
+    return this.#used;
+  }
+
+  /** What is neither paid nor promised; below 0 where an answer cost more than it was taken for. */
+  left(now: number): bigint {
+    return this.limit - this.used(now) - this.reserved;
+  }
+
+  /** @param start Of the period that pays: what was promised in one that is over is not paid by the next. */
+  pay(start: number, cost: number): void {
+    if (start === this.#period.start) this.#used += BigInt(cost);
+  }
+
+  /** What other machines had paid and held when they were heard of last. */
+  elsewhere = 0n;
+  /** How much this machine may pay and hold while it hears of nobody; `null` while it does. */
+  #cap: bigint | null = null;
+
+  /** Takes note of what all machines together have paid and hold. */
+  heard(all: bigint, now: number): void {
+    const others = all - this.used(now) - this.reserved;
+    this.elsewhere = others > 0n ? others : 0n;
+    this.#cap = null;
+  }
+
+  /** Whether it may hold so much more without asking anybody: of what was left when they were heard of, its share. */
+  fitsShare(amount: number, now: number, machines: number): boolean {
+    const own = this.used(now) + this.reserved;
+    if (this.#cap === null) {
+      const left = this.#limit - this.elsewhere - own;
+      this.#cap = left > 0n ? own + left / BigInt(machines) : own;
+    }
+    return own + BigInt(amount) <= this.#cap;
+  }
+
+  isIdle(): boolean {
+    return this.reserved === 0n;
+  }
+}

@@ -1,0 +1,99 @@
+import { randomBytes } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import type { Report, SharedChange, SharedClaim, SharedCounters } from '../core/limit.ts';
+import { changeScript, reportScript, takeScript } from './limit-scripts.ts';
+import type { RedisConnection } from './connection.ts';
+import { away } from './connection.ts';
+
+/** A run that has not reported for this long holds nothing any more, in ms. */
+const aliveMs = 15_000;
+
+const prefix = 'mizan:{limits}';
+const machinesKey = `${prefix}:machines`;
+
+/** How the scripts call the kinds: what is counted by the minute is one to them. */
+const kinds = { requests: 'window', tokens: 'window', inFlight: 'flight', money: 'money' } as const;
+
+type Command = (keys: number, ...parts: (string | number)[]) => Promise<unknown>;
+
+interface Scripts {
+  readonly mizanLimitsTake: Command;
+  readonly mizanLimitsChange: Command;
+  readonly mizanLimitsReport: Command;
+}
+
+/** Limits and budgets that several machines share by way of Redis. */
+export class RedisLimits implements SharedCounters {
+  readonly #redis: RedisConnection;
+  /** Of this process: what it holds ends with it. */
+  readonly #run = randomBytes(8).toString('hex');
+  /** Of its data folder: what was paid stays. */
+  readonly #node: string;
+
+  /** @param node Names the data folder, over restarts. */
+  constructor(redis: RedisConnection, node: string) {
+    this.#redis = redis;
+    this.#node = node;
+  }
+
+  get isThere(): boolean {
+    return this.#redis.trouble === null;
+  }
+
+  async take(claims: readonly SharedClaim[]): ReturnType<SharedCounters['take']> {
+    const keys = [machinesKey, ...claims.map(keyOf)];
+    const parts = claims.flatMap(({ kind, limit, amount }) => [kinds[kind], limit, amount]);
+    const answer = await this.#redis.ask((client) =>
+      scriptsOf(client).mizanLimitsTake(keys.length, ...keys, this.#run, aliveMs, ...parts),
+    );
+    if (answer === away) return null;
+    if ((answer as [number])[0] === -1) return 'unknown';
+    const [second, machines, used, refused] = answer as [number, number, string[], number[]];
+    return {
+      second,
+      machines,
+      used: used.map(Number),
+      refused: Array.from({ length: refused.length / 2 }, (_, i) => {
+        const waitMs = refused[i * 2 + 1] ?? -1;
+        return { index: (refused[i * 2] ?? 1) - 1, waitMs: waitMs < 0 ? null : waitMs };
+      }),
+    };
+  }
+
+  change(changes: readonly SharedChange[]): void {
+    if (changes.length === 0) return;
+    const keys = changes.map(keyOf);
+    const parts = changes.flatMap(({ kind, second, back, paid }) => [kinds[kind], second, back, paid, this.#node]);
+    void this.#redis.ask((client) => scriptsOf(client).mizanLimitsChange(keys.length, ...keys, this.#run, ...parts));
+  }
+
+  async report({ counts, missed }: Report): ReturnType<SharedCounters['report']> {
+    const all = [
+      ...counts.map((count) => ({ ...count, first: count.now, other: count.paid })),
+      ...missed.map((each) => ({ ...each, start: 0, first: each.age, other: each.amount })),
+    ];
+    const keys = [machinesKey, ...all.map(keyOf)];
+    const parts = all.flatMap(({ kind, first, other }) => [kinds[kind], first, other]);
+    const answer = await this.#redis.ask((client) =>
+      scriptsOf(client).mizanLimitsReport(keys.length, ...keys, this.#run, aliveMs, this.#node, ...parts),
+    );
+    if (answer === away) return null;
+    const [isNew, machines, used] = answer as [number, number, string[]];
+    return { isNew: isNew === 1, machines, used: used.slice(0, counts.length).map(Number) };
+  }
+}
+
+function keyOf({ kind, id, start }: { kind: SharedClaim['kind']; id: string; start?: number }): string {
+  return kind === 'money' ? `${prefix}:money:${start ?? 0}:${id}` : `${prefix}:${kind}:${id}`;
+}
+
+/** Sent by their hash; the text follows where Redis doesn't know it. */
+function scriptsOf(client: Redis): Scripts {
+  const known = client as unknown as Partial<Scripts>;
+  if (known.mizanLimitsTake === undefined) {
+    client.defineCommand('mizanLimitsTake', { lua: takeScript });
+    client.defineCommand('mizanLimitsChange', { lua: changeScript });
+    client.defineCommand('mizanLimitsReport', { lua: reportScript });
+  }
+  return client as unknown as Scripts;
+}

@@ -1,0 +1,15 @@
+import type { DatabaseSync } from 'node:sqlite';
+import type { Kysely } from 'kysely';
+import type { Ledger } from '../../core/limit.ts';
+import { checkLedger, readUses } from '../ledger.ts';
+import type { Database } from '../schema.ts';
+
+/** The ledger, as far as it is read. @param kysely For what may take its time. */
+export function sqliteLedger(database: DatabaseSync, kysely: Kysely<Database>): Ledger {
+  const used = database.prepare('SELECT used FROM budget_use WHERE budget = ? AND start = ?');
+  return {
+    used: (budget, start) => BigInt(String(used.get(budget, start)?.['used'] ?? '0')),
+    uses: () => readUses(kysely),
+    check: () => checkLedger(kysely),
+  };
+}

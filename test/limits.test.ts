@@ -1,0 +1,329 @@
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import type { LedgerReport } from '../src/core/limit.ts';
+import { picosOf } from '../src/core/money.ts';
+import { openStore } from '../src/store/index.ts';
+import type { Answer } from './support/http.ts';
+import { ask, errorOf, openStream, post } from './support/http.ts';
+import type { Running } from './support/mizan.ts';
+import { everInUse, runMizan } from './support/mizan.ts';
+import type { Behaviour, Upstream } from './support/model-service.ts';
+import {
+  beginStream,
+  completion,
+  doneEvent,
+  event,
+  fails,
+  respond,
+  says,
+  startUpstream,
+  usageEvent,
+} from './support/model-service.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
+
+/** A dollar for every token of the answer: `max_tokens` is what is held, and the upstream says 3. */
+const price = { input: 0, output: 1_000_000 };
+const body = (model: string, more: object = {}) => ({
+  model,
+  max_tokens: 3,
+  messages: [{ role: 'user', content: 'Hi' }],
+  ...more,
+});
+
+/** What waits until the test opens the gate. */
+class Gate {
+  #open = Promise.withResolvers<void>();
+  waiting = 0;
+
+  get opened(): Promise<void> {
+    this.waiting++;
+    return this.#open.promise;
+  }
+
+  open(): void {
+    this.#open.resolve();
+    this.#open = Promise.withResolvers<void>();
+    this.waiting = 0;
+  }
+}
+
+const gate = new Gate();
+let upstream: Upstream;
+let flakiness = 0;
+
+const behaviours: Record<string, Behaviour> = {
+  quick: says('a', 'b', 'c'),
+  silent: (_request, response) => {
+    beginStream(response);
+    for (const word of ['a', 'b', 'c']) response.write(event({ content: word }));
+    response.end(event({}, 'stop') + doneEvent);
+  },
+  held: async ({ body: { stream } }, response) => {
+    await gate.opened;
+    if (stream !== true) return respond(response, 200, completion('abc'));
+    beginStream(response);
+    response.end(event({ content: 'abc' }) + event({}, 'stop') + usageEvent + doneEvent);
+  },
+  endless: (_request, response) => {
+    beginStream(response);
+    response.write(event({ content: 'a' }));
+  },
+  flaky: (request, response) => (flakiness++ % 2 === 0 ? fails(500) : says('abc'))(request, response),
+  slow: async (_request, response) => {
+    await gate.opened;
+    respond(response, 200, completion('abc'));
+  },
+  reports: (_request, response) =>
+    respond(response, 200, {
+      ...completion('abc'),
+      usage: { prompt_tokens: 7, completion_tokens: 3, cost: 0.123_456_789_012_3 },
+    }),
+  free: says('a'),
+};
+
+beforeAll(async () => {
+  upstream = await startUpstream(behaviours);
+});
+
+afterAll(() => upstream.close());
+
+function config(more: object, models: readonly string[] = Object.keys(behaviours)): object {
+  const instance = (model: string, id = model) => ({ id, provider: 'up', model, price });
+  return {
+    providers: { up: { kind: 'openai-compatible', baseUrl: upstream.url } },
+    models: {
+      ...Object.fromEntries(models.map((id) => [id, { instances: [instance(id)], health: everInUse }])),
+      hedged: { instances: [instance('slow', 'a'), instance('slow', 'b')], hedge: { afterMs: 1, maxShare: 1 } },
+      unpriced: { instances: [{ id: 'x', provider: 'up', model: 'free' }] },
+    },
+    ...more,
+  };
+}
+
+const chat = (mizan: Running, token: string, asked: object): Promise<Answer> =>
+  post(`${mizan.url}/v1/chat/completions`, token, asked);
+
+/** The ledger's own report, and the sum of the log, both to the picodollar. */
+async function books({ dataFolder }: Running): Promise<{ readonly report: LedgerReport; readonly log: bigint }> {
+  const store = await openStore({ folder: dataFolder, url: null });
+  try {
+    const records = await store.requestHistory.list('default', { limit: 1000 });
+    const log = records.reduce((sum, { costUsd }) => sum + BigInt(picosOf(costUsd ?? 0)), 0n);
+    return { report: await store.ledger.check(), log };
+  } finally {
+    await store.close();
+  }
+}
+
+async function soundBooks(mizan: Running): Promise<bigint> {
+  const { report, log } = await books(mizan);
+  expect(report.faults).toEqual([]);
+  expect(report.sum).toBe(log);
+  return report.sum;
+}
+
+const dollars = (usd: number): bigint => BigInt(usd) * 1_000_000_000_000n;
+const count = (answers: readonly Answer[], status: number): number => answers.filter((a) => a.status === status).length;
+const times = <T>(n: number, make: () => Promise<T>): Promise<T[]> => Promise.all(Array.from({ length: n }, make));
+
+describe('200 requests at once, and money for ten', () => {
+  const budgets = { team: { tenant: 'default', usd: 30, per: 'total' } };
+
+  async function withMizan(use: (mizan: Running, token: string) => Promise<void>): Promise<void> {
+    const mizan = await runMizan(config({ budgets }));
+    try {
+      await use(mizan, await mizan.token());
+    } finally {
+      await mizan.end();
+    }
+  }
+
+  test('let ten in, and no more', () =>
+    withMizan(async (mizan, token) => {
+      const answers = await times(200, () => chat(mizan, token, body('quick')));
+      expect([count(answers, 200), count(answers, 402)]).toEqual([10, 190]);
+      const refused = answers.find(({ status }) => status === 402);
+      expect(errorOf(refused?.json)).toMatchObject({ code: 'budget_spent', type: 'budget' });
+      expect(await soundBooks(mizan)).toBe(dollars(30));
+    }));
+
+  test('let ten in where they are streamed, with usage or without', () =>
+    withMizan(async (mizan, token) => {
+      const answers = await times(100, () => chat(mizan, token, body('quick', { stream: true })));
+      const more = await times(100, () => chat(mizan, token, body('silent', { stream: true })));
+      expect(count(answers, 200) + count(more, 200)).toBe(10);
+      expect(await soundBooks(mizan)).toBe(dollars(30));
+    }));
+
+  test('let ten in where all leave half-way, who pay for what they received', () =>
+    withMizan(async (mizan, token) => {
+      const streams = await times(200, () =>
+        openStream(`${mizan.url}/v1/chat/completions`, token, body('endless', { stream: true })),
+      );
+      const open = streams.filter(({ response }) => response.status === 200);
+      expect(open.length).toBe(10);
+      await Promise.all(open.map((stream) => stream.until(/"a"/)));
+      for (const stream of open) stream.leave();
+      await vi.waitFor(async () => expect(await soundBooks(mizan)).toBe(dollars(10)), 10_000);
+      // Twenty are left, of which each holds three.
+      const answers = await times(20, () => chat(mizan, token, body('quick')));
+      expect(count(answers, 200)).toBe(6);
+      expect(await soundBooks(mizan)).toBe(dollars(28));
+    }));
+
+  test('let ten in where half of the attempts fail, for which nobody pays', () =>
+    withMizan(async (mizan, token) => {
+      const answers = await times(200, () => chat(mizan, token, body('flaky')));
+      const answered = count(answers, 200);
+      expect(answered).toBeLessThanOrEqual(10);
+      const later: Answer[] = [];
+      for (let i = 0; i < 30; i++) later.push(await chat(mizan, token, body('flaky')));
+      expect(answered + count(later, 200)).toBe(10);
+      expect(await soundBooks(mizan)).toBe(dollars(30));
+    }));
+
+  test('ask ten instances at a time where each asks two', () =>
+    withMizan(async (mizan, token) => {
+      const before = upstream.requestsTo('slow').length;
+      const asking = times(200, () => chat(mizan, token, body('hedged')));
+      await vi.waitFor(() => expect(gate.waiting).toBe(10), 10_000);
+      const isFull = async (): Promise<boolean> => (await chat(mizan, token, body('quick'))).status === 402;
+      expect(await isFull()).toBe(true);
+      expect(upstream.requestsTo('slow').length - before).toBe(10);
+      gate.open();
+      const answers = await asking;
+      expect(count(answers, 200)).toBeLessThanOrEqual(10);
+      expect(await soundBooks(mizan)).toBe(dollars(3 * count(answers, 200)));
+    }));
+});
+
+describe('a limit', () => {
+  let mizan: Running;
+  let token: string;
+
+  beforeAll(async () => {
+    mizan = await runMizan(
+      config({
+        limits: {
+          everybody: { tenant: '*', rpm: 100 },
+          ali: { principal: 'ali', rpm: 2 },
+          sara: { principal: 'sara', tpm: 20 },
+          omar: { principal: 'omar', maxInFlight: 1 },
+        },
+        budgets: { priced: { principal: 'huda', usd: 1000, per: 'month', timezone: 'Asia/Riyadh' } },
+      }),
+    );
+    token = await mizan.token({ subject: 'admin', role: 'admin' });
+  });
+
+  afterAll(() => mizan.end());
+
+  test('is told of on every answer, and the narrowest is the one that answers', async () => {
+    const ali = await mizan.token({ subject: 'ali' });
+    const answers: Answer[] = [];
+    for (let i = 0; i < 3; i++) answers.push(await chat(mizan, ali, body('quick', { stream: i === 1 })));
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 429]);
+    const header = (i: number, name: string): string | null => answers[i]!.headers.get(`x-ratelimit-${name}`);
+    expect([0, 1, 2].map((i) => header(i, 'limit-requests'))).toEqual(['2', '2', '2']);
+    expect([0, 1, 2].map((i) => header(i, 'remaining-requests'))).toEqual(['1', '0', '0']);
+    expect(header(0, 'reset-requests')).toBe('1m0s');
+    const refused = answers[2]!;
+    const { code, message } = errorOf(refused.json);
+    expect(code).toBe('rate_limited');
+    expect(message).toMatch(
+      /^The limit "ali" of 2 requests per minute is reached: 2 are used\. There is room again in \d+ s\.$/,
+    );
+    const wait = Number(refused.headers.get('retry-after'));
+    expect(wait).toBeGreaterThan(0);
+    expect(wait).toBeLessThanOrEqual(60);
+  });
+
+  test('of tokens counts what was used, not what was held', async () => {
+    const sara = await mizan.token({ subject: 'sara' });
+    const first = await chat(mizan, sara, body('quick'));
+    expect(first.status).toBe(200);
+    expect(first.headers.get('x-ratelimit-remaining-tokens')).toBe('10');
+    const tooLong = await chat(mizan, sara, body('quick', { max_tokens: 1000 }));
+    expect(errorOf(tooLong.json)).toMatchObject({ code: 'rate_limited' });
+    expect(errorOf(tooLong.json).message).toContain('It never fits');
+    expect(tooLong.headers.get('retry-after')).toBeNull();
+  });
+
+  test('of requests in flight gives the place back when one ends, whoever ended it', async () => {
+    const omar = await mizan.token({ subject: 'omar' });
+    const stream = await openStream(`${mizan.url}/v1/chat/completions`, omar, body('endless', { stream: true }));
+    await stream.until(/"a"/);
+    const refused = await chat(mizan, omar, body('quick'));
+    expect([refused.status, errorOf(refused.json).code]).toEqual([429, 'concurrency_limited']);
+    stream.leave();
+    await vi.waitFor(async () => expect((await chat(mizan, omar, body('quick'))).status).toBe(200), 10_000);
+  });
+
+  test('in money refuses a model without a price, with the line to add', async () => {
+    const huda = await mizan.token({ subject: 'huda' });
+    const refused = await chat(mizan, huda, body('unpriced'));
+    expect([refused.status, errorOf(refused.json).code]).toEqual([402, 'price_unknown']);
+    expect(errorOf(refused.json).message).toContain('providers.up.prices: { "free": { input: …, output: … } }');
+  });
+
+  test('in money pays what the upstream says, to its last digit', async () => {
+    const huda = await mizan.token({ subject: 'huda' });
+    expect((await chat(mizan, huda, body('reports'))).status).toBe(200);
+    const { json } = await ask(`${mizan.url}/api/budgets`, {
+      token: await mizan.token({ role: 'viewer', scope: 'any' }),
+    });
+    expect(json).toEqual({ budgets: [] });
+    const every = await ask(`${mizan.url}/api/budgets?tenant=*`, {
+      token: await mizan.token({ role: 'viewer', scope: 'any' }),
+    });
+    const [budget] = (every.json as { budgets: { uses: { for: object; used_usd: string; reserved_usd: string }[] }[] })
+      .budgets;
+    expect(budget).toMatchObject({ name: 'priced', usd: 1000, per: 'month', timezone: 'Asia/Riyadh' });
+    expect(budget!.uses).toMatchObject([
+      { for: { principal: 'huda', tenant: 'default' }, used_usd: '0.123456789012', reserved_usd: '0' },
+    ]);
+    expect((await books(mizan)).report).toMatchObject({ rows: 1, faults: [], sum: 123_456_789_012n });
+  });
+
+  test('can be made, changed and removed while Mizan runs, for the own tenant', async () => {
+    const url = `${mizan.url}/api/limits`;
+    const vera = await mizan.token({ subject: 'vera' });
+    const made = await post(url, token, { name: 'tight', principal: 'vera', rpm: 1 });
+    expect(made.status).toBe(201);
+    expect(made.json).toMatchObject({ name: 'default/tight', for: { principal: 'vera', tenant: 'default' }, rpm: 1 });
+    expect((await chat(mizan, vera, body('quick'))).status).toBe(200);
+    expect((await chat(mizan, vera, body('quick'))).status).toBe(429);
+    expect((await post(url, token, { name: 'tight', principal: 'vera', rpm: 2 })).status).toBe(201);
+    expect((await chat(mizan, vera, body('quick'))).status).toBe(200);
+    expect((await chat(mizan, vera, body('quick'))).status).toBe(429);
+    expect((await ask(`${url}/tight`, { token, method: 'DELETE' })).status).toBe(200);
+    expect((await chat(mizan, vera, body('quick'))).status).toBe(200);
+    expect((await ask(`${url}/tight`, { token, method: 'DELETE' })).status).toBe(404);
+    const foreign = await post(url, token, { name: 'theirs', tenant: 'other', rpm: 1 });
+    expect(foreign.status).toBe(403);
+    expect((await post(url, token, { name: 'nothing' })).status).toBe(400);
+  });
+
+  test('of an API key counts for that key alone, money and all', async () => {
+    const limits = { rpm: 2, budget: { usd: 3, per: 'day' } };
+    const { json } = await post(`${mizan.url}/api/keys`, token, { name: 'k', limits });
+    const { key, id } = json as { key: string; id: string };
+    expect((await chat(mizan, key, body('quick'))).status).toBe(200);
+    const spent = await chat(mizan, key, body('quick'));
+    expect([spent.status, errorOf(spent.json).message]).toEqual([
+      402,
+      expect.stringContaining(`The budget of the API key ${id} of 3 USD per day is spent`),
+    ]);
+    expect(errorOf((await chat(mizan, key, body('quick'))).json).code).toBe('rate_limited');
+    expect((await chat(mizan, token, body('quick'))).status).toBe(200);
+  });
+
+  test('shows in the metrics by the name that the configuration gives it', async () => {
+    const { text } = await ask(`${mizan.metricsUrl}/metrics`);
+    expect(text).toMatch(/^mizan_limit_size\{name="ali",kind="requests"\} 2$/m);
+    expect(text).toMatch(/^mizan_limit_used\{name="ali",kind="requests"\} 2$/m);
+    expect(text).toMatch(/^mizan_limit_refusals_total\{name="ali",kind="requests"\} 1$/m);
+    expect(text).toMatch(/^mizan_limit_refusals_total\{name="\(api\)",kind="requests"\} 2$/m);
+    expect(text).toMatch(/^mizan_limit_used\{name="priced",kind="money"\} 0\.123456789012$/m);
+  });
+});
