@@ -61,7 +61,7 @@ async function main(): Promise<void> {
       refreshUntil: now + 3_600_000,
       rescueUntil: now + 3_600_000,
     };
-    const hash = `${String(i).padStart(43, '0')}`;
+    const hash = String(i).padStart(43, '0');
     tier.set({ hash, tenant: `tenant-${i % 50}`, agent: null, model: 'fast' }, answer);
     if (i % 50_000 !== 49_999) continue;
     await new Promise((resolve) => setImmediate(resolve));

@@ -239,11 +239,11 @@ describe('what is in Redis', () => {
     'or Redis itself %s under load: no error and no wrong answer',
     async (what) => {
       await redisIsUp();
-      let isOver = false;
+      const load = { isOver: false };
       let right = 0;
       const token = await both[0].token();
       const lane = async (number: number): Promise<void> => {
-        for (let i = 0; !isOver; i++) {
+        for (let i = 0; !load.isOver; i++) {
           const mizan = both[(number + i) % 2]!;
           const content = `load ${what} ${number} ${Math.floor(i / 3)}`;
           const stream = i % 2 === 0;
@@ -274,7 +274,7 @@ describe('what is in Redis', () => {
       }
       await redisIsUp();
       await rightly(50);
-      isOver = true;
+      load.isOver = true;
       await Promise.all(lanes);
       const content = `after ${what}`;
       await chat(both[0], content);

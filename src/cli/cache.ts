@@ -65,7 +65,10 @@ async function ask(
   const query = new URLSearchParams(given.flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])));
   let response: Response;
   try {
-    response = await fetch(`${base}/api/cache?${query}`, { method, headers: { authorization: `Bearer ${token}` } });
+    response = await fetch(`${base}/api/cache?${query.toString()}`, {
+      method,
+      headers: { authorization: `Bearer ${token}` },
+    });
   } catch {
     say(`There is no Mizan at ${base}; give --url where it runs elsewhere.`);
     return null;
