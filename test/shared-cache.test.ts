@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { Agent, request as send } from 'undici';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -113,9 +114,11 @@ function saidIn(text: string, isStream: boolean): string | null {
 const answerTo = (content: string): string => `echo ${content} ${'padding '.repeat(200)}`;
 
 /** What is in Redis for good, as soon as there are so many. */
-async function values(count: number): Promise<string[]> {
+async function values(count: number, tenant = 'default'): Promise<string[]> {
   return vi.waitFor(async () => {
-    const keys = (await client.keys('mizan:cache:1:*')).filter((key) => key.endsWith('}'));
+    const keys = (await client.keys(`mizan:cache:1:${hash('sha256', tenant, 'base64url').slice(0, 16)}:*`)).filter(
+      (key) => key.endsWith('}'),
+    );
     expect(keys.length).toBe(count);
     return keys;
   }, slow);
@@ -139,7 +142,7 @@ describe('two processes over one Redis', () => {
   test('leave nothing there that can be read, each with its time', async () => {
     await client.flushall();
     await chat(both[0], 'a secret', false, 'secretive');
-    const [key = ''] = await values(1);
+    const [key = ''] = await values(1, 'secretive');
     const value = await client.getBuffer(key);
     expect(value!.length).toBeLessThan(800);
     for (const word of ['secret', 'echo', 'padding', 'fast']) {
@@ -167,7 +170,14 @@ describe('two processes over one Redis', () => {
       });
       return { cache: String(answer.headers['x-mizan-cache']), said: saidIn(await answer.body.text(), stream) };
     };
-    const asking = Array.from({ length: 1000 }, (_, i) => one(i));
+    // One in each process first, so that it is known whose turn it is before everybody comes.
+    const looks = () => metric(both[1], 'mizan_cache_lookup_seconds_count{tier="redis"}');
+    const before = await looks();
+    const first = one(0);
+    await vi.waitFor(() => expect(callsFor(content)).toBe(1), slow);
+    const second = one(1);
+    await vi.waitFor(async () => expect(await looks()).toBe(before + 1), slow);
+    const asking = [first, second, ...Array.from({ length: 998 }, (_, i) => one(i))];
     await vi.waitFor(async () => {
       const counts = await Promise.all(both.map((mizan) => metric(mizan, 'mizan_requests_in_flight')));
       expect(counts).toEqual([500, 500]);
@@ -217,8 +227,8 @@ describe('what is in Redis', () => {
   test('and was altered, cut, moved or made up, is not there: no error and no wrong answer', async () => {
     await client.flushall();
     const contents = ['tampered 0', 'tampered 1', 'tampered 2', 'tampered 3', 'tampered 4'];
-    for (const content of contents) await chat(both[0], content);
-    const keys = await values(contents.length);
+    for (const content of contents) await chat(both[0], content, false, 'tampered');
+    const keys = await values(contents.length, 'tampered');
     const [one = '', two = '', three = '', four = '', five = ''] = keys;
     const value = (await client.getBuffer(one))!;
     value[60] = value[60]! ^ 1;
@@ -230,7 +240,11 @@ describe('what is in Redis', () => {
     await client.lpush(five, 'of another type');
     const before = await metric(both[1], 'mizan_cache_refused_values_total');
     for (const content of contents) {
-      expect(await chat(both[1], content)).toMatchObject({ status: 200, cache: 'miss', said: answerTo(content) });
+      expect(await chat(both[1], content, false, 'tampered')).toMatchObject({
+        status: 200,
+        cache: 'miss',
+        said: answerTo(content),
+      });
     }
     expect((await metric(both[1], 'mizan_cache_refused_values_total')) - before).toBe(4);
   });

@@ -6,6 +6,9 @@ import type { Landing } from './flight.ts';
 /** Between two looks for another process' answer, in ms. */
 const pauses = { first: 10, most: 100 };
 
+/** How long whoever waits for another process goes on without a word from the shared cache, in ms. */
+const patienceMs = 1000;
+
 export interface Elsewhere {
   readonly shared: SharedAnswers;
   readonly ticket: string;
@@ -26,6 +29,7 @@ export async function lookElsewhere(key: CacheKey, at: Elsewhere): Promise<Landi
   const { shared, ticket, signal, clock } = at;
   const startedAt = clock.monotonic();
   let pauseMs = pauses.first;
+  let heardAt = startedAt;
   for (let isWaiting = false; ; isWaiting = true) {
     const look = await shared.look(key, ticket, isWaiting);
     const now = clock.monotonic();
@@ -35,7 +39,9 @@ export async function lookElsewhere(key: CacheKey, at: Elsewhere): Promise<Landi
       if (!isWaiting && !at.isGood(look.found)) return null;
       return { kept: look.found, how: isWaiting ? 'coalesced' : 'hit' };
     }
-    if (look.turn !== 'theirs' || now > at.deadline || signal.aborted) return null;
+    if (look.turn !== 'away') heardAt = now;
+    const isSilent = look.turn === 'away' && (!isWaiting || now - heardAt > patienceMs);
+    if (look.turn === 'mine' || isSilent || now > at.deadline || signal.aborted) return null;
     await pause(pauseMs, signal);
     pauseMs = Math.min(pauseMs * 2, pauses.most);
   }

@@ -113,7 +113,7 @@ export class AnswerCache implements CacheCleaner {
       }
     }
     if (wish.onlyIfCached) return this.#ifCached(asked);
-    return this.#fetch(asked, kept);
+    return this.#bring(asked, kept);
   }
 
   async #ifCached(asked: Asked): Promise<Answered> {
@@ -176,7 +176,7 @@ export class AnswerCache implements CacheCleaner {
   }
 
   /** Joins those who ask the same, or is the first of them. */
-  async #fetch(asked: Asked, old: CachedAnswer | undefined): Promise<Answered> {
+  async #bring(asked: Asked, old: CachedAnswer | undefined): Promise<Answered> {
     for (;;) {
       const running = asked.wish.noCache ? undefined : this.#flights.get(asked.key.hash);
       if (running === undefined) {
