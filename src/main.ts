@@ -1,13 +1,14 @@
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { CacheRuleConfig, Config } from './config/config.ts';
+import type { Config } from './config/config.ts';
 import type { Clock } from './core/clock.ts';
 import { systemClock } from './core/clock.ts';
 import { SetupError } from './core/errors.ts';
 import type { Random } from './core/random.ts';
 import type { SharedAnswers } from './core/response-cache.ts';
 import { systemRandom } from './core/random.ts';
+import type { Secret } from './core/secret.ts';
 import type { Provider } from './core/upstream.ts';
 import { Auditing } from './edge/admin/auditing.ts';
 import { Authenticator } from './edge/auth/authenticator.ts';
@@ -15,10 +16,11 @@ import { RunningCalls } from './edge/http/running.ts';
 import { createServer } from './edge/http/server.ts';
 import { Agents } from './flow/agents/agents.ts';
 import { AnswerCache } from './flow/cache/index.ts';
-import type { CachePolicy, CachePolicyPart } from './flow/cache/policy.ts';
-import { CacheRules, versionOf } from './flow/cache/policy.ts';
+import { CacheRules, policyOf, versionOf } from './flow/cache/policy.ts';
+import type { BudgetAlert } from './flow/limits/alerts.ts';
 import { Limiter } from './flow/limits/limiter.ts';
 import { limiterEvents, limitStates } from './flow/limits/figures.ts';
+import { Payloads } from './flow/payloads/capture.ts';
 import { Models } from './flow/routing/models.ts';
 import { Pool } from './flow/routing/pool.ts';
 import { Served } from './flow/routing/served.ts';
@@ -42,7 +44,7 @@ import type { RedisEvents } from './redis/connection.ts';
 import { RedisConnection } from './redis/connection.ts';
 import { RedisLimits } from './redis/limits.ts';
 import { nodeName } from './redis/node-name.ts';
-import type { Store, StoreEvents } from './store/index.ts';
+import type { PayloadEvents, Store, StoreEvents } from './store/index.ts';
 import { openStore } from './store/index.ts';
 import { Verifier } from './security/verifier.ts';
 import type { AuditLogEvents } from './store/sqlite/audit-log.ts';
@@ -80,6 +82,9 @@ const upkeepMs = 60_000;
 /** Connections that may wait to be accepted. */
 const backlog = 1024;
 
+/** Between two tries to reach the webhook, in ms. */
+const webhookPauseMs = 5000;
+
 /** How long the last bytes of finished answers may take to be sent, in ms. */
 const lastBytesMs = 2000;
 
@@ -115,7 +120,9 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
     url: config.database.url?.reveal() ?? null,
     events: storeEvents(log),
     auditEvents: auditLogEvents(log),
+    payloadEvents: payloadEvents(log),
     masterKeys: new MasterKeys(config.security.masterKey, dataFolder),
+    unsound: (reason) => log.error({ event: 'database_damaged', reason }),
     damaged: (err) => log.error({ event: 'sealed_row_damaged', err }),
   });
   opened.defer(() => store.close());
@@ -139,13 +146,20 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
   const redis = config.redis.url === null ? null : await RedisConnection.open(config.redis.url, redisEvents(log));
   opened.defer(() => redis?.close());
   if (redis !== null) metrics.watchRedis(() => redis.trouble === null);
+  metrics.watchPayloads(() => store.state().payloads);
   metrics.watchDatabase(() => store.state().trouble === null);
   metrics.watchInstances(() => instanceStates(models));
 
   const shared = redis === null ? null : new RedisLimits(redis, nodeName(dataFolder));
   const limiter = new Limiter(
     { limits: config.limits, budgets: config.budgets, ...config.limiting },
-    { rules: store.limitRules, ledger: store.ledger, clock, events: limiterEvents(metrics), shared },
+    {
+      rules: store.limitRules,
+      ledger: store.ledger,
+      clock,
+      events: limiterEvents(metrics, clock, budgetAlerts(config, guard, log)),
+      shared,
+    },
   );
   opened.defer(() => limiter.close());
   metrics.watchLimits(() => limitStates(limiter));
@@ -165,6 +179,7 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
       limiter,
       cache,
       requestLog: store.requestLog,
+      payloads: payloadsOf(config, store, random),
       metrics,
       log,
       clock,
@@ -182,6 +197,7 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
     revocations: store.revocations,
     messages: new Messages(store.vault),
     requestHistory: store.requestHistory,
+    payloadHistory: store.payloadHistory,
     overviews: store,
     storeState: () => store.state(),
     redisTrouble: () => redis?.trouble ?? null,
@@ -265,6 +281,11 @@ function agentsOf(config: Config): Agents {
   return new Agents(new Map(agents), config.defaultAgent);
 }
 
+function payloadsOf(config: Config, { payloads }: Store, random: Random): Payloads | null {
+  const byAgent = new Map(Object.entries(config.agents).map(([name, agent]) => [name, agent.payloads] as const));
+  return Payloads.of({ byAgent, byDefault: config.payloads }, payloads, random);
+}
+
 function modelsOf(config: Config, providers: ReadonlyMap<string, Provider>, world: World): Models {
   const models = new Map<string, Served>();
   for (const [id, model] of Object.entries(config.models)) {
@@ -315,22 +336,6 @@ async function sharedAnswersOf(
   return new RedisAnswers(redis, ring, { maxBytesPerTenant, refused: () => metrics.cache.refused() });
 }
 
-/** Of a whole rule a whole policy, of a part what it has. */
-function policyOf(rule: Required<CacheRuleConfig>): CachePolicy;
-function policyOf(rule: CacheRuleConfig): CachePolicyPart;
-function policyOf(rule: CacheRuleConfig): CachePolicyPart {
-  const { when, private: isPrivate, ttl, toolCalls, staleWhileRevalidate, staleIfError, paceMs } = rule;
-  return {
-    ...(when !== undefined && { when }),
-    ...(isPrivate !== undefined && { isPrivate }),
-    ...(ttl !== undefined && { ttlMs: ttl * 1000 }),
-    ...(toolCalls !== undefined && { keepsToolCalls: toolCalls }),
-    ...(staleWhileRevalidate !== undefined && { revalidateMs: staleWhileRevalidate * 1000 }),
-    ...(staleIfError !== undefined && { rescueMs: staleIfError * 1000 }),
-    ...(paceMs !== undefined && { paceMs }),
-  };
-}
-
 /** Removes what is older than it is kept, once an hour. */
 function keepTidy(store: Store, { retention }: Config, log: Log): NodeJS.Timeout {
   return setInterval(() => {
@@ -350,6 +355,35 @@ function backupsOf(config: Config, dataFolder: string, log: Log): BackupService 
   });
 }
 
+/** Budgets' alerts: into the log, and to the webhook where there is one, which is tried three times. */
+function budgetAlerts(config: Config, guard: EgressGuard, log: Log): (alert: BudgetAlert) => void {
+  const { webhook } = config.limiting;
+  const outgoing = guardedFetch(guard);
+  const send = async (url: Secret<string>, alert: BudgetAlert, tries: number): Promise<void> => {
+    try {
+      const body = JSON.stringify(alert);
+      const headers = { 'content-type': 'application/json' };
+      const answer = await outgoing({
+        url: url.reveal(),
+        method: 'POST',
+        headers,
+        body,
+        namedBy: 'config',
+        maxBytes: 65_536,
+        deadlineMs: 10_000,
+      });
+      if (answer.status >= 300) throw new Error(`The webhook answered ${answer.status}.`);
+    } catch (err) {
+      if (tries <= 1) log.error({ event: 'budget_alert_failed', budget: alert.budget, percent: alert.percent, err });
+      else setTimeout(() => void send(url, alert, tries - 1), webhookPauseMs).unref();
+    }
+  };
+  return (alert) => {
+    log.warn({ ...alert, event: 'budget_alert' });
+    if (webhook !== null) void send(webhook, alert, 3);
+  };
+}
+
 /** How all instances are doing, for the metrics. */
 function* instanceStates(models: Models): Generator<InstanceState> {
   for (const { pool } of models.list()) {
@@ -367,6 +401,14 @@ function storeEvents(log: Log): StoreEvents {
     dropped: (record) => log.error({ event: 'request_log_row_dropped', requestId: record.id }),
     away: (reason) => log.error({ event: 'database_away', reason }),
     back: () => log.info({ event: 'database_back' }),
+  };
+}
+
+function payloadEvents(log: Log): PayloadEvents {
+  return {
+    failed: (err) => log.error({ event: 'payloads_failed', err }),
+    recovered: () => log.info({ event: 'payloads_recovered' }),
+    dropped: (count) => log.error({ event: 'payloads_dropped', count }),
   };
 }
 

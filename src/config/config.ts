@@ -1,4 +1,5 @@
 import type { KeepRule, S3Settings } from '../core/backups.ts';
+import type { PayloadPolicy } from '../core/payload.ts';
 import type { Retention } from '../core/retention.ts';
 import type { IssuerSettings } from '../core/issuer.ts';
 import type { BudgetRule, LimitRule } from '../core/limit.ts';
@@ -33,6 +34,8 @@ export interface Config {
   readonly limits: readonly LimitRule[];
   readonly budgets: readonly BudgetRule[];
   readonly limiting: LimitingConfig;
+  /** Of requests to no agent, and the default of agents. */
+  readonly payloads: PayloadPolicy;
   /** In days. */
   readonly retention: Retention;
   readonly cache: CacheConfig;
@@ -104,6 +107,8 @@ export interface SimulatorProviderConfig {
 export interface LimitingConfig {
   /** That share limits, at the least. */
   readonly machines: number;
+  /** Where alerts of budgets are sent; `null` for the log alone. */
+  readonly webhook: Secret<string> | null;
   /** For answers of which nobody knows how long they may be. */
   readonly assumedOutputTokens: number;
 }
@@ -191,6 +196,7 @@ export interface AgentConfig {
   readonly params: Readonly<Record<string, unknown>>;
   readonly cache: CacheRuleConfig;
   readonly description: string | null;
+  readonly payloads: PayloadPolicy;
 }
 
 /** What a model or an agent says of the cache; what it leaves out is as it is above it. Times in seconds. */

@@ -66,10 +66,17 @@ async function stage(...plays: Play[]): Promise<Stage> {
     ),
     limiter: new Limiter(
       { limits: [], budgets: [], assumedOutputTokens: 4096, machines: 1 },
-      { rules: store.limitRules, ledger: store.ledger, clock, events: limiterEvents(metrics), shared: null },
+      {
+        rules: store.limitRules,
+        ledger: store.ledger,
+        clock,
+        events: limiterEvents(metrics, clock, () => {}),
+        shared: null,
+      },
     ),
     metrics,
     cache: cacheOf(metrics, clock),
+    payloads: null,
     log: pino(lines),
     ...world,
   };

@@ -72,6 +72,7 @@ export function testCall(
     startedAt: 0,
     principal,
     cacheControl: null,
+    body: request.body.edited([]),
     read: () => request,
     ...rest,
     signal: controller.signal,

@@ -84,3 +84,30 @@ export class CacheRules {
     };
   }
 }
+
+/** As the configuration has it: times in seconds, but for the pace. */
+interface WrittenRule {
+  readonly when?: CachePolicy['when'];
+  readonly private?: boolean;
+  readonly ttl?: number;
+  readonly toolCalls?: boolean;
+  readonly staleWhileRevalidate?: number;
+  readonly staleIfError?: number;
+  readonly paceMs?: number;
+}
+
+/** Of a whole rule a whole policy, of a part what it has. */
+export function policyOf(rule: Required<WrittenRule>): CachePolicy;
+export function policyOf(rule: WrittenRule): CachePolicyPart;
+export function policyOf(rule: WrittenRule): CachePolicyPart {
+  const { when, private: isPrivate, ttl, toolCalls, staleWhileRevalidate, staleIfError, paceMs } = rule;
+  return {
+    ...(when !== undefined && { when }),
+    ...(isPrivate !== undefined && { isPrivate }),
+    ...(ttl !== undefined && { ttlMs: ttl * 1000 }),
+    ...(toolCalls !== undefined && { keepsToolCalls: toolCalls }),
+    ...(staleWhileRevalidate !== undefined && { revalidateMs: staleWhileRevalidate * 1000 }),
+    ...(staleIfError !== undefined && { rescueMs: staleIfError * 1000 }),
+    ...(paceMs !== undefined && { paceMs }),
+  };
+}
