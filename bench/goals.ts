@@ -39,6 +39,11 @@ export function goals(rows: readonly Row[], direct: Row): Goal[] {
     const theirs = nginx.against(direct, 'single', (mine, base) => mine.p99 - base.p99);
     reached.push(atMost('added p99 at one connection, of what nginx adds', ours / theirs, 3, '×'));
   }
+  const hit = present.get('mizan-hit');
+  if (mizan && hit) {
+    const ratio = hit.against(mizan, 'load', (cached, forwarded) => cached.cpuMicros / forwarded.cpuMicros);
+    reached.push(atMost("CPU per cached answer, of a forwarded one's", ratio, 0.6, '×'));
+  }
   if (two && portkey) {
     const ratio = two.against(portkey, 'load', (ours, theirs) => ours.perSecond / theirs.perSecond);
     reached.push({
@@ -62,7 +67,7 @@ function atMost(figure: string, measured: number, limit: number, unit: '×' | 'm
   return {
     figure,
     goal: `≤ ${limit} ${unit}`,
-    measured: `${measured.toFixed(limit < 100 ? 1 : 0)} ${unit}`,
+    measured: `${measured.toFixed(limit < 1 ? 2 : limit < 100 ? 1 : 0)} ${unit}`,
     isReached: measured <= limit,
   };
 }

@@ -6,6 +6,7 @@ import type { Clock } from './core/clock.ts';
 import { systemClock } from './core/clock.ts';
 import { SetupError } from './core/errors.ts';
 import type { Random } from './core/random.ts';
+import type { SharedAnswers } from './core/response-cache.ts';
 import { systemRandom } from './core/random.ts';
 import type { Secret } from './core/secret.ts';
 import type { Provider } from './core/upstream.ts';
@@ -14,6 +15,8 @@ import { Authenticator } from './edge/auth/authenticator.ts';
 import { RunningCalls } from './edge/http/running.ts';
 import { createServer } from './edge/http/server.ts';
 import { Agents } from './flow/agents/agents.ts';
+import { AnswerCache } from './flow/cache/index.ts';
+import { CacheRules, policyOf, versionOf } from './flow/cache/policy.ts';
 import type { BudgetAlert } from './flow/limits/alerts.ts';
 import { Limiter } from './flow/limits/limiter.ts';
 import { limiterEvents, limitStates } from './flow/limits/figures.ts';
@@ -162,6 +165,9 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
   metrics.watchLimits(() => limitStates(limiter));
   if (redis !== null) metrics.watchSharing(() => limiter.isByShare);
 
+  const answers = redis === null ? null : await sharedAnswersOf(redis, store.vault, { config, metrics });
+  const cache = cacheOf(config, { metrics, clock, shared: answers });
+  opened.defer(() => cache.close());
   const auditing = new Auditing(store.audit, clock);
   opened.defer(() => auditing.close());
   let isDraining = false;
@@ -171,6 +177,7 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
       agents: agentsOf(config),
       models,
       limiter,
+      cache,
       requestLog: store.requestLog,
       payloads: payloadsOf(config, store, random),
       metrics,
@@ -294,6 +301,39 @@ function modelsOf(config: Config, providers: ReadonlyMap<string, Provider>, worl
     models.set(id, new Served(pool, { maxAttempts, retryRatio, fallbacks, hedge, resume }));
   }
   return new Models(models, providers, world);
+}
+
+/** Versions are of definitions, so that every process with the same configuration has the same. */
+function cacheOf(
+  config: Config,
+  world: { readonly metrics: Metrics; readonly clock: Clock; readonly shared: SharedAnswers | null },
+): AnswerCache {
+  const providers = new Map<string, string>();
+  for (const [name, provider] of Object.entries(config.providers)) {
+    providers.set(name, versionOf({ ...provider, apiKey: undefined }));
+  }
+  const models = Object.entries(config.models).map(([id, { cache, ...model }]) => {
+    const version = versionOf([model, model.instances.map(({ provider }) => providers.get(provider))]);
+    return [id, { version, policy: policyOf(cache) }] as const;
+  });
+  const agents = Object.entries(config.agents).map(([name, { cache, description: _description, ...agent }]) => {
+    return [name, { version: versionOf(agent), policy: policyOf(cache), params: agent.params }] as const;
+  });
+  const { maxBytes, maxBytesPerTenant, ...rule } = config.cache;
+  const policy = policyOf(rule);
+  const rules = new CacheRules({ policy, agents: new Map(agents), models: new Map(models), providers });
+  const settings = { maxBytes, maxBytesPerTenant: maxBytesPerTenant ?? Infinity };
+  return new AnswerCache(rules, settings, { ...world, metrics: world.metrics.cache });
+}
+
+async function sharedAnswersOf(
+  redis: RedisConnection,
+  { ring }: Vault,
+  { config, metrics }: { readonly config: Config; readonly metrics: Metrics },
+): Promise<SharedAnswers> {
+  const { RedisAnswers } = await import('./redis/shared-answers.ts');
+  const maxBytesPerTenant = config.cache.maxBytesPerTenant ?? Infinity;
+  return new RedisAnswers(redis, ring, { maxBytesPerTenant, refused: () => metrics.cache.refused() });
 }
 
 /** Removes what is older than it is kept, once an hour. */

@@ -1,6 +1,6 @@
 import type { Contestant } from './contestant.ts';
 import { direct } from './direct.ts';
-import { mizan, mizanBundle, mizanKey, mizanProcess, mizanTwo } from './mizan.ts';
+import { mizan, mizanBundle, mizanHit, mizanKey, mizanProcess, mizanTwo } from './mizan.ts';
 import { nginx } from './nginx.ts';
 import { portkey } from './portkey.ts';
 
@@ -11,10 +11,20 @@ export const contestants: readonly Contestant[] = [
   portkey,
   mizan,
   mizanKey,
+  mizanHit,
   mizanProcess,
   mizanBundle,
   mizanTwo,
 ];
 
 /** Those that take part unless `--only` says otherwise. */
-export const usual: readonly Contestant[] = [direct, nginx, portkey, mizan, mizanKey, mizanProcess, mizanBundle];
+export const usual: readonly Contestant[] = [
+  direct,
+  nginx,
+  portkey,
+  mizan,
+  mizanKey,
+  mizanHit,
+  mizanProcess,
+  mizanBundle,
+];

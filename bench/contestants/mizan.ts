@@ -7,7 +7,7 @@ import type { Door } from '../load/plan.ts';
 import { freePort } from '../system/ports.ts';
 import { Unavailable } from './contestant.ts';
 import type { Contestant, Site } from './contestant.ts';
-import { chatDoor, processDoor, upstreamKey } from './doors.ts';
+import { cachedDoor, chatDoor, processDoor, upstreamKey } from './doors.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const env = { PATH: process.env['PATH'], HOME: process.env['HOME'], NODE_ENV: 'production', LOG_LEVEL: 'info' };
@@ -98,5 +98,6 @@ async function printed(args: string[], pattern: RegExp, site: Site): Promise<str
 export const mizan = variant({ name: 'mizan', door: chatDoor, identity: jwt });
 export const mizanKey = variant({ name: 'mizan-key', door: chatDoor, identity: apiKey });
 export const mizanProcess = variant({ name: 'mizan-process', door: processDoor, identity: jwt });
+export const mizanHit = variant({ name: 'mizan-hit', door: cachedDoor, identity: jwt });
 export const mizanBundle = variant({ name: 'mizan-bundle', door: chatDoor, identity: jwt, isBundle: true });
 export const mizanTwo = variant({ name: 'mizan-2', door: chatDoor, identity: jwt, workers: 2 });

@@ -7,6 +7,8 @@ export interface Door {
   readonly body: string;
   /** What a complete stream has at its end. */
   readonly streamEnd: string;
+  /** How many different requests are sent, again and again; all are different where it is absent. */
+  readonly repeats?: number;
 }
 
 /** One bounded stretch of load. */

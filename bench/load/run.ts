@@ -4,7 +4,7 @@ import type { Exchange } from './connection.ts';
 import type { Outcome, Plan } from './plan.ts';
 import { faultOf, RequestBytes } from './request.ts';
 
-/** Numbers are never used twice in one process, so that no cache can answer. */
+/** Numbers are never used twice in one process, so that no cache can answer but where a door wants that. */
 let numbers = 0;
 
 /** Everything that is noted while a plan is carried out. */
@@ -83,7 +83,7 @@ class Lane {
     }
     tally.issued++;
     const count = ++numbers;
-    const number = numberText(count);
+    const number = numberText(door.repeats === undefined ? count : count % door.repeats);
     const leaves = abort !== undefined && Math.floor(count * abort.share) > Math.floor((count - 1) * abort.share);
     const leavesAfter = leaves ? 2 + (count % 7) : 0;
     let firstByte = 0;

@@ -3,6 +3,7 @@ import { ConfigError } from '../config/load.ts';
 import { SetupError } from '../core/errors.ts';
 import { registerAudit } from './audit.ts';
 import { registerBackup } from './backup.ts';
+import { registerCache } from './cache.ts';
 import { registerBudgets } from './budgets.ts';
 import { registerConfig } from './config.ts';
 import { registerCrypt } from './crypt.ts';
@@ -40,6 +41,7 @@ for (const register of [
   registerCrypt,
   registerAudit,
   registerBackup,
+  registerCache,
   registerConfig,
   registerMigrate,
   registerDb,

@@ -128,6 +128,7 @@ export interface ModelConfig {
   /** `null` for never. `afterMs` is `null` for the model's own 95th percentile; `maxShare` from 0 to 1. */
   readonly hedge: { readonly afterMs: number | null; readonly maxShare: number } | null;
   readonly resume: boolean;
+  readonly cache: CacheRuleConfig;
 }
 
 export interface FallbacksConfig {
@@ -193,14 +194,27 @@ export interface AgentConfig {
   readonly system: string | null;
   /** Members of the request's body that the agent sets where the caller doesn't. */
   readonly params: Readonly<Record<string, unknown>>;
+  readonly cache: CacheRuleConfig;
   readonly description: string | null;
   readonly payloads: PayloadPolicy;
 }
 
-export interface CacheConfig {
-  /** In seconds. */
-  readonly ttl: number;
+/** What a model or an agent says of the cache; what it leaves out is as it is above it. Times in seconds. */
+export interface CacheRuleConfig {
+  readonly when?: 'off' | 'deterministic' | 'always';
+  readonly private?: boolean;
+  readonly ttl?: number;
+  readonly toolCalls?: boolean;
+  readonly staleWhileRevalidate?: number;
+  readonly staleIfError?: number;
+  /** In ms. */
+  readonly paceMs?: number;
+}
+
+export interface CacheConfig extends Required<CacheRuleConfig> {
   readonly maxBytes: number;
+  /** `null` for no limit. */
+  readonly maxBytesPerTenant: number | null;
 }
 
 export interface BackupConfig {

@@ -119,7 +119,17 @@ test('everything else has the defaults of the documentation', () => {
     jwt: { secret: null, issuer: 'mizan', audience: 'mizan', generated: 'loopback' },
     issuers: [],
   });
-  expect(cache).toEqual({ ttl: 3600, maxBytes: 67_108_864 });
+  expect(cache).toEqual({
+    when: 'deterministic',
+    private: false,
+    ttl: 3600,
+    toolCalls: false,
+    staleWhileRevalidate: 0,
+    staleIfError: 0,
+    paceMs: 0,
+    maxBytes: 67_108_864,
+    maxBytesPerTenant: null,
+  });
   expect(schedule).toEqual({ timezone: 'UTC', jobs: {} });
   expect(models['default']?.timeouts).toEqual({
     connectMs: 5000,

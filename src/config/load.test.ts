@@ -68,12 +68,12 @@ describe('a configuration that is read', () => {
     expect(config.redis.url?.reveal()).toBe('redis://h:6379');
     expect(config.database.url).toBeNull();
     expect(config.log.level).toBe('warn');
-    expect(config.notes).toEqual(['redis.url is set, and has no effect in this version.']);
+    expect(config.notes).toEqual([]);
   });
 
   test('says which of its parts this version does not act on', () => {
-    const text = `${sim}\nmodels: { a: { fallbacks: [b] }, c: { fallbacks: [] } }\ncache: { ttl: 1 }\nschedule: {}`;
-    expect(read(text).notes).toHaveLength(3);
+    const text = `${sim}\nmodels: { a: { fallbacks: [b] }, c: { fallbacks: [] } }\nschedule: {}`;
+    expect(read(text).notes).toHaveLength(2);
     expect(read('').notes).toEqual([]);
   });
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { strategyNames } from '../core/strategy-name.ts';
+import { cacheRuleSchema } from './cache-schema.ts';
 import { integer, milliseconds, name, text } from './fields.ts';
 
 const perMillion = z.number({ error: 'expected a price in US dollars per million tokens' }).min(0, {
@@ -122,5 +123,6 @@ export const modelSchema = z.strictObject({
   queue: queueSchema.prefault({}).describe('Waiting where every instance is busy.'),
   retries: retriesSchema.prefault({}).describe('How often a failed attempt is made up for.'),
   hedge: hedgeSchema.exactOptional().describe('Ask a second instance where the first is slow. Off where absent.'),
+  cache: cacheRuleSchema.exactOptional().describe('What is cached of it, where that differs from all others.'),
   resume: yesOrNo.default(false).describe('Whether another instance takes up a streamed answer that broke off.'),
 });

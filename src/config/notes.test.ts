@@ -4,8 +4,6 @@ import { sectionsWithoutEffect } from './notes.ts';
 
 /** One text for each section, that sets it. */
 const texts: Record<(typeof sectionsWithoutEffect)[number], string> = {
-  'redis.url': 'redis: { url: "redis://127.0.0.1" }',
-  cache: 'cache: { ttl: 1 }',
   schedule: 'schedule: { timezone: UTC }',
 };
 

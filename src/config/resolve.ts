@@ -54,6 +54,7 @@ function modelOf(model: Entry<'models'>): ModelConfig {
   const { hedge } = model;
   return {
     ...model,
+    cache: model.cache ?? {},
     instances: model.instances.map((instance) => ({
       ...instance,
       maxInFlight: instance.maxInFlight ?? null,
@@ -71,6 +72,7 @@ function agentOf(agent: Entry<'agents'>, payloads: FileConfig['payloads']): Agen
   return {
     ...agent,
     system: agent.system ?? null,
+    cache: agent.cache ?? {},
     description: agent.description ?? null,
     payloads: { ...payloads, ...agent.payloads },
   };
@@ -104,7 +106,7 @@ export function resolveConfig(
     limiting: read.limiting,
     payloads: read.payloads,
     retention: read.retention,
-    cache: read.cache,
+    cache: { ...read.cache, maxBytesPerTenant: read.cache.maxBytesPerTenant ?? null },
     backup: backupOf(read),
     schedule: { timezone: read.schedule.timezone, jobs: record(read.schedule.jobs, jobOf) },
     notes: facts.notes,

@@ -22,6 +22,7 @@ import {
 
 import { authSchema } from './auth-schema.ts';
 import { backupSchema } from './backup-schema.ts';
+import { cacheRuleSchema, cacheSchema } from './cache-schema.ts';
 import { budgetsSchema, limitingSchema, limitsSchema } from './limit-schema.ts';
 import { modelSchema, priceSchema } from './model-schema.ts';
 
@@ -155,6 +156,7 @@ const agentSchema = z.strictObject({
   params: paramsSchema
     .default({})
     .describe("Parameters of the request (temperature, …) where the caller doesn't set them."),
+  cache: cacheRuleSchema.exactOptional().describe('What is cached of it, where that differs from its model.'),
   description: z.string({ error: 'expected a string' }).exactOptional().describe('For people.'),
   payloads: agentPayloadsSchema.default({}).describe('What of its requests is kept, where that differs from the rest.'),
 });
@@ -165,13 +167,6 @@ const retentionSchema = z.strictObject({
   log: days.default(90).describe('How long the request log is kept, in days.'),
   payloads: days.default(14).describe('How long what was said is kept, in days; never longer than the log.'),
   rollups: days.default(730).describe('How long sums per hour and day are kept, in days.'),
-});
-
-const cacheSchema = z.strictObject({
-  ttl: integer(0, 31_536_000, 'seconds').default(3600).describe('How long an answer is kept, in seconds.'),
-  maxBytes: size(0, 1024 ** 4, '0B to 1024GiB')
-    .prefault('64MiB')
-    .describe('The most memory for kept answers, in bytes or as a size such as "64MiB".'),
 });
 
 const cronSchema = text('a cron of five fields').superRefine((expression, context) => {
@@ -209,7 +204,7 @@ export const fileSchema = z.strictObject({
   limiting: limitingSchema.prefault({}).describe('How limits and budgets are kept.'),
   payloads: payloadsSchema.prefault({}).describe('Whether what was said is kept, sealed, beside the request log.'),
   retention: retentionSchema.prefault({}).describe('How long is kept what.'),
-  cache: cacheSchema.prefault({}).describe('Kept answers. Unused in this version.'),
+  cache: cacheSchema.prefault({}).describe('Kept answers.'),
   backup: backupSchema.prefault({}).describe('Where backups go, and how long they stay.'),
   schedule: scheduleSchema.prefault({}).describe('Jobs that run by the clock. Unused in this version.'),
 });

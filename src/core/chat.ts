@@ -26,6 +26,7 @@ export interface PreparedChat {
   readonly body: JsonDocument;
   readonly edits: readonly JsonEdit[];
   readonly stream: boolean;
+  /** Whether the usage event at the end of a stream is passed on; upstreams are asked for it in any case. */
   readonly wantsUsage: boolean;
 }
 
@@ -92,6 +93,12 @@ export function saysSomething(delta: JsonObject): boolean {
 export function textOf(message: JsonObject | null): string {
   const content = message?.['content'];
   return typeof content === 'string' ? content : '';
+}
+
+/** The chunk that carries nothing but the stream's usage: callers who didn't ask for it don't see it. */
+export function isUsageOnly(chunk: JsonObject): boolean {
+  const choices = chunk['choices'];
+  return Array.isArray(choices) && choices.length === 0 && objectOf(chunk['usage']) !== null;
 }
 
 /**

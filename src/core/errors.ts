@@ -264,6 +264,12 @@ export const errorTable = {
     meaning:
       'The upstream’s answer ended before it was complete. Of a stream, what came so far was passed on before this error.',
   },
+  not_cached: {
+    status: 504,
+    type: 'unavailable',
+    retryable: true,
+    meaning: 'The caller asked for `only-if-cached`, and there is no kept answer that will do.',
+  },
   no_healthy_instance: {
     status: 503,
     type: 'unavailable',

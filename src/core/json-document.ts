@@ -75,6 +75,11 @@ export class JsonDocument {
     return JsonDocument.parse(Buffer.from(JSON.stringify(value)));
   }
 
+  /** The text it was read from. */
+  get text(): string {
+    return this.#text;
+  }
+
   has(member: string): boolean {
     return this.#members.has(member);
   }

@@ -4,7 +4,12 @@
  * would change how another's is read (https://github.com/nodejs/node/issues/63785).
  */
 export function valueOfJson(text: string): unknown {
-  return new Reader(text).value();
+  return new Reader(text, Number).value();
+}
+
+/** The same, with what `numberOf` makes of each number as it is written. */
+export function valueOfJsonWith(text: string, numberOf: (written: string) => unknown): unknown {
+  return new Reader(text, numberOf).value();
 }
 
 const space = ' \n\r\t';
@@ -12,10 +17,12 @@ const space = ' \n\r\t';
 /** Trusts the syntax, and that no key is `__proto__`. As deep as the text, so that has to be bounded. */
 class Reader {
   readonly #text: string;
+  readonly #numberOf: (written: string) => unknown;
   #at = 0;
 
-  constructor(text: string) {
+  constructor(text: string, numberOf: (written: string) => unknown) {
     this.#text = text;
+    this.#numberOf = numberOf;
   }
 
   value(): unknown {
@@ -66,7 +73,8 @@ class Reader {
   #literal(): unknown {
     const start = this.#at;
     while (!`${space},]}`.includes(this.#text[this.#at] ?? '}')) this.#at++;
-    return JSON.parse(this.#text.slice(start, this.#at));
+    const written = this.#text.slice(start, this.#at);
+    return /^[-\d]/.test(written) ? this.#numberOf(written) : JSON.parse(written);
   }
 
   /** The next character that isn't white space. */

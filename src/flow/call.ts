@@ -26,6 +26,8 @@ export interface Call {
   readonly read: () => ChatRequest;
   /** Where a streamed answer goes, as it comes. */
   readonly sink: AnswerSink;
+  /** The request's `Cache-Control`; `null` where it has none. */
+  readonly cacheControl: string | null;
 }
 
 /** Who answers, as far as that is known, and what it took so far. */
@@ -37,6 +39,8 @@ export interface AnswerHead {
   readonly instance: string | null;
   readonly provider: string | null;
   readonly cache: CacheResult;
+  /** How old a cached answer is, in whole seconds; absent for any other. */
+  readonly age?: number;
   readonly attempts: number;
   /** In ms: Mizan's own share of the time so far, and the upstream's. */
   readonly gatewayMs: number;

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { cacheOf } from '../../test/support/cache.ts';
 import type { TestCall } from '../../test/support/calls.ts';
 import { chatRequest, principal, servedOf, testCall } from '../../test/support/calls.ts';
 import { ManualClock } from '../../test/support/clock.ts';
@@ -74,6 +75,7 @@ async function stage(...plays: Play[]): Promise<Stage> {
       },
     ),
     metrics,
+    cache: cacheOf(metrics, clock),
     payloads: null,
     log: pino(lines),
     ...world,

@@ -8,8 +8,8 @@ import { unknownUsage } from '../core/usage.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Agents, Assignment } from './agents/agents.ts';
-import { answer } from './attempts/answer.ts';
-import type { Answered } from './attempts/order.ts';
+import type { Answered, AnswerOrder } from './attempts/order.ts';
+import type { AnswerCache } from './cache/index.ts';
 import type { AnswerHead, Call, Outcome } from './call.ts';
 import { headWithoutAttempt } from './call.ts';
 import type { Account } from './limits/account.ts';
@@ -25,6 +25,7 @@ export interface Flow {
   readonly agents: Agents;
   readonly models: Models;
   readonly limiter: Limiter;
+  readonly cache: AnswerCache;
   readonly requestLog: RequestLog;
   readonly metrics: Metrics;
   /** `null` where nothing of what is said is ever kept. */
@@ -39,7 +40,7 @@ export interface Flow {
  * outcome, and the outcome is committed to the request log before it is returned.
  */
 export async function run(call: Call, flow: Flow): Promise<Outcome> {
-  const { agents, models, limiter, requestLog, metrics, payloads, clock, random } = flow;
+  const { agents, models, limiter, cache, requestLog, metrics, payloads, clock, random } = flow;
   const story = newStory();
   metrics.requestStarted();
   try {
@@ -53,7 +54,7 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
     const admitted = limiter.admit({ principal: call.principal, agent: agent?.name ?? null, model });
     story.account = admitted instanceof Promise ? await admitted : admitted;
     if (story.account?.refusal) throw story.account.refusal;
-    story.answered = await answer({
+    const order: AnswerOrder = {
       call: followed(withQuota(call, story.account), story.capture),
       agent: agent?.name ?? null,
       served: story.served,
@@ -64,7 +65,8 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
       clock,
       random,
       observe: (asked, step) => metrics.attemptEnded(asked.label, step),
-    });
+    };
+    story.answered = await cache.answer(order, (again) => run({ ...again, read: () => request }, flow));
     story.error = story.answered.error;
   } catch (error) {
     story.error = asMizanError(error, call, flow);

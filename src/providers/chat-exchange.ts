@@ -1,4 +1,4 @@
-import { finishReasonOf, firstChoice } from '../core/chat.ts';
+import { finishReasonOf, firstChoice, isUsageOnly } from '../core/chat.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Failure, FailureKind } from '../core/failure.ts';
 import type { JsonObject } from '../core/json-document.ts';
@@ -211,14 +211,6 @@ function kindOf({ isForbidden, timedOut, phase }: TransportError): FailureKind {
   if (isForbidden === true) return 'forbidden_address';
   if (timedOut) return 'timeout_connect';
   return phase === 'body' ? 'truncated' : 'network';
-}
-
-/** The chunk that carries nothing but the stream's usage: callers who didn't ask for it don't see it. */
-function isUsageOnly(chunk: JsonObject): boolean {
-  const choices = chunk['choices'];
-  return (
-    Array.isArray(choices) && choices.length === 0 && typeof chunk['usage'] === 'object' && chunk['usage'] !== null
-  );
 }
 
 function parseObject(text: string | Buffer): JsonObject | null {

@@ -1,6 +1,6 @@
 import type { PreparedChat } from '../core/chat.ts';
 import type { Clock } from '../core/clock.ts';
-import type { JsonEdit } from '../core/json-document.ts';
+import type { JsonEdit, JsonObject } from '../core/json-document.ts';
 import type { Secret } from '../core/secret.ts';
 import type { AttemptHandler, ChatAttempt, OngoingAttempt, Provider } from '../core/upstream.ts';
 import type { Price } from '../core/usage.ts';
@@ -83,9 +83,11 @@ export class OpenAICompatible implements Provider {
 
   #edits(chat: PreparedChat, model: string): JsonEdit[] {
     const edits: JsonEdit[] = [...chat.edits, { member: 'model', json: JSON.stringify(model), at: 'value' }];
-    if (chat.stream && !chat.wantsUsage && this.#options.streamUsage === 'asked') {
+    if (chat.stream && this.#options.streamUsage === 'asked') {
       const given = chat.body.value['stream_options'];
-      const options = { ...(typeof given === 'object' ? given : {}), include_usage: true };
+      const known = (typeof given === 'object' ? given : null) as JsonObject | null;
+      if (known?.['include_usage'] === true) return edits;
+      const options = { ...known, include_usage: true };
       edits.push({ member: 'stream_options', json: JSON.stringify(options), at: 'value' });
     }
     return edits;

@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import type { RequestRecord } from '../core/request-record.ts';
 import type { TrailStep } from '../core/trail.ts';
+import { CacheMetrics } from './cache-metrics.ts';
 import { CounterFamily, HistogramFamily, SeriesMap } from './series.ts';
 
 /** Seconds. From a cached answer to a long piece of reasoning. */
@@ -87,6 +88,8 @@ export class Metrics {
     upstream: this.#upstream.series({ instance, model }),
     outcomes: new SeriesMap((outcome) => this.#attempts.series({ instance, model, outcome })),
   }));
+  /** The response cache's. */
+  readonly cache = new CacheMetrics(this.registry);
   #running = 0;
   #isDatabaseUp = (): boolean => true;
 
@@ -142,6 +145,8 @@ export class Metrics {
     series.duration.observe(latencyMs / 1000);
     this.#overhead.observe(record.gatewayMs / 1000);
     if (record.firstTokenMs !== null) this.#byModel.get(model).observe(record.firstTokenMs / 1000);
+    // Of cached answers the tokens were counted when they were made.
+    if (record.cache === 'hit' || record.cache === 'coalesced') return;
     if (record.inputTokens !== null) series.tokens.get('input').add(record.inputTokens);
     if (record.outputTokens !== null) series.tokens.get('output').add(record.outputTokens);
     if (record.costUsd !== null) series.cost.get().add(record.costUsd);

@@ -71,6 +71,7 @@ export function testCall(
     receivedAt: Date.UTC(2026, 0, 1),
     startedAt: 0,
     principal,
+    cacheControl: null,
     body: request.body.edited([]),
     read: () => request,
     ...rest,

@@ -52,6 +52,7 @@ export async function answerCall(
     signal: abort.signal,
     read: () => dialect.read(JsonDocument.parse(bodyOf(request))),
     sink: dialect.sink(reply),
+    cacheControl: request.headers['cache-control'] ?? null,
   };
   const outcome = await run(call, context.flow);
   context.running.ended(abort);

@@ -13,6 +13,8 @@ export function answerHeaders(requestId: string, head: AnswerHead): AnswerHeader
     'x-mizan-attempts': head.attempts,
     'server-timing': `gateway;dur=${head.gatewayMs.toFixed(2)}, upstream;dur=${head.upstreamMs.toFixed(2)}`,
   };
+  if (head.age !== undefined) headers['age'] = head.age;
+  if (head.cache === 'hit' || head.cache === 'coalesced') headers['x-mizan-charged'] = 'no';
   if (head.agent !== null) headers['x-mizan-agent'] = head.agent;
   if (head.model !== null) headers['x-mizan-model'] = head.model;
   if (head.instance !== null) headers['x-mizan-instance'] = head.instance;

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { listAudit } from '../admin/audit.ts';
 import { createBackup, listBackups } from '../admin/backups.ts';
+import { purgeCache, showCache } from '../admin/cache.ts';
 import { listBudgets, putBudget, removeBudget } from '../admin/budgets.ts';
 import { listInstances } from '../admin/instances.ts';
 import { createKey, listKeys, revokeKey, rotateKey } from '../admin/keys.ts';
@@ -41,6 +42,8 @@ export const routes: readonly Route[] = [
   { method: 'GET', url: '/api/requests/:id', role: 'viewer', tenant: 'any', handler: getRequest },
   { method: 'GET', url: '/api/overview', role: 'viewer', tenant: 'any', handler: getOverview },
   { method: 'GET', url: '/api/instances', role: 'viewer', tenant: 'none', handler: listInstances },
+  { method: 'GET', url: '/api/cache', role: 'operator', tenant: 'any', handler: showCache },
+  { method: 'DELETE', url: '/api/cache', role: 'operator', tenant: 'any', handler: purgeCache },
   { method: 'POST', url: '/api/route/explain', role: 'member', tenant: 'own', isReading: true, handler: explainRoute },
   { method: 'GET', url: '/api/keys', role: 'admin', tenant: 'any', handler: listKeys },
   { method: 'POST', url: '/api/keys', role: 'admin', tenant: 'any', handler: createKey },

@@ -52,6 +52,7 @@ export function* deltasOf(events: ChatEvents): Generator<JsonObject> {
 /** Everything about an answer but what it says. */
 function summary(outcome: Outcome, requestId: string) {
   const { head, usage } = outcome;
+  const isFree = head.cache === 'hit' || head.cache === 'coalesced';
   return {
     id: requestId,
     agent: head.agent,
@@ -62,7 +63,12 @@ function summary(outcome: Outcome, requestId: string) {
     cache: head.cache,
     attempts: head.attempts,
     ...(outcome.resumed === 0 ? {} : { resumed: outcome.resumed }),
-    usage: { input_tokens: usage.inputTokens, output_tokens: usage.outputTokens, cost_usd: usage.costUsd },
+    usage: {
+      input_tokens: usage.inputTokens,
+      output_tokens: usage.outputTokens,
+      cost_usd: usage.costUsd,
+      ...(isFree ? { charged: false } : {}),
+    },
     latency_ms: Math.round(outcome.latencyMs * 10) / 10,
   };
 }

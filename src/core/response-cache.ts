@@ -1,0 +1,92 @@
+import type { Usage } from './usage.ts';
+
+/** Whose answer it is and what it answers; entries are removed by these. */
+export interface CacheKey {
+  /** SHA-256 of everything that the answer depends on, in base64url. */
+  readonly hash: string;
+  readonly tenant: string;
+  /** `null` where a model was called directly. */
+  readonly agent: string | null;
+  readonly model: string;
+}
+
+/** A complete answer as it is kept. */
+export interface CachedAnswer {
+  /** `json`: the body as it came; `stream`: its events, without the one that holds nothing but the usage. */
+  readonly kind: 'json' | 'stream';
+  readonly body: Buffer;
+  /** Of a stream: the event that holds nothing but the usage, where there was one; else empty. */
+  readonly usageEvent: Buffer;
+  /** What it cost when it was made. */
+  readonly usage: Usage;
+  readonly finishReason: string | null;
+  /** Who gave it. */
+  readonly model: string;
+  readonly instance: string;
+  readonly provider: string;
+  /** When it was complete, in ms since the Unix epoch; likewise below. */
+  readonly storedAt: number;
+  /** Until then it is served without asking anybody. */
+  readonly freshUntil: number;
+  /** Until then it is served while another is fetched. */
+  readonly refreshUntil: number;
+  /** Until then it is served where no other can be had. */
+  readonly rescueUntil: number;
+}
+
+/** Which entries: all where nothing is said. */
+export interface CacheSelection {
+  readonly tenant?: string | undefined;
+  readonly agent?: string | undefined;
+  readonly model?: string | undefined;
+}
+
+/** What was given back. */
+export interface Freed {
+  readonly entries: number;
+  readonly bytes: number;
+}
+
+/** What a look into the shared cache came to. */
+export type SharedLook =
+  /** An answer; `forAll` where it is kept, and not only handed to those who wait for it. */
+  | { readonly found: CachedAnswer; readonly forAll: boolean }
+  /** There is none. `mine`: the upstream is this process' to ask; `theirs`: another one asks it; `away`: who knows. */
+  | { readonly found: null; readonly turn: 'mine' | 'theirs' | 'away' };
+
+/** Answers that several processes share. It never makes anybody wait for long, and never rejects. */
+export interface SharedAnswers extends CacheCleaner {
+  /**
+   * Looks for an answer, and where there is none, for the right to ask the upstream.
+   * @param ticket Of this upstream call, to be given back by {@link SharedAnswers.land}.
+   * @param isWaiting Whether it was another's turn before: then an answer will do that is not kept for others.
+   */
+  look(key: CacheKey, ticket: string, isWaiting: boolean): Promise<SharedLook>;
+  /**
+   * The upstream call is over. Comes back at once; everything else is done behind the answer.
+   * @param answer `null` where there is nothing to give.
+   * @param isKept Whether it is for all who ask later, or only for those who wait for it now.
+   */
+  land(key: CacheKey, ticket: string, answer: CachedAnswer | null, isKept: boolean): void;
+  /** Removes the entries of a selection, here and in the memory of every process. */
+  purge(selection: CacheSelection): Promise<Freed>;
+  /** @param purged Told which entries another process has purged, and up to when they were stored. */
+  watch(purged: (isPurged: (key: CacheKey) => boolean, before: number) => void): void;
+  /** What is left to be done is done. */
+  close(): Promise<void>;
+}
+
+/** What the scheduler has cleaned, once an hour. */
+export interface CacheCleaner {
+  /** Removes what is of no use any more, in small steps; ends early where the signal says so. */
+  cleanup(signal: AbortSignal): Promise<Freed>;
+}
+
+/** Whether an entry is one of a selection. */
+export function isSelected(key: CacheKey, { tenant, agent, model }: CacheSelection): boolean {
+  return (
+    (tenant === undefined || key.tenant === tenant) &&
+    (agent === undefined || key.agent === agent) &&
+    (model === undefined || key.model === model)
+  );
+}

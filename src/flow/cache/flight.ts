@@ -1,0 +1,200 @@
+import type { ChatEvents } from '../../core/chat.ts';
+import { isUsageOnly } from '../../core/chat.ts';
+import type { CachedAnswer } from '../../core/response-cache.ts';
+import { answer } from '../attempts/answer.ts';
+import type { Answered, AnswerOrder } from '../attempts/order.ts';
+import type { AnswerHead, AnswerSink } from '../call.ts';
+import { splitAt } from './replay.ts';
+import type { Part } from './storable.ts';
+
+/** What came of a flight. */
+export type Landing =
+  /** The upstream was asked. */
+  | {
+      readonly answered: Answered;
+      readonly parts: readonly Part[];
+      /** Whether everything that was said is in the parts. */
+      readonly isWhole: boolean;
+    }
+  /** Somebody else had it, or got it meanwhile. */
+  | { readonly kept: CachedAnswer; readonly how: 'hit' | 'coalesced' }
+  /** It never came to an attempt. */
+  | { readonly thrown: Error };
+
+/** A caller to whom the stream goes. */
+export interface StreamListener {
+  /** The number of the next part that it wants. */
+  readonly next: number;
+  /** There are more parts, or there will be none any more. */
+  wake(): void;
+}
+
+/** Where the answer comes from, if not from the upstream; until nobody waits any more. */
+export type Source = (signal: AbortSignal) => Promise<Landing | null>;
+
+/**
+ * One upstream call for all who ask the same at the same time. It goes on for as long as anybody waits for it, whoever
+ * began it, and what it says is kept from its start for those who come later, up to a limit: from there on nobody can
+ * join any more, and the slowest listener is waited for.
+ */
+export class Flight {
+  readonly isStream: boolean;
+  readonly landed: Promise<Landing>;
+  readonly #order: AnswerOrder;
+  readonly #abort = new AbortController();
+  readonly #limit: number;
+  readonly #streaming = new Set<StreamListener>();
+  readonly #events: FlightEvents;
+  #waiting = 0;
+  #parts: Part[] = [];
+  /** Parts that were let go of, since everybody has had them. */
+  #dropped = 0;
+  #bytes = 0;
+  #head: AnswerHead | null = null;
+  #isOver = false;
+  #isOpen = true;
+  #drained: (() => void) | null = null;
+
+  /**
+   * @param order Of who began it.
+   * @param limit Up to how much is kept for those who come later, in bytes.
+   * @param source Where else to look first; `null` for nowhere.
+   */
+  constructor(order: AnswerOrder, limit: number, events: FlightEvents, source: Source | null = null) {
+    this.isStream = order.chat.stream;
+    this.#limit = limit;
+    this.#events = events;
+    const { call, chat } = order;
+    this.#order = {
+      ...order,
+      call: { ...call, signal: this.#abort.signal, sink: this.#sink() },
+      chat: { ...chat, wantsUsage: chat.stream || chat.wantsUsage },
+    };
+    this.landed = this.#fly(source);
+  }
+
+  /** Whether somebody can still join. */
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  /** Of the answer that is coming; `null` before anything came. */
+  get head(): AnswerHead | null {
+    return this.#head;
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** The part of that number; `undefined` where it isn't there yet. */
+  part(number: number): Part | undefined {
+    return this.#parts[number - this.#dropped];
+  }
+
+  /** Somebody waits for the end of it. */
+  enter(listener: StreamListener | null): void {
+    this.#waiting++;
+    if (listener !== null) this.#streaming.add(listener);
+  }
+
+  /** @param reason Where nobody else waits, the call ends with it. */
+  leave(listener: StreamListener | null, reason: unknown): void {
+    this.#waiting--;
+    if (listener !== null) this.#streaming.delete(listener);
+    if (this.#waiting > 0) this.took();
+    else if (!this.#isOver) {
+      this.#close();
+      this.#abort.abort(reason);
+    }
+  }
+
+  /** A listener has taken what there was: what nobody needs any more goes, and more may come. */
+  took(): void {
+    if (this.#isOpen || this.#drained === null) return;
+    this.#trim();
+    if (this.#bytes > this.#limit) return;
+    const drained = this.#drained;
+    this.#drained = null;
+    drained();
+  }
+
+  async #fly(source: Source | null): Promise<Landing> {
+    let landing: Landing;
+    try {
+      const elsewhere = source === null ? null : await source(this.#abort.signal);
+      landing = elsewhere ?? (await this.#ask());
+    } catch (thrown) {
+      landing = { thrown: thrown instanceof Error ? thrown : new Error(String(thrown)) };
+    }
+    this.#isOver = true;
+    this.#events.landed(landing);
+    this.#close();
+    this.#events.collected(-this.#bytes);
+    for (const listener of this.#streaming) listener.wake();
+    return landing;
+  }
+
+  async #ask(): Promise<Landing> {
+    const answered = await answer(this.#order);
+    return { answered, parts: this.#parts, isWhole: this.#isOpen };
+  }
+
+  #sink(): AnswerSink {
+    return {
+      begin: (head) => {
+        this.#head = head;
+      },
+      write: (events, drained) => this.#take(events, drained),
+    };
+  }
+
+  #take(events: ChatEvents, drained: () => void): boolean {
+    for (const part of partsOf(events)) {
+      this.#parts.push(part);
+      this.#count(part.events.bytes.length);
+    }
+    for (const listener of this.#streaming) listener.wake();
+    if (this.#bytes <= this.#limit) return true;
+    if (this.#isOpen) this.#close();
+    this.#trim();
+    if (this.#bytes <= this.#limit) return true;
+    this.#drained = drained;
+    return false;
+  }
+
+  /** Nobody can join any more. */
+  #close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#events.closed();
+  }
+
+  #trim(): void {
+    let needed = this.#dropped + this.#parts.length;
+    for (const { next } of this.#streaming) needed = Math.min(needed, next);
+    for (const { events } of this.#parts.splice(0, needed - this.#dropped)) this.#count(-events.bytes.length);
+    this.#dropped = needed;
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes;
+    this.#events.collected(bytes);
+  }
+}
+
+/** What happens to a flight. */
+export interface FlightEvents {
+  landed(landing: Landing): void;
+  /** Nobody can join it any more. */
+  closed(): void;
+  /** It keeps more than before, or less; in bytes. */
+  collected(bytes: number): void;
+}
+
+function partsOf(events: ChatEvents): Part[] {
+  const { chunks } = events;
+  if (!chunks.some(isUsageOnly)) return [{ events, isUsage: false }];
+  if (chunks.length === 1) return [{ events, isUsage: true }];
+  return splitAt(events, isUsageOnly).map(({ events: piece, isIt }) => ({ events: piece, isUsage: isIt }));
+}

@@ -1,0 +1,374 @@
+import type { Clock } from '../../core/clock.ts';
+import { MizanError } from '../../core/errors.ts';
+import { newRequestId } from '../../core/ids.ts';
+import type {
+  CachedAnswer,
+  CacheCleaner,
+  CacheKey,
+  CacheSelection,
+  Freed,
+  SharedAnswers,
+} from '../../core/response-cache.ts';
+import { isSelected } from '../../core/response-cache.ts';
+import type { Usage } from '../../core/usage.ts';
+import { unknownUsage } from '../../core/usage.ts';
+import type { CacheMetrics } from '../../telemetry/cache-metrics.ts';
+import { answer } from '../attempts/answer.ts';
+import type { Answered, AnswerOrder } from '../attempts/order.ts';
+import type { AnswerSink, Call } from '../call.ts';
+import type { Directives } from './directives.ts';
+import { directivesOf } from './directives.ts';
+import { lookElsewhere } from './elsewhere.ts';
+import type { FlightEvents, Landing, Source } from './flight.ts';
+import { Flight } from './flight.ts';
+import { cacheKeyOf, Spellings } from './key.ts';
+import type { Holding, MemoryTierSettings } from './memory-tier.ts';
+import { MemoryTier } from './memory-tier.ts';
+import { answeredFree, headOf } from './outcome.ts';
+import type { CacheRule, CacheRules } from './policy.ts';
+import { asCompletion, replay } from './replay.ts';
+import type { Ridden } from './ride.ts';
+import { ride } from './ride.ts';
+import { cachedAnswer, isStorable } from './storable.ts';
+import { isCacheable, isFresh, isOutage, isShared } from './verdicts.ts';
+
+/** The most that one answer under way is kept for those who come later, in bytes. */
+const largestFlight = 8 * 1024 * 1024;
+
+/** As much as all answers under way may be kept together, where that is more than the cache itself has. In bytes. */
+const leastCollected = 16 * 1024 * 1024;
+
+/** Takes a call through the flow that nobody waits for. */
+export type Background = (call: Call) => Promise<unknown>;
+
+/** A request on its way through the cache. */
+interface Asked {
+  readonly order: AnswerOrder;
+  readonly rule: CacheRule;
+  readonly key: CacheKey;
+  readonly wish: Directives;
+}
+
+/** Answers from memory where the same was asked before, and once for all who ask the same at the same time. */
+export class AnswerCache implements CacheCleaner {
+  readonly #rules: CacheRules;
+  readonly #memory: MemoryTier;
+  readonly #metrics: CacheMetrics;
+  readonly #clock: Clock;
+  readonly #shared: SharedAnswers | null;
+  readonly #mostCollected: number;
+  readonly #spellings = new Spellings();
+  readonly #flights = new Map<string, Flight>();
+  readonly #refreshes = new Map<string, AbortController>();
+  #collected = 0;
+
+  constructor(
+    rules: CacheRules,
+    settings: MemoryTierSettings,
+    {
+      metrics,
+      clock,
+      shared,
+    }: { readonly metrics: CacheMetrics; readonly clock: Clock; readonly shared: SharedAnswers | null },
+  ) {
+    this.#rules = rules;
+    this.#shared = shared;
+    this.#metrics = metrics;
+    this.#clock = clock;
+    this.#memory = new MemoryTier(settings, () => metrics.evicted());
+    this.#mostCollected = Math.max(leastCollected, settings.maxBytes);
+    metrics.watch(() => this.#memory.holding());
+    shared?.watch((isPurged, before) => void this.#memory.remove(isPurged, before));
+  }
+
+  /**
+   * Brings a call to its answer, from wherever it can be had.
+   * @param background Fetches a newer answer where an old one was good enough.
+   * @throws MizanError where it came to no attempt; `not_cached` where the caller wanted none.
+   */
+  answer(order: AnswerOrder, background: Background): Answered | Promise<Answered> {
+    const startedAt = this.#clock.monotonic();
+    const wish = directivesOf(order.call.cacheControl);
+    const model = order.served.pool.model.id;
+    const rule = this.#rules.find(order.agent, model);
+    if (wish.noStore || !isCacheable(order, rule)) {
+      this.#metrics.answered('bypass');
+      if (wish.onlyIfCached) throw notCached();
+      return answer(order);
+    }
+    const { agent, chat, call } = order;
+    const spelling = this.#spellings.spell(call.principal, { model, chat }, rule);
+    const known = spelling === null ? undefined : this.#spellings.find(spelling);
+    const key = known ?? cacheKeyOf(call.principal, { agent, model, chat }, rule);
+    const asked = { order, rule, key, wish };
+    const kept = this.#memory.get(key.hash);
+    if (kept !== undefined && known === undefined && spelling !== null) this.#spellings.remember(spelling, key);
+    this.#metrics.lookedUp('memory', this.#clock.monotonic() - startedAt);
+    if (kept !== undefined && !wish.noCache) {
+      const now = this.#clock.now();
+      if (isFresh(kept, now, asked)) return this.#give(asked, kept);
+      if (now < kept.refreshUntil && wish.maxAgeMs === Infinity) {
+        this.#refresh(asked, background);
+        return this.#give(asked, kept, 'stale');
+      }
+    }
+    if (wish.onlyIfCached) return this.#ifCached(asked);
+    return this.#bring(asked, kept);
+  }
+
+  async #ifCached(asked: Asked): Promise<Answered> {
+    const look = asked.wish.noCache ? undefined : await this.#shared?.look(asked.key, '', false);
+    const found = look?.found ?? null;
+    if (found === null || !isFresh(found, this.#clock.now(), asked)) throw notCached();
+    return this.#give(asked, found);
+  }
+
+  /** What is in memory: of one tenant, or all. */
+  holding(tenant?: string): Holding {
+    return this.#memory.holding(tenant);
+  }
+
+  /** Removes the entries of a selection, here and wherever they are shared. */
+  async purge(selection: CacheSelection): Promise<Freed> {
+    const own = await this.#memory.remove((key) => isSelected(key, selection));
+    return sumOf(own, await this.#shared?.purge(selection));
+  }
+
+  /** Removes what is of no use any more, here and wherever answers are shared, in small steps. */
+  async cleanup(signal: AbortSignal): Promise<Freed> {
+    const own = await this.#memory.cleanup(this.#clock.now(), signal);
+    return sumOf(own, signal.aborted ? undefined : await this.#shared?.cleanup(signal));
+  }
+
+  /** Ends what nobody waits for, and leaves with others what they are to have. */
+  async close(): Promise<void> {
+    for (const abort of this.#refreshes.values()) abort.abort();
+    await this.#shared?.close();
+  }
+
+  /** Gives a kept answer to a caller. */
+  #give(
+    { order, rule }: Asked,
+    kept: CachedAnswer,
+    how: 'hit' | 'stale' | 'coalesced' = 'hit',
+    waitedMs = 0,
+  ): Answered | Promise<Answered> {
+    this.#metrics.answered(how);
+    this.#metrics.saved(order.served.pool.model.label, kept.usage);
+    const age = Math.max(0, Math.floor((this.#clock.now() - kept.storedAt) / 1000));
+    const origin = {
+      kept,
+      cache: how === 'coalesced' ? ('coalesced' as const) : ('hit' as const),
+      age: how === 'coalesced' ? null : age,
+      waitedMs,
+    };
+    const { call, chat } = order;
+    if (!chat.stream) return answeredFree(order, origin, { answer: asCompletion(kept), firstTokenAt: null });
+    const said = { answer: null, firstTokenAt: this.#clock.monotonic() };
+    call.sink.begin(headOf(order, origin));
+    const { paceMs } = rule.policy;
+    const replaying = replay(kept, call, { paceMs, wantsUsage: chat.wantsUsage });
+    if (replaying === undefined) return answeredFree(order, origin, said);
+    return replaying.then(() => {
+      const answered = answeredFree(order, origin, said);
+      return call.signal.aborted ? { ...answered, error: gone() } : answered;
+    });
+  }
+
+  /** Joins those who ask the same, or is the first of them. */
+  async #bring(asked: Asked, old: CachedAnswer | undefined): Promise<Answered> {
+    for (;;) {
+      const running = asked.wish.noCache ? undefined : this.#flights.get(asked.key.hash);
+      if (running === undefined) {
+        return this.#led(asked, await ride(this.#begin(asked), asked.order, 'miss'), old);
+      }
+      const followed = this.#followed(asked, await ride(running, asked.order, 'coalesced'), old);
+      if (followed !== null) return followed;
+    }
+  }
+
+  #begin(asked: Asked): Flight {
+    const { order, key, wish } = asked;
+    const { hash } = key;
+    const room = Math.min(largestFlight, this.#mostCollected - this.#collected);
+    const ticket = this.#shared === null ? '' : order.call.id;
+    const source = this.#shared === null || wish.noCache ? null : this.#elsewhere(asked, ticket, this.#shared);
+    const events: FlightEvents = {
+      landed: (landing) => {
+        if (!('kept' in landing)) this.#keep(asked, landing, ticket);
+      },
+      closed: () => {
+        if (this.#flights.get(hash) === flight) this.#flights.delete(hash);
+      },
+      collected: (bytes) => {
+        this.#collected += bytes;
+      },
+    };
+    const flight: Flight = new Flight(order, Math.max(0, room), events, source);
+    if (!this.#flights.has(hash)) this.#flights.set(hash, flight);
+    return flight;
+  }
+
+  /** Keeps what an upstream said, as far as it is for others. */
+  #keep({ order, rule, key }: Asked, landing: Landing, ticket: string): void {
+    const { policy } = rule;
+    if (!('answered' in landing) || !landing.isWhole || landing.answered.error !== null) {
+      this.#shared?.land(key, ticket, null, false);
+      return;
+    }
+    const { answered, parts } = landing;
+    const isKept = isStorable(answered, parts, { policy, model: order.served.pool.model.id });
+    if (!isKept && this.#shared === null) return;
+    const kept = cachedAnswer(answered, parts, { policy, now: this.#clock.now() });
+    if (isKept) this.#memory.set(key, kept);
+    this.#shared?.land(key, ticket, kept, isKept);
+  }
+
+  /** What other processes have, or are about to have. */
+  #elsewhere(asked: Asked, ticket: string, shared: SharedAnswers): Source {
+    const { key, order } = asked;
+    return (signal) =>
+      lookElsewhere(key, {
+        shared,
+        ticket,
+        signal,
+        clock: this.#clock,
+        deadline: order.call.startedAt + order.served.pool.model.timeouts.totalMs,
+        isGood: (kept) => isFresh(kept, this.#clock.now(), asked),
+        found: (kept) => this.#memory.set(key, kept),
+        lookedUp: (ms) => this.#metrics.lookedUp('redis', ms),
+      });
+  }
+
+  /** What came of it for the one who began it. */
+  #led(asked: Asked, ridden: Ridden, old: CachedAnswer | undefined): Answered | Promise<Answered> {
+    const { landing, hasLeft, hasBegun, firstTokenAt, waitedMs } = ridden;
+    if ('kept' in landing) {
+      return hasLeft ? leftEarly(asked.order, waitedMs) : this.#giveFound(asked, landing, waitedMs);
+    }
+    const error = 'thrown' in landing ? landing.thrown : landing.answered.error;
+    if (!hasLeft && !hasBegun && this.#canRescue(old, error)) {
+      return this.#rescue(asked, old, 'answered' in landing ? landing.answered : null);
+    }
+    this.#metrics.answered('miss');
+    if ('thrown' in landing) throw landing.thrown;
+    const { answered } = landing;
+    const isStream = asked.order.chat.stream;
+    return {
+      ...answered,
+      head: { ...answered.head, cache: 'miss' },
+      error: hasLeft ? (answered.error ?? gone()) : answered.error,
+      hasBegun: isStream ? hasBegun : answered.hasBegun,
+      firstTokenAt: isStream ? firstTokenAt : answered.firstTokenAt,
+    };
+  }
+
+  /** What came of it for one who joined; `null` where that says nothing of this caller's own request. */
+  #followed(asked: Asked, ridden: Ridden, old: CachedAnswer | undefined): Answered | Promise<Answered> | null {
+    const { order, rule } = asked;
+    const { landing, hasLeft, hasBegun, firstTokenAt, waitedMs } = ridden;
+    if (hasLeft) {
+      this.#metrics.answered('coalesced');
+      return { ...leftEarly(order, waitedMs), hasBegun, firstTokenAt };
+    }
+    if ('kept' in landing) {
+      const isGood = landing.how === 'coalesced' || isFresh(landing.kept, this.#clock.now(), asked);
+      return isGood ? this.#giveFound(asked, landing, waitedMs) : null;
+    }
+    const error = 'thrown' in landing ? landing.thrown : landing.answered.error;
+    if (error !== null) {
+      if (!hasBegun && !isShared(error)) return null;
+      if (!hasBegun && this.#canRescue(old, error)) return this.#rescue(asked, old, null);
+      this.#metrics.answered('coalesced');
+      if ('thrown' in landing) throw landing.thrown;
+      const { answered } = landing;
+      const { last, head } = answered;
+      const coalesced = { ...head, agent: order.agent, cache: 'coalesced' as const, attempts: 0, upstreamMs: waitedMs };
+      return { ...answered, head: coalesced, last, usage: unused, trail: [], hasBegun, firstTokenAt };
+    }
+    if (!('answered' in landing)) return null;
+    const { answered, parts, isWhole } = landing;
+    const kept = { ...cachedHead(answered), usage: answered.usage, finishReason: answered.last.finishReason };
+    const origin = { kept, cache: 'coalesced' as const, age: null, waitedMs };
+    const isSameForm = order.chat.stream === (answered.last.answer === null);
+    if (!isSameForm) {
+      if (!isWhole) return null;
+      const made = cachedAnswer(answered, parts, { policy: rule.policy, now: this.#clock.now() });
+      return this.#give(asked, made, 'coalesced', waitedMs);
+    }
+    this.#metrics.answered('coalesced');
+    this.#metrics.saved(order.served.pool.model.label, answered.usage);
+    const said = { answer: answered.last.answer, firstTokenAt };
+    return { ...answeredFree(order, origin, said), hasBegun, resumed: answered.resumed };
+  }
+
+  #giveFound(
+    asked: Asked,
+    { kept, how }: Extract<Landing, { kept: unknown }>,
+    waitedMs: number,
+  ): Answered | Promise<Answered> {
+    return this.#give(asked, kept, how, how === 'hit' ? 0 : waitedMs);
+  }
+
+  #canRescue(old: CachedAnswer | undefined, error: unknown): old is CachedAnswer {
+    return old !== undefined && this.#clock.now() < old.rescueUntil && error instanceof MizanError && isOutage(error);
+  }
+
+  /** Gives an old answer in the place of none. */
+  async #rescue(asked: Asked, old: CachedAnswer, failed: Answered | null): Promise<Answered> {
+    const given = await this.#give(asked, old, 'stale');
+    if (failed === null) return given;
+    return { ...given, trail: failed.trail, head: { ...given.head, attempts: failed.head.attempts } };
+  }
+
+  /** Has a newer answer fetched beside the old one, once. */
+  #refresh({ order, key }: Asked, background: Background): void {
+    const { hash } = key;
+    if (this.#refreshes.has(hash) || this.#flights.has(hash)) return;
+    const abort = new AbortController();
+    this.#refreshes.set(hash, abort);
+    const call: Call = {
+      ...order.call,
+      id: newRequestId(this.#clock.now()),
+      receivedAt: this.#clock.now(),
+      startedAt: this.#clock.monotonic(),
+      signal: abort.signal,
+      sink: nobody,
+      cacheControl: 'no-cache',
+    };
+    void background(call).finally(() => this.#refreshes.delete(hash));
+  }
+}
+
+const nobody: AnswerSink = { begin() {}, write: () => true };
+
+const unused: Usage = { ...unknownUsage, costUsd: 0 };
+
+function sumOf(one: Freed, other: Freed = { entries: 0, bytes: 0 }): Freed {
+  return { entries: one.entries + other.entries, bytes: one.bytes + other.bytes };
+}
+
+/** For the log: nobody is told. */
+function gone(): MizanError {
+  return new MizanError('client_closed', 'The caller went away.');
+}
+
+function notCached(): MizanError {
+  return new MizanError('not_cached', 'There is no answer in the cache that will do, and only-if-cached was asked.');
+}
+
+function cachedHead({ head }: Answered): Pick<CachedAnswer, 'model' | 'instance' | 'provider'> {
+  return { model: head.model ?? '', instance: head.instance ?? '', provider: head.provider ?? '' };
+}
+
+/** Of a caller who left while somebody else's answer was under way. */
+function leftEarly(order: AnswerOrder, waitedMs: number): Answered {
+  const model = order.served.pool.model.id;
+  const kept = { model, instance: '', provider: '', usage: unused, finishReason: null };
+  const answered = answeredFree(
+    order,
+    { kept, cache: 'coalesced', age: null, waitedMs },
+    { answer: null, firstTokenAt: null },
+  );
+  return { ...answered, head: { ...answered.head, instance: null, provider: null }, error: gone() };
+}

@@ -1,0 +1,180 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import type { RedisServer } from '../../test/support/redis.ts';
+import { startRedis } from '../../test/support/redis.ts';
+import type { CachedAnswer, CacheKey } from '../core/response-cache.ts';
+import { Secret } from '../core/secret.ts';
+import { unknownUsage } from '../core/usage.ts';
+import type { Store } from '../store/index.ts';
+import { openStore } from '../store/index.ts';
+import { RedisConnection } from './connection.ts';
+import { RedisAnswers } from './shared-answers.ts';
+
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
+let server: RedisServer;
+let store: Store;
+let folder: string;
+let client: Redis;
+
+beforeAll(async () => {
+  server = await startRedis();
+  client = new Redis(server.url);
+  folder = mkdtempSync(join(tmpdir(), 'mizan-test-'));
+  store = await openStore({ folder, url: null });
+});
+
+afterAll(async () => {
+  client.disconnect();
+  await store.close();
+  rmSync(folder, { recursive: true, force: true });
+  await server.end();
+});
+
+beforeEach(async () => {
+  await client.flushall();
+});
+
+const slow = { timeout: 30_000, interval: 10 };
+
+/** Answers as one process sees them. */
+async function answers(maxBytesPerTenant = Infinity) {
+  const redis = await RedisConnection.open(new Secret(server.url), { away() {}, back() {}, refused() {} });
+  await vi.waitFor(() => expect(redis.trouble).toBe(null), slow);
+  let refused = 0;
+  const shared = new RedisAnswers(redis, store.vault.ring, { maxBytesPerTenant, refused: () => refused++ });
+  onTestFinished(async () => {
+    await shared.close();
+    redis.close();
+  });
+  return { shared, refused: () => refused };
+}
+
+const keyOf = (hash: string, over: Partial<CacheKey> = {}): CacheKey => ({
+  hash,
+  tenant: 'acme',
+  agent: null,
+  model: 'fast',
+  ...over,
+});
+
+function answerOf(text: string): CachedAnswer {
+  const now = Date.now();
+  const times = { storedAt: now, freshUntil: now + 60_000, refreshUntil: now + 60_000, rescueUntil: now + 90_000 };
+  return {
+    kind: 'stream',
+    body: Buffer.from(`data: ${text}\n\n`),
+    usageEvent: Buffer.from('data: usage\n\n'),
+    usage: { ...unknownUsage, inputTokens: 1, source: 'upstream' },
+    finishReason: 'stop',
+    model: 'fast',
+    instance: 'a',
+    provider: 'p',
+    ...times,
+  };
+}
+
+/** What was said, once it is there. */
+async function landed(shared: RedisAnswers, key: CacheKey, isWaiting = false): Promise<CachedAnswer> {
+  return vi.waitFor(async () => {
+    const { found } = await shared.look(key, '', isWaiting);
+    if (found === null) throw new Error('It is not there yet.');
+    return found;
+  }, slow);
+}
+
+describe('an answer', () => {
+  test.each(['سلام', 'x'.repeat(20_000)])('comes back as it was, for as long as it is of use: %#', async (text) => {
+    const [one, other] = [await answers(), await answers()];
+    const answer = answerOf(text);
+    one.shared.land(keyOf('1'), 't', answer, true);
+    expect(await landed(other.shared, keyOf('1'))).toEqual(answer);
+    const [name = ''] = await client.keys('mizan:cache:*');
+    expect(await client.pttl(name)).toBeGreaterThan(80_000);
+    expect(await client.pttl(name)).toBeLessThanOrEqual(90_000);
+    expect(await client.strlen(name)).toBeLessThan(1000);
+  });
+
+  test('of another tenant or key does not open', async () => {
+    const { shared, refused } = await answers();
+    shared.land(keyOf('1'), 't', answerOf('x'), true);
+    await landed(shared, keyOf('1'));
+    const [name = ''] = await client.keys('mizan:cache:*');
+    await client.copy(name, name.replace('{1}', '{2}'));
+    expect(await shared.look(keyOf('2'), '', false)).toEqual({ found: null, turn: 'mine' });
+    expect(refused()).toBe(1);
+  });
+});
+
+describe('whose turn it is', () => {
+  test('is the first one to ask, until it is done', async () => {
+    const [one, other] = [await answers(), await answers()];
+    expect(await one.shared.look(keyOf('1'), 'a', false)).toEqual({ found: null, turn: 'mine' });
+    expect(await other.shared.look(keyOf('1'), 'b', false)).toEqual({ found: null, turn: 'theirs' });
+    one.shared.land(keyOf('1'), 'a', null, false);
+    await vi.waitFor(async () => {
+      expect(await other.shared.look(keyOf('1'), 'b', true)).toEqual({ found: null, turn: 'mine' });
+    }, slow);
+  });
+
+  test('an answer that is not kept is there for those who wait, and for nobody else', async () => {
+    const { shared } = await answers();
+    shared.land(keyOf('1'), 'a', answerOf('x'), false);
+    await landed(shared, keyOf('1'), true);
+    expect(await shared.look(keyOf('1'), '', false)).toMatchObject({ found: null });
+  });
+
+  test('is anybody’s where the process that has it says nothing any more', async () => {
+    const { shared } = await answers();
+    await shared.look(keyOf('1'), 'a', false);
+    const [name = ''] = await client.keys('*:lease');
+    expect(await client.pttl(name)).toBeGreaterThan(0);
+    expect(await client.pttl(name)).toBeLessThanOrEqual(5000);
+  });
+});
+
+describe('removing', () => {
+  test('a selection, in every process', async () => {
+    const [one, other] = [await answers(), await answers()];
+    const keys = [keyOf('1'), keyOf('2', { agent: 'a' }), keyOf('3', { tenant: 'other' })];
+    for (const key of keys) {
+      one.shared.land(key, 't', answerOf('x'), true);
+      await landed(one.shared, key);
+    }
+    const told = Promise.withResolvers<boolean[]>();
+    other.shared.watch((isPurged) => told.resolve(keys.map(isPurged)));
+    expect(await one.shared.purge({ tenant: 'acme', agent: 'a' })).toMatchObject({ entries: 1 });
+    expect(await told.promise).toEqual([false, true, false]);
+    expect(await one.shared.look(keyOf('2', { agent: 'a' }), '', false)).toMatchObject({ found: null });
+    expect(await one.shared.purge({})).toMatchObject({ entries: 2 });
+  });
+
+  test('the hourly cleaning takes what has no time to live, and what a tenant has too much', async () => {
+    const { shared } = await answers(1000);
+    const text = Buffer.from(Array.from({ length: 300 }, (_, i) => (i * 7919) % 256)).toString('hex');
+    for (let i = 0; i < 10; i++) shared.land(keyOf(String(i)), 't', answerOf(`${text}${i}`), true);
+    shared.land(keyOf('o', { tenant: 'other' }), 't', answerOf('x'), true);
+    await landed(shared, keyOf('o', { tenant: 'other' }));
+    await client.set('mizan:cache:0:left:behind', 'x');
+    await client.set('somebody:elses', 'x');
+    const freed = await shared.cleanup(new AbortController().signal);
+    const names = await client.keys('mizan:cache:1:*');
+    const sizes = await Promise.all(names.map((name) => client.strlen(name)));
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(2000);
+    expect(freed.entries).toBe(12 - names.length);
+    expect(await client.exists('mizan:cache:0:left:behind', 'somebody:elses')).toBe(1);
+    expect((await shared.look(keyOf('o', { tenant: 'other' }), '', false)).found).not.toBe(null);
+  });
+
+  test('neither rejects nor waits where Redis is away', async () => {
+    const { shared } = await answers();
+    server.stall();
+    expect(await shared.purge({})).toEqual({ entries: 0, bytes: 0 });
+    expect(await shared.look(keyOf('1'), 'a', false)).toEqual({ found: null, turn: 'away' });
+    shared.land(keyOf('1'), 'a', answerOf('x'), true);
+    server.resume();
+  });
+});

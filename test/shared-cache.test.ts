@@ -1,0 +1,302 @@
+import { hash } from 'node:crypto';
+import { Redis } from 'ioredis';
+import { Agent, request as send } from 'undici';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { openai } from './support/dialects.ts';
+import { ask, openStream, post } from './support/http.ts';
+import type { Behaviour, Received, Upstream } from './support/model-service.ts';
+import {
+  beginStream,
+  completion,
+  doneEvent,
+  event,
+  respond,
+  startUpstream,
+  usageEvent,
+} from './support/model-service.ts';
+import type { RunningProcess } from './support/mizan.ts';
+import { everInUse, furnish, startProcess } from './support/mizan.ts';
+import type { RedisServer } from './support/redis.ts';
+import { startRedis } from './support/redis.ts';
+
+// Every Mizan is a process, and the machine may have much else to do.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
+
+const contentOf = ({ body }: Received): string =>
+  (body['messages'] as readonly { readonly content: string }[]).at(-1)?.content ?? '';
+
+const gates = new Map<string, PromiseWithResolvers<void>>();
+
+function gate(content: string): PromiseWithResolvers<void> {
+  let held = gates.get(content);
+  if (held === undefined) gates.set(content, (held = Promise.withResolvers<void>()));
+  return held;
+}
+
+/** Says back what was asked; waits for the test where that begins with `hold`, and makes `tools` a call of one. */
+const echo: Behaviour = async (received, response) => {
+  const content = contentOf(received);
+  if (content.startsWith('hold')) await gate(content).promise;
+  const answer = `echo ${content} ${'padding '.repeat(200)}`;
+  const tool = { id: 'call_1', type: 'function', function: { name: 'f', arguments: '{}' } };
+  if (received.body['stream'] !== true) {
+    const toolCalls = content.includes('tools') ? { toolCalls: [tool] } : {};
+    respond(response, 200, completion(answer, toolCalls));
+    return;
+  }
+  beginStream(response);
+  for (const word of answer.split(/(?<= )/)) response.write(event({ content: word }));
+  response.end(event({}, 'stop') + usageEvent + doneEvent);
+};
+
+let upstream: Upstream;
+let redis: RedisServer;
+let client: Redis;
+let both: readonly [RunningProcess, RunningProcess];
+
+beforeAll(async () => {
+  upstream = await startUpstream({ echo });
+  redis = await startRedis();
+  client = new Redis(redis.url, { retryStrategy: () => 100 });
+  client.on('error', () => {});
+  const house = await furnish({
+    redis: { url: redis.url },
+    providers: { mock: { kind: 'openai-compatible', baseUrl: upstream.url } },
+    models: { fast: { instances: [{ id: 'a', provider: 'mock', model: 'echo' }], cache: 'always', health: everInUse } },
+    agents: { assistant: { model: 'fast' } },
+  });
+  const first = await startProcess({}, house);
+  both = [first, await startProcess({}, house)];
+  await redisIsUp();
+});
+
+afterAll(async () => {
+  client.disconnect();
+  await both[1].end();
+  await both[0].end();
+  await upstream.close();
+  await redis.end();
+});
+
+async function metric(mizan: RunningProcess, name: string): Promise<number> {
+  const { text } = await ask(`${mizan.metricsUrl}/metrics`);
+  return Number(new RegExp(`^${name.replaceAll(/[{}"]/g, String.raw`\$&`)} (\\S+)$`, 'm').exec(text)?.[1] ?? 0);
+}
+
+const slow = { timeout: 60_000, interval: 20 };
+
+async function redisIsUp(): Promise<void> {
+  await vi.waitFor(async () => {
+    for (const mizan of both) expect(await metric(mizan, 'mizan_redis_up')).toBe(1);
+  }, slow);
+}
+
+const callsFor = (content: string): number =>
+  upstream.requestsTo('echo').filter((received) => contentOf(received) === content).length;
+
+const body = (content: string, stream = false) => ({ model: 'fast', messages: [{ role: 'user', content }], stream });
+
+async function chat(mizan: RunningProcess, content: string, stream = false, tenant = 'default') {
+  const token = await mizan.token({ tenant });
+  const { text, headers, status } = await post(`${mizan.url}/v1/chat/completions`, token, body(content, stream));
+  return { text, status, cache: headers.get('x-mizan-cache'), said: saidIn(text, stream), age: headers.get('age') };
+}
+
+function saidIn(text: string, isStream: boolean): string | null {
+  if (isStream) {
+    const { output, isComplete } = openai.readStream(text);
+    return isComplete ? output : null;
+  }
+  const { choices } = JSON.parse(text) as { choices: { message: { content: string } }[] };
+  return choices[0]!.message.content;
+}
+
+const answerTo = (content: string): string => `echo ${content} ${'padding '.repeat(200)}`;
+
+/** What is in Redis for good, as soon as there are so many. */
+async function values(count: number, tenant = 'default'): Promise<string[]> {
+  return vi.waitFor(async () => {
+    const keys = (await client.keys(`mizan:cache:1:${hash('sha256', tenant, 'base64url').slice(0, 16)}:*`)).filter(
+      (key) => key.endsWith('}'),
+    );
+    expect(keys.length).toBe(count);
+    return keys;
+  }, slow);
+}
+
+describe('two processes over one Redis', () => {
+  test.each([
+    [false, false],
+    [false, true],
+    [true, false],
+    [true, true],
+  ])('share an answer (streamed: %s, then %s)', async (first, second) => {
+    await client.flushall();
+    const content = `share ${first} ${second}`;
+    expect(await chat(both[0], content, first)).toMatchObject({ cache: 'miss', said: answerTo(content) });
+    await values(1);
+    expect(await chat(both[1], content, second)).toMatchObject({ cache: 'hit', said: answerTo(content), age: '0' });
+    expect(callsFor(content)).toBe(1);
+  });
+
+  test('leave nothing there that can be read, each with its time', async () => {
+    await client.flushall();
+    await chat(both[0], 'a secret', false, 'secretive');
+    const [key = ''] = await values(1, 'secretive');
+    const value = await client.getBuffer(key);
+    expect(value!.length).toBeLessThan(800);
+    for (const word of ['secret', 'echo', 'padding', 'fast']) {
+      expect(`${key} ${value!.toString('latin1')}`).not.toContain(word);
+    }
+    expect(await client.pttl(key)).toBeGreaterThan(3_500_000);
+  });
+
+  test('give no tenant what another has', async () => {
+    expect((await chat(both[0], 'whose', false, 'ours')).cache).toBe('miss');
+    expect((await chat(both[1], 'whose', false, 'theirs')).cache).toBe('miss');
+    expect(callsFor('whose')).toBe(2);
+  });
+
+  test.each([false, true])('are one upstream call for a thousand who ask the same (streamed: %s)', async (stream) => {
+    const content = `hold thousand ${stream}`;
+    const token = await both[0].token();
+    const agent = new Agent({ connections: 500, pipelining: 1 });
+    const one = async (i: number) => {
+      const answer = await send(`${both[i % 2]!.url}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        body: JSON.stringify(body(content, stream)),
+        dispatcher: agent,
+      });
+      return { cache: String(answer.headers['x-mizan-cache']), said: saidIn(await answer.body.text(), stream) };
+    };
+    // One in each process first, so that it is known whose turn it is before everybody comes.
+    const looks = () => metric(both[1], 'mizan_cache_lookup_seconds_count{tier="redis"}');
+    const before = await looks();
+    const first = one(0);
+    await vi.waitFor(() => expect(callsFor(content)).toBe(1), slow);
+    const second = one(1);
+    await vi.waitFor(async () => expect(await looks()).toBe(before + 1), slow);
+    const asking = [first, second, ...Array.from({ length: 998 }, (_, i) => one(i))];
+    await vi.waitFor(async () => {
+      const counts = await Promise.all(both.map((mizan) => metric(mizan, 'mizan_requests_in_flight')));
+      expect(counts).toEqual([500, 500]);
+    }, slow);
+    gate(content).resolve();
+    const answers = await Promise.all(asking);
+    await agent.close();
+    expect(callsFor(content)).toBe(1);
+    expect(new Set(answers.map(({ said }) => said))).toEqual(new Set([answerTo(content)]));
+    expect(answers.filter(({ cache }) => cache === 'miss')).toHaveLength(1);
+    expect(answers.filter(({ cache }) => cache === 'coalesced')).toHaveLength(999);
+  });
+
+  test('hand over an answer that is not kept to those who wait for it, and to nobody later', async () => {
+    const content = 'hold tools';
+    const first = chat(both[0], content);
+    await vi.waitFor(() => expect(callsFor(content)).toBe(1), slow);
+    const second = chat(both[1], content);
+    await vi.waitFor(async () => expect(await metric(both[1], 'mizan_requests_in_flight')).toBe(1), slow);
+    // It has found the lease taken by the time it looks again.
+    await vi.waitFor(async () => expect(await client.keys('*:lease')).toHaveLength(1), slow);
+    const looks = await metric(both[1], 'mizan_cache_lookup_seconds_count{tier="redis"}');
+    expect(looks).toBeGreaterThan(0);
+    gate(content).resolve();
+    expect([(await first).cache, (await second).cache]).toEqual(['miss', 'coalesced']);
+    expect(callsFor(content)).toBe(1);
+    expect((await chat(both[1], content)).cache).toBe('miss');
+  });
+
+  test('go on where the one that asked is killed', async () => {
+    const content = 'hold killed';
+    const third = await startProcess({}, both[0]);
+    const led = openStream(`${third.url}/v1/chat/completions`, await third.token(), body(content, true)).catch(
+      () => null,
+    );
+    await vi.waitFor(() => expect(callsFor(content)).toBe(1), slow);
+    const followed = chat(both[1], content);
+    third.process.signal('SIGKILL');
+    await third.process.ended;
+    gate(content).resolve();
+    expect(await followed).toMatchObject({ said: answerTo(content) });
+    await led;
+  });
+});
+
+describe('what is in Redis', () => {
+  test('and was altered, cut, moved or made up, is not there: no error and no wrong answer', async () => {
+    await client.flushall();
+    const contents = ['tampered 0', 'tampered 1', 'tampered 2', 'tampered 3', 'tampered 4'];
+    for (const content of contents) await chat(both[0], content, false, 'tampered');
+    const keys = await values(contents.length, 'tampered');
+    const [one = '', two = '', three = '', four = '', five = ''] = keys;
+    const value = (await client.getBuffer(one))!;
+    value[60] = value[60]! ^ 1;
+    await client.set(one, value, 'KEEPTTL');
+    await client.set(two, (await client.getBuffer(three))!, 'KEEPTTL');
+    await client.set(three, (await client.getBuffer(three))!.subarray(0, 30), 'KEEPTTL');
+    await client.set(four, '{"kind":"json","body":"made up"}', 'KEEPTTL');
+    await client.del(five);
+    await client.lpush(five, 'of another type');
+    const before = await metric(both[1], 'mizan_cache_refused_values_total');
+    for (const content of contents) {
+      expect(await chat(both[1], content, false, 'tampered')).toMatchObject({
+        status: 200,
+        cache: 'miss',
+        said: answerTo(content),
+      });
+    }
+    expect((await metric(both[1], 'mizan_cache_refused_values_total')) - before).toBe(4);
+  });
+
+  test.each(['killed', 'stalled for two seconds', 'full'])(
+    'or Redis itself %s under load: no error and no wrong answer',
+    async (what) => {
+      await redisIsUp();
+      const load = { isOver: false };
+      let right = 0;
+      const token = await both[0].token();
+      const lane = async (number: number): Promise<void> => {
+        for (let i = 0; !load.isOver; i++) {
+          const mizan = both[(number + i) % 2]!;
+          const content = `load ${what} ${number} ${Math.floor(i / 3)}`;
+          const stream = i % 2 === 0;
+          const answer = await post(`${mizan.url}/v1/chat/completions`, token, body(content, stream));
+          expect([answer.status, saidIn(answer.text, stream)]).toEqual([200, answerTo(content)]);
+          right++;
+        }
+      };
+      const lanes = Array.from({ length: 8 }, (_, i) => lane(i));
+      const rightly = async (more: number): Promise<void> => {
+        const from = right;
+        await vi.waitFor(() => expect(right).toBeGreaterThan(from + more), slow);
+      };
+      await rightly(50);
+      if (what === 'killed') {
+        await redis.stop();
+        await rightly(200);
+        await redis.start();
+      } else if (what === 'full') {
+        await client.config('SET', 'maxmemory', '1');
+        await rightly(200);
+        await client.config('SET', 'maxmemory', '0');
+      } else {
+        redis.stall();
+        const until = performance.now() + 2000;
+        while (performance.now() < until) await rightly(1);
+        redis.resume();
+      }
+      await redisIsUp();
+      await rightly(50);
+      load.isOver = true;
+      await Promise.all(lanes);
+      const content = `after ${what}`;
+      await chat(both[0], content);
+      await vi.waitFor(async () => {
+        const headers = { 'cache-control': 'only-if-cached' };
+        const { text } = await post(`${both[1].url}/v1/chat/completions`, token, body(content), { headers });
+        expect(text).toContain(answerTo(content));
+      }, slow);
+    },
+  );
+});
