@@ -123,7 +123,7 @@ describe('POST /api/route/explain', () => {
     expect(json).toMatchObject({
       agent,
       model: 'explained',
-      needs: { vision: true, tools: false, json_schema: false, input_tokens: 1407, max_output_tokens: null },
+      needs: { vision: true, tools: false, json_schema: false, input_tokens: 1473, max_output_tokens: null },
       chosen: { model: 'explained', instance: 'good', because: expect.stringContaining('tier') },
       models: [
         {
@@ -140,7 +140,7 @@ describe('POST /api/route/explain', () => {
             {
               instance: 'small',
               reason: 'too_long',
-              detail: 'it takes 100 tokens, and about 1407 are needed',
+              detail: 'it takes 100 tokens, and about 1473 are needed',
               again_ms: null,
             },
           ],
@@ -297,7 +297,7 @@ describe('too long a prompt', () => {
     expect(errorOf(answer.json)).toMatchObject({
       code: 'context_length_exceeded',
       param: 'messages',
-      message: 'About 407 tokens are needed, and "tight" takes 100 at the most.',
+      message: 'About 473 tokens are needed, and "tight" takes 100 at the most.',
     });
     expect(upstream.total).toBe(before);
     expect(await rowOf(mizan.url, token, answer.headers.get('x-request-id')!)).toMatchObject({
