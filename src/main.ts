@@ -40,6 +40,8 @@ import { RedisLimits } from './redis/limits.ts';
 import { nodeName } from './redis/node-name.ts';
 import type { Store, StoreEvents } from './store/index.ts';
 import { openStore } from './store/index.ts';
+import type { JobsHere } from './compose/jobs.ts';
+import { jobsOf } from './compose/jobs.ts';
 import { Verifier } from './security/verifier.ts';
 import type { AuditLogEvents } from './store/sqlite/audit-log.ts';
 import type { Vault } from './store/sqlite/vault.ts';
@@ -51,11 +53,15 @@ import { Metrics } from './telemetry/metrics.ts';
 import manifest from '../package.json' with { type: 'json' };
 
 /** A running Mizan. */
-export interface Mizan {
+export interface Mizan extends Process {
   /** Where callers reach it: `http://127.0.0.1:8000`. */
   readonly url: string;
-  readonly metricsUrl: string;
   readonly tokens: Tokens;
+}
+
+/** A process of Mizan, whatever it does. */
+export interface Process {
+  readonly metricsUrl: string;
   readonly log: Log;
   /** Takes no new work, lets what runs finish for as long as the config allows, and ends. */
   close(): Promise<void>;
@@ -67,9 +73,6 @@ interface World {
   readonly random: Random;
 }
 
-/** How often old rows are looked for, in ms. */
-const tidyMs = 3_600_000;
-
 /** How often it is looked whether a rotation has left something to do, in ms. */
 const upkeepMs = 60_000;
 
@@ -79,29 +82,32 @@ const backlog = 1024;
 /** How long the last bytes of finished answers may take to be sent, in ms. */
 const lastBytesMs = 2000;
 
-/**
- * Builds everything and listens.
- * @param provide Makes the providers; a rehearsal has its own.
- * @throws SetupError where a port is taken or the data folder can't be used.
- */
-export async function startMizan(config: Config, dataFolder: string, provide = createProvider): Promise<Mizan> {
-  const opened = new AsyncDisposableStack();
-  try {
-    return await build({ config, dataFolder, provide }, opened);
-  } catch (error) {
-    await opened.disposeAsync();
-    throw error;
-  }
+/** Everything that a process is built of, whatever it does. */
+interface House {
+  readonly config: Config;
+  readonly store: Store;
+  readonly tokens: Tokens;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly guard: EgressGuard;
+  readonly models: Models;
+  readonly backups: BackupService;
+  readonly redis: RedisConnection | null;
+  readonly clock: Clock;
+  readonly random: Random;
 }
+
+/** How providers are made; a rehearsal has its own. */
+type Provide = typeof createProvider;
 
 interface Plan {
   readonly config: Config;
   readonly dataFolder: string;
-  readonly provide: typeof createProvider;
+  readonly provide: Provide;
 }
 
 /** @param opened Is given what has to be closed in the end; the last first. */
-async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposableStack): Promise<Mizan> {
+async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDisposableStack): Promise<House> {
   const clock = systemClock;
   const random = systemRandom;
   const log = createLog(config.log.level);
@@ -115,7 +121,6 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
     damaged: (err) => log.error({ event: 'sealed_row_damaged', err }),
   });
   opened.defer(() => store.close());
-  checkReach(config.server.host, { ...config.auth, apiKeys: store.apiKeys, now: clock.now() });
   const upkeep = keepSealed(store.vault, log);
   opened.defer(() => upkeep.abort());
   const backups = backupsOf(config, dataFolder, log);
@@ -130,13 +135,42 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
     await Promise.all([...providers.values()].map((provider) => provider.close()));
   });
   const models = modelsOf(config, providers, { clock, random });
-  const tidying = keepTidy(store, config, log);
-  opened.defer(() => clearInterval(tidying));
   const redis = config.redis.url === null ? null : await RedisConnection.open(config.redis.url, redisEvents(log));
   opened.defer(() => redis?.close());
   if (redis !== null) metrics.watchRedis(() => redis.trouble === null);
   metrics.watchDatabase(() => store.state().trouble === null);
+  return { config, store, tokens, log, metrics, guard, models, backups, redis, clock, random };
+}
+
+/** Does `build`, and closes what it opened where it fails. */
+async function built<T>(build: (opened: AsyncDisposableStack) => Promise<T>): Promise<T> {
+  const opened = new AsyncDisposableStack();
+  try {
+    return await build(opened);
+  } catch (error) {
+    await opened.disposeAsync();
+    throw error;
+  }
+}
+
+/**
+ * Builds everything and listens.
+ * @param options.role `gateway`: jobs run elsewhere.
+ * @throws SetupError where a port is taken or the data folder can't be used.
+ */
+export function startMizan(
+  config: Config,
+  dataFolder: string,
+  { provide = createProvider, role = 'all' }: { readonly provide?: Provide; readonly role?: 'all' | 'gateway' } = {},
+): Promise<Mizan> {
+  return built(async (opened) => serve(await openHouse({ config, dataFolder, provide }, opened), role, opened));
+}
+
+async function serve(house: House, role: 'all' | 'gateway', opened: AsyncDisposableStack): Promise<Mizan> {
+  const { config, store, tokens, log, metrics, models, backups, redis, clock, random } = house;
+  checkReach(config.server.host, { ...config.auth, apiKeys: store.apiKeys, now: clock.now() });
   metrics.watchInstances(() => instanceStates(models));
+  const jobs = jobsHere(house, role === 'all');
 
   const shared = redis === null ? null : new RedisLimits(redis, nodeName(dataFolder));
   const limiter = new Limiter(
@@ -156,7 +190,7 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
     limitRules: store.limitRules,
     ledger: store.ledger,
     authenticator: new Authenticator(
-      new Verifier(tokens, issuersOf(config, { clock, log, guard })),
+      new Verifier(tokens, issuersOf(config, house)),
       store.apiKeys,
       store.revocations,
       clock,
@@ -170,6 +204,7 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
     redisTrouble: () => redis?.trouble ?? null,
     running,
     backups,
+    jobs: jobs.service,
     auditing,
     auditHistory: store.auditHistory,
     isDraining: () => isDraining,
@@ -182,14 +217,13 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
   let metricsUrl: string;
   try {
     url = await listen(server.server, { host, port }, () => server.listen({ host, port, backlog }));
-    metricsUrl = await listen(metricsServer, { host, port: metricsPort }, () => {
-      metricsServer.listen({ host, port: metricsPort });
-      return once(metricsServer, 'listening');
-    });
+    metricsUrl = await listenForMetrics(metricsServer, host, metricsPort);
   } catch (error) {
     await server.close();
     throw error;
   }
+  // Behind the start: nobody waits for it.
+  void jobs.scheduler?.start();
 
   return {
     url,
@@ -198,6 +232,7 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
     log,
     async close() {
       isDraining = true;
+      const stopped = jobs.scheduler?.stop();
       await until(() => metrics.inFlight === 0, shutdownTimeoutMs);
       running.cut();
       const closed = server.close();
@@ -205,11 +240,62 @@ async function build({ config, dataFolder, provide }: Plan, opened: AsyncDisposa
       await closed;
       clearTimeout(impatient);
       await until(() => metrics.inFlight === 0, lastBytesMs);
-      metricsServer.close();
-      metricsServer.closeAllConnections();
+      await stopped;
+      endMetrics(metricsServer);
       await opened.disposeAsync();
     },
   };
+}
+
+/**
+ * Runs the jobs, and takes no requests. Its metrics are on the configured port or, where that is taken by a gateway
+ * beside it, on the next one.
+ * @throws SetupError where both ports are taken or the data folder can't be used.
+ */
+export function startScheduler(config: Config, dataFolder: string): Promise<Process> {
+  return built(async (opened) => {
+    const house = await openHouse({ config, dataFolder, provide: createProvider }, opened);
+    const { scheduler } = jobsHere(house, true);
+    const metricsServer = createMetricsServer(house.metrics);
+    const { host, metricsPort } = config.server;
+    const metricsUrl = await listenForMetrics(metricsServer, host, metricsPort).catch((error: unknown) => {
+      if (metricsPort === 0 || metricsPort === 65_535) throw error;
+      return listenForMetrics(metricsServer, host, metricsPort + 1);
+    });
+    await scheduler?.start();
+    return {
+      metricsUrl,
+      log: house.log,
+      async close() {
+        await scheduler?.stop();
+        endMetrics(metricsServer);
+        await opened.disposeAsync();
+      },
+    };
+  });
+}
+
+/** Runs one run that waits, here, and nothing else: where no scheduler does. */
+export async function runJobHere(config: Config, dataFolder: string, id: string): Promise<void> {
+  await using opened = new AsyncDisposableStack();
+  const house = await openHouse({ config, dataFolder, provide: createProvider }, opened);
+  await jobsHere(house, true).scheduler?.runOnly(id);
+}
+
+function jobsHere(house: House, isRunning: boolean): JobsHere {
+  return jobsOf({ ...house, cache: null }, isRunning);
+}
+
+function listenForMetrics(server: Server, host: string, port: number): Promise<string> {
+  return listen(server, { host, port }, () => {
+    server.listen({ host, port });
+    return once(server, 'listening');
+  });
+}
+
+function endMetrics(server: Server): void {
+  server.close();
+  server.closeAllConnections();
 }
 
 /** Their keys are fetched at once, behind the start, so that few first tokens have to wait. */
@@ -263,16 +349,6 @@ function modelsOf(config: Config, providers: ReadonlyMap<string, Provider>, worl
     models.set(id, new Served(pool, { maxAttempts, retryRatio, fallbacks, hedge, resume }));
   }
   return new Models(models, providers, world);
-}
-
-/** Removes what is older than it is kept, once an hour. */
-function keepTidy(store: Store, { retention }: Config, log: Log): NodeJS.Timeout {
-  return setInterval(() => {
-    store.removeOld(retention).then(
-      (removed) => log.info({ event: 'old_rows_removed', ...removed }),
-      (err: unknown) => log.error({ event: 'old_rows_not_removed', err }),
-    );
-  }, tidyMs).unref();
 }
 
 function backupsOf(config: Config, dataFolder: string, log: Log): BackupService {

@@ -6,12 +6,12 @@ describe('variables', () => {
     const config = read(
       `server: { port: "\${PORT}", host: "\${HOST:-0.0.0.0}" }\n${sim}\n` +
         'agents: { a: { model: default, system: "${GREETING}, you" } }\n' +
-        'schedule: { jobs: { x: { cron: "0 0 * * *", enabled: "${ON}" } } }',
+        'schedule: { jobs: { backup: { cron: "0 0 * * *", enabled: "${ON}" } } }',
       { PORT: '8123', GREETING: '8123', ON: 'false' },
     );
     expect(config.server).toMatchObject({ port: 8123, host: '0.0.0.0' });
     expect(config.agents['a']?.system).toBe('8123, you');
-    expect(config.schedule.jobs['x']?.enabled).toBe(false);
+    expect(config.schedule.jobs.map(({ name }) => name)).not.toContain('backup');
   });
 
   test('a text that looks like a number stays a text where a text is expected', () => {
@@ -72,7 +72,7 @@ describe('a configuration that is read', () => {
   });
 
   test('says which of its parts this version does not act on', () => {
-    const text = `${sim}\nmodels: { a: { fallbacks: [b] }, c: { fallbacks: [] } }\ncache: { ttl: 1 }\nschedule: {}`;
+    const text = `${sim}\nmodels: { a: { fallbacks: [b] }, c: { fallbacks: [] } }\ncache: { ttl: 1 }\nredis: { url: redis://127.0.0.1 }`;
     expect(read(text).notes).toHaveLength(3);
     expect(read('').notes).toEqual([]);
   });

@@ -6,7 +6,6 @@ import { sectionsWithoutEffect } from './notes.ts';
 const texts: Record<(typeof sectionsWithoutEffect)[number], string> = {
   'redis.url': 'redis: { url: "redis://127.0.0.1" }',
   cache: 'cache: { ttl: 1 }',
-  schedule: 'schedule: { timezone: UTC }',
 };
 
 test.each(sectionsWithoutEffect)('%s is accepted, and named as without effect where it is set', (section) => {

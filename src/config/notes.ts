@@ -3,7 +3,7 @@ import { entriesOf, valueAt } from './tree.ts';
 import type { Mapping } from './tree.ts';
 
 /** Sections that this version accepts and checks, and does not act on. */
-export const sectionsWithoutEffect = ['redis.url', 'cache', 'schedule'] as const;
+export const sectionsWithoutEffect = ['redis.url', 'cache'] as const;
 
 function isSet(value: unknown): boolean {
   return value !== undefined && value !== '' && !(Array.isArray(value) && value.length === 0);

@@ -3,6 +3,7 @@ import type { Overviews } from '../../core/overview.ts';
 import type { AuditHistory } from '../../core/audit.ts';
 import type { Backups } from '../../core/backups.ts';
 import type { Ledger, LimitRules } from '../../core/limit.ts';
+import type { Jobs } from '../../core/jobs.ts';
 import type { RequestHistory } from '../../core/request-record.ts';
 import type { Revocations } from '../../core/revocation.ts';
 import type { Flow } from '../../flow/run.ts';
@@ -30,6 +31,7 @@ export interface EdgeContext {
   readonly auditing: Auditing;
   readonly auditHistory: AuditHistory;
   readonly backups: Backups;
+  readonly jobs: Jobs;
   /** From the moment this process was asked to end: what runs is finished, nothing new is begun. */
   readonly isDraining: () => boolean;
   readonly limits: {

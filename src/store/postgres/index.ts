@@ -9,6 +9,7 @@ import { checkLedger, readUses } from '../ledger.ts';
 import { makeDue, rebuildSums } from '../rollups.ts';
 import { removeOld } from './retention.ts';
 import { KyselyRequestHistory } from '../history.ts';
+import { KyselyJobStore } from '../jobs/index.ts';
 import type { MigrationReport } from '../migration-run.ts';
 import type { MasterKeys } from '../../security/master-keys.ts';
 import { openDatabase } from '../sqlite/database.ts';
@@ -113,6 +114,7 @@ function direct(local: Store, file: string, url: string): Store {
     ...local,
     requestHistory: new KyselyRequestHistory(kyselyOver(pool)),
     ledger: { ...local.ledger, uses: () => readUses(kyselyOver(pool)), check: () => checkLedger(kyselyOver(pool)) },
+    jobs: new KyselyJobStore(kyselyOver(pool)),
     overview: async (scope, query) => {
       while (await makeDue(kyselyOver(pool))) continue;
       return readOverview(kyselyOver(pool), tenantIn(scope), query);
@@ -168,6 +170,7 @@ function serving(
     ...local,
     requestHistory: new KyselyRequestHistory(history),
     ledger: { ...local.ledger, uses: () => readUses(history), check: () => checkLedger(history) },
+    jobs: new KyselyJobStore(history),
     overview: async (scope, query) =>
       (await thread.ask({ kind: 'overview', tenant: tenantIn(scope), query })) as Overview,
     removeOld: async (retention) => (await thread.ask({ kind: 'remove old', retention })) as Removed,

@@ -30,6 +30,8 @@ function answer(question: WorkerQuestion): unknown {
   switch (question.kind) {
     case 'read':
       return reader.prepare(question.sql).all(...(question.parameters as SQLInputValue[]));
+    case 'write':
+      return writer.prepare(question.sql).all(...(question.parameters as SQLInputValue[]));
     case 'checkpoint':
       checkpointer.exec('PRAGMA wal_checkpoint(PASSIVE)');
       return null;

@@ -5,6 +5,8 @@ import type { AuditRow } from './audit-chain.ts';
 /** What the store's worker is asked. */
 export type WorkerQuestion =
   | { readonly kind: 'read'; readonly sql: string; readonly parameters: readonly unknown[] }
+  /** Runs one statement that changes something and gives rows back. */
+  | { readonly kind: 'write'; readonly sql: string; readonly parameters: readonly unknown[] }
   | { readonly kind: 'checkpoint' }
   | { readonly kind: 'audit'; readonly rows: readonly AuditRow[] }
   /** Reads the whole file. */
