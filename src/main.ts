@@ -12,6 +12,7 @@ import { Auditing } from './edge/admin/auditing.ts';
 import { Authenticator } from './edge/auth/authenticator.ts';
 import { RunningCalls } from './edge/http/running.ts';
 import { createServer } from './edge/http/server.ts';
+import type { Flow } from './flow/run.ts';
 import { Agents } from './flow/agents/agents.ts';
 import { Limiter } from './flow/limits/limiter.ts';
 import { limiterEvents, limitStates } from './flow/limits/figures.ts';
@@ -91,6 +92,7 @@ interface House {
   readonly metrics: Metrics;
   readonly guard: EgressGuard;
   readonly models: Models;
+  readonly limiter: Limiter;
   readonly backups: BackupService;
   readonly redis: RedisConnection | null;
   readonly clock: Clock;
@@ -139,7 +141,15 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
   opened.defer(() => redis?.close());
   if (redis !== null) metrics.watchRedis(() => redis.trouble === null);
   metrics.watchDatabase(() => store.state().trouble === null);
-  return { config, store, tokens, log, metrics, guard, models, backups, redis, clock, random };
+  const shared = redis === null ? null : new RedisLimits(redis, nodeName(dataFolder));
+  const limiter = new Limiter(
+    { limits: config.limits, budgets: config.budgets, ...config.limiting },
+    { rules: store.limitRules, ledger: store.ledger, clock, events: limiterEvents(metrics), shared },
+  );
+  opened.defer(() => limiter.close());
+  metrics.watchLimits(() => limitStates(limiter));
+  if (redis !== null) metrics.watchSharing(() => limiter.isByShare);
+  return { config, store, tokens, log, metrics, guard, models, limiter, backups, redis, clock, random };
 }
 
 /** Does `build`, and closes what it opened where it fails. */
@@ -167,26 +177,17 @@ export function startMizan(
 }
 
 async function serve(house: House, role: 'all' | 'gateway', opened: AsyncDisposableStack): Promise<Mizan> {
-  const { config, store, tokens, log, metrics, models, backups, redis, clock, random } = house;
+  const { config, store, tokens, log, metrics, models, backups, redis, clock } = house;
   checkReach(config.server.host, { ...config.auth, apiKeys: store.apiKeys, now: clock.now() });
   metrics.watchInstances(() => instanceStates(models));
   const jobs = jobsHere(house, role === 'all');
-
-  const shared = redis === null ? null : new RedisLimits(redis, nodeName(dataFolder));
-  const limiter = new Limiter(
-    { limits: config.limits, budgets: config.budgets, ...config.limiting },
-    { rules: store.limitRules, ledger: store.ledger, clock, events: limiterEvents(metrics), shared },
-  );
-  opened.defer(() => limiter.close());
-  metrics.watchLimits(() => limitStates(limiter));
-  if (redis !== null) metrics.watchSharing(() => limiter.isByShare);
 
   const auditing = new Auditing(store.audit, clock);
   opened.defer(() => auditing.close());
   let isDraining = false;
   const running = new RunningCalls();
   const server = createServer({
-    flow: { agents: agentsOf(config), models, limiter, requestLog: store.requestLog, metrics, log, clock, random },
+    flow: flowOf(house),
     limitRules: store.limitRules,
     ledger: store.ledger,
     authenticator: new Authenticator(
@@ -282,8 +283,12 @@ export async function runJobHere(config: Config, dataFolder: string, id: string)
   await jobsHere(house, true).scheduler?.runOnly(id);
 }
 
+function flowOf({ config, store, models, limiter, metrics, log, clock, random }: House): Flow {
+  return { agents: agentsOf(config), models, limiter, requestLog: store.requestLog, metrics, log, clock, random };
+}
+
 function jobsHere(house: House, isRunning: boolean): JobsHere {
-  return jobsOf({ ...house, cache: null }, isRunning);
+  return jobsOf({ ...house, flow: flowOf(house), outgoing: guardedFetch(house.guard), cache: null }, isRunning);
 }
 
 function listenForMetrics(server: Server, host: string, port: number): Promise<string> {

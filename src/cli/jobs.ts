@@ -80,7 +80,7 @@ async function list(options: ListOptions): Promise<void> {
           2,
         ),
       );
-    else if (found.length === 0) say('There are no jobs yet: they come with the first start of mizan.');
+    else if (found.length === 0) say('There are no jobs.');
     else
       print(
         table(
@@ -211,9 +211,17 @@ interface JobsOfCommand {
   readonly jobs: Pick<JobsService, 'list' | 'find' | 'run' | 'findRun' | 'history' | 'pause' | 'resume'>;
 }
 
+/** Where Mizan was not started yet, the configuration's jobs are not there yet either. */
+async function makeJobs(store: Store, options: CommonOptions): Promise<void> {
+  if ((await store.jobs.jobs()).length > 0) return;
+  const { syncConfigured } = await import('../scheduler/index.ts');
+  await syncConfigured(store.jobs, configOf(options).schedule.jobs, systemClock.now());
+}
+
 async function withJobs<T>(options: CommonOptions, use: (parts: JobsOfCommand) => Promise<T>): Promise<T> {
   const { JobsService: Service } = await import('../scheduler/service.ts');
-  return withStore(placeOf(options), (store) => {
+  return withStore(placeOf(options), async (store) => {
+    await makeJobs(store, options);
     const jobs = new Service({ store: store.jobs, clock: systemClock, types: new Map(), timezone: 'UTC' });
     return use({ store, jobs });
   });

@@ -224,7 +224,7 @@ export interface ScheduleConfig {
 }
 
 export interface WebhookConfig {
-  readonly url: string;
+  readonly url: Secret<string>;
   /** `null`: its requests are not signed. */
   readonly secret: Secret<string> | null;
   readonly format: 'mizan' | 'slack';

@@ -74,8 +74,15 @@ function isWebhookUrl(written: string): boolean {
   return /^https?:$/.test(protocol) && username === '' && password === '' && hash === '';
 }
 
+/** A `Secret`, since the URLs of Slack and its like let whoever knows them post. */
+const webhookUrl = secret(1).transform((url, context) => {
+  if (url !== null && isWebhookUrl(url.reveal())) return url;
+  context.addIssue({ code: 'custom', message: webhookError });
+  return z.NEVER;
+});
+
 const webhookSchema = z.strictObject({
-  url: z.string({ error: webhookError }).refine(isWebhookUrl, { error: webhookError }).describe('Where it is.'),
+  url: webhookUrl.describe('Where it is. Best as "${NAME}": whoever knows it can post there.'),
   secret: secret(16).prefault('').describe('What its requests are signed with, at least 16 bytes; unsigned if empty.'),
   format: z
     .enum(['mizan', 'slack'])

@@ -44,7 +44,7 @@ describe('a time of day', () => {
       '2026-03-28T14:00:00Z',
       ['2026-03-29T01:00:00Z', '2026-03-29T12:30:00Z'],
     ],
-  ])('that the clock leaves out is due right after the gap (%s)', (_, zone, expression, from, times) => {
+  ])('that the clock leaves out is due right after the gap (%s)', (...[, zone, expression, from, times]) => {
     expect(next(cron(expression, zone), from, 2)).toEqual(times);
   });
 
@@ -65,7 +65,7 @@ describe('a time of day', () => {
       ['2026-04-04T14:45:00Z', '2026-04-05T15:15:00Z'],
     ],
     ['Beirut', 'Asia/Beirut', '30 23 * * *', '2026-10-24T12:00:00Z', ['2026-10-24T20:30:00Z', '2026-10-25T21:30:00Z']],
-  ])('that comes twice is due the first time, and not again (%s)', (_, zone, expression, from, times) => {
+  ])('that comes twice is due the first time, and not again (%s)', (...[, zone, expression, from, times]) => {
     expect(next(cron(expression, zone), from, 2)).toEqual(times);
   });
 
@@ -111,7 +111,7 @@ test('the last due time up to a moment is the moment itself, where that is one',
       const due = timetable.next(time) ?? 0;
       expect(timetable.last(due)).toBe(due);
       expect(timetable.last(due + 999)).toBe(due);
-      if (i > 0) expect(timetable.last(due - 1)).toBe(time);
+      expect(timetable.next(timetable.last(due - 1) ?? 0)).toBe(due);
       time = due;
     }
   }

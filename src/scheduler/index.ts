@@ -1,4 +1,4 @@
-import type { NamedJob } from '../core/jobs.ts';
+import type { JobStore, NamedJob } from '../core/jobs.ts';
 import type { JobFigures } from '../telemetry/job-metrics.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Driver } from './contract.ts';
@@ -18,8 +18,17 @@ export interface SchedulerParts extends Omit<EngineParts, 'events'> {
   readonly graceMs: number;
 }
 
-/** How often it is tried to begin, and last successes are looked up, in ms. */
-const often = { beginMs: 1000, successesMs: 60_000 };
+/** How often it is tried to begin and last successes are looked up, and how long notices may take at the end; in ms. */
+const often = { beginMs: 1000, successesMs: 60_000, noticesMs: 5000 };
+
+/** Makes the configuration's jobs what the configuration says, and no others the configuration's. */
+export async function syncConfigured(store: JobStore, configured: readonly NamedJob[], now: number): Promise<void> {
+  const names = new Set(configured.map(({ name }) => name));
+  for (const job of configured) await store.put(job, { source: 'config', by: 'config', now });
+  for (const { name, source } of await store.jobs()) {
+    if (source === 'config' && !names.has(name)) await store.remove(name, 'config', now);
+  }
+}
 
 /** Runs jobs when they are due, together with all others on the same store. */
 export class Scheduler {
@@ -41,7 +50,8 @@ export class Scheduler {
   /** Begins as soon as the store can be used; resolves at the first try, whatever comes of it. */
   async start(): Promise<void> {
     try {
-      await this.#sync();
+      const { store, configured, clock } = this.#parts;
+      await syncConfigured(store, configured, clock.now());
       await this.#driver.start();
       this.#isStarted = true;
       this.#parts.log.debug({ event: 'scheduler_started' });
@@ -57,28 +67,19 @@ export class Scheduler {
     this.#isStopped = true;
     clearTimeout(this.#timer);
     if (this.#isStarted) await this.#driver.stop();
+    await this.#parts.notifier?.stop(often.noticesMs);
   }
 
   /** Runs one run that waits to its end, tries and all, and begins nothing else. It is not started for that. */
   async runOnly(id: string): Promise<void> {
     await this.#engine.refresh();
     while (!(await this.#engine.runOnly(id))) await new Promise((resolve) => setTimeout(resolve, 500));
+    await this.#parts.notifier?.stop(often.noticesMs);
   }
 
   /** There may be something to begin. */
   poke(): void {
     this.#driver.poke();
-  }
-
-  /** The configuration's jobs are as the configuration has them, and no others are the configuration's. */
-  async #sync(): Promise<void> {
-    const { store, configured, clock } = this.#parts;
-    const now = clock.now();
-    const names = new Set(configured.map(({ name }) => name));
-    for (const job of configured) await store.put(job, { source: 'config', by: 'config', now });
-    for (const { name, source } of await store.jobs()) {
-      if (source === 'config' && !names.has(name)) await store.remove(name, 'config', now);
-    }
   }
 
   #watchSuccesses(): void {

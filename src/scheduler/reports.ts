@@ -15,6 +15,8 @@ export interface Notifier {
   failed(run: JobRun, summary: RunSummary): void;
   late(run: JobRun, latenessMs: number): void;
   succeeded(run: JobRun): void;
+  /** Tells what is to be told yet, for so long at the most. */
+  stop(graceMs: number): Promise<void>;
 }
 
 /** Says what happens to jobs in the log, in the metrics, and to whoever wants to be told. */

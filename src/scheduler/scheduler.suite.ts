@@ -40,7 +40,7 @@ export function schedulerContract(name: string, prepare: () => Promise<{ open():
     afterAll(() => Promise.all([one.close(), other.close()]));
 
     function party(
-      run: (context: JobContext) => Promise<unknown>,
+      work: (context: JobContext) => Promise<unknown>,
       { clock, store = one, type }: { readonly clock: ManualClock; readonly store?: OpenJobs; readonly type: string },
     ): Party {
       const heard: string[] = [];
@@ -60,7 +60,7 @@ export function schedulerContract(name: string, prepare: () => Promise<{ open():
         },
         storeRecovered() {},
       };
-      const kind: JobType = { name: type, run, check: (settings) => settings };
+      const kind: JobType = { name: type, run: work, check: (settings) => settings };
       const types = new Map([[type, kind]]);
       const engine = new Engine({ store: store.jobs, types, clock, random: () => 0, events });
       onTestFinished(() => engine.stop(0));
