@@ -35,16 +35,15 @@ import { jwksOver } from './security/jwks-fetch.ts';
 import { MasterKeys } from './security/master-keys.ts';
 import { Messages } from './security/messages.ts';
 import type { Tokens } from './security/tokens.ts';
-import type { RedisEvents } from './redis/connection.ts';
 import { RedisConnection } from './redis/connection.ts';
 import { RedisLimits } from './redis/limits.ts';
 import { nodeName } from './redis/node-name.ts';
-import type { Store, StoreEvents } from './store/index.ts';
+import type { Store } from './store/index.ts';
 import { openStore } from './store/index.ts';
 import type { JobsHere } from './compose/jobs.ts';
 import { jobsOf } from './compose/jobs.ts';
+import { auditLogEvents, redisEvents, storeEvents } from './compose/log-events.ts';
 import { Verifier } from './security/verifier.ts';
-import type { AuditLogEvents } from './store/sqlite/audit-log.ts';
 import type { Vault } from './store/sqlite/vault.ts';
 import type { Log } from './telemetry/log.ts';
 import { createLog } from './telemetry/log.ts';
@@ -373,32 +372,6 @@ function* instanceStates(models: Models): Generator<InstanceState> {
       yield { instance: instance.id, model: pool.model.label, isUp, inFlight: instance.figures.inFlight };
     }
   }
-}
-
-function storeEvents(log: Log): StoreEvents {
-  return {
-    failed: (err) => log.error({ event: 'request_log_failed', err }),
-    recovered: () => log.info({ event: 'request_log_recovered' }),
-    dropped: (record) => log.error({ event: 'request_log_row_dropped', requestId: record.id }),
-    away: (reason) => log.error({ event: 'database_away', reason }),
-    back: () => log.info({ event: 'database_back' }),
-  };
-}
-
-function redisEvents(log: Log): RedisEvents {
-  return {
-    away: (reason) => log.error({ event: 'redis_away', reason }),
-    back: () => log.info({ event: 'redis_back' }),
-    refused: (reason) => log.error({ event: 'redis_refused', reason }),
-  };
-}
-
-function auditLogEvents(log: Log): AuditLogEvents {
-  return {
-    failed: (err) => log.error({ event: 'audit_log_failed', err }),
-    recovered: () => log.info({ event: 'audit_log_recovered' }),
-    dropped: (action) => log.error({ event: 'audit_log_entry_dropped', action }),
-  };
 }
 
 /** @throws SetupError where the address can't be had. */
