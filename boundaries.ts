@@ -16,7 +16,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   telemetry: ['core'],
   cli: ['core', 'config', 'egress', 'main.ts', 'scheduler', 'security', 'store', 'providers', '../package.json'],
   // What the composition root builds of several rooms, room by room.
-  compose: ['core', 'config', 'egress', 'flow', 'providers', 'redis', 'scheduler', 'security', 'store', 'telemetry'],
+  compose: ['core', 'config', 'egress', 'flow', 'redis', 'scheduler', 'store', 'telemetry'],
   'main.ts': [
     'compose',
     'core',
