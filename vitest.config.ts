@@ -8,6 +8,7 @@ export default defineConfig({
     // Most of these tests wait: for processes, connections, timers. One worker per core, also where there are only two.
     maxWorkers: availableParallelism(),
     testTimeout: 20_000,
-    hookTimeout: 60_000,
+    // The first run on a machine may have to install a server.
+    hookTimeout: 300_000,
   },
 });

@@ -16,10 +16,8 @@ import type { Flow } from './flow/run.ts';
 import { Agents } from './flow/agents/agents.ts';
 import { Limiter } from './flow/limits/limiter.ts';
 import { limiterEvents, limitStates } from './flow/limits/figures.ts';
-import { Models } from './flow/routing/models.ts';
-import { Pool } from './flow/routing/pool.ts';
-import { Served } from './flow/routing/served.ts';
-import { strategies } from './flow/routing/strategies/index.ts';
+import { Payloads } from './flow/payloads/capture.ts';
+import type { Models } from './flow/routing/models.ts';
 import { guardedFetch } from './egress/fetch.ts';
 import { EgressGuard } from './egress/guard.ts';
 import { egressRules } from './egress/rules.ts';
@@ -42,13 +40,13 @@ import type { Store } from './store/index.ts';
 import { openStore } from './store/index.ts';
 import type { JobsHere } from './compose/jobs.ts';
 import { jobsOf } from './compose/jobs.ts';
-import { auditLogEvents, redisEvents, storeEvents } from './compose/log-events.ts';
+import { instanceStates, modelsOf } from './compose/models.ts';
+import { auditLogEvents, payloadEvents, redisEvents, storeEvents } from './compose/log-events.ts';
 import { Verifier } from './security/verifier.ts';
 import type { Vault } from './store/sqlite/vault.ts';
 import type { Log } from './telemetry/log.ts';
 import { createLog } from './telemetry/log.ts';
 import { createMetricsServer } from './telemetry/metrics-server.ts';
-import type { InstanceState } from './telemetry/metrics.ts';
 import { Metrics } from './telemetry/metrics.ts';
 import manifest from '../package.json' with { type: 'json' };
 
@@ -65,12 +63,6 @@ export interface Process {
   readonly log: Log;
   /** Takes no new work, lets what runs finish for as long as the config allows, and ends. */
   close(): Promise<void>;
-}
-
-/** Time and chance, as the flow is given them. */
-interface World {
-  readonly clock: Clock;
-  readonly random: Random;
 }
 
 /** How often it is looked whether a rotation has left something to do, in ms. */
@@ -118,7 +110,9 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
     url: config.database.url?.reveal() ?? null,
     events: storeEvents(log),
     auditEvents: auditLogEvents(log),
+    payloadEvents: payloadEvents(log),
     masterKeys: new MasterKeys(config.security.masterKey, dataFolder),
+    unsound: (reason) => log.error({ event: 'database_damaged', reason }),
     damaged: (err) => log.error({ event: 'sealed_row_damaged', err }),
   });
   opened.defer(() => store.close());
@@ -139,6 +133,7 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
   const redis = config.redis.url === null ? null : await RedisConnection.open(config.redis.url, redisEvents(log));
   opened.defer(() => redis?.close());
   if (redis !== null) metrics.watchRedis(() => redis.trouble === null);
+  metrics.watchPayloads(() => store.state().payloads);
   metrics.watchDatabase(() => store.state().trouble === null);
   const shared = redis === null ? null : new RedisLimits(redis, nodeName(dataFolder));
   const limiter = new Limiter(
@@ -199,6 +194,7 @@ async function serve(house: House, role: 'all' | 'gateway', opened: AsyncDisposa
     revocations: store.revocations,
     messages: new Messages(store.vault),
     requestHistory: store.requestHistory,
+    payloadHistory: store.payloadHistory,
     overviews: store,
     storeState: () => store.state(),
     redisTrouble: () => redis?.trouble ?? null,
@@ -283,7 +279,17 @@ export async function runJobHere(config: Config, dataFolder: string, id: string)
 }
 
 function flowOf({ config, store, models, limiter, metrics, log, clock, random }: House): Flow {
-  return { agents: agentsOf(config), models, limiter, requestLog: store.requestLog, metrics, log, clock, random };
+  return {
+    agents: agentsOf(config),
+    models,
+    limiter,
+    requestLog: store.requestLog,
+    payloads: payloadsOf(config, store, random),
+    metrics,
+    log,
+    clock,
+    random,
+  };
 }
 
 function jobsHere(house: House, isRunning: boolean): JobsHere {
@@ -338,21 +344,9 @@ function agentsOf(config: Config): Agents {
   return new Agents(new Map(agents), config.defaultAgent);
 }
 
-function modelsOf(config: Config, providers: ReadonlyMap<string, Provider>, world: World): Models {
-  const models = new Map<string, Served>();
-  for (const [id, model] of Object.entries(config.models)) {
-    const instances = model.instances.map(({ provider: name, model: upstreamModel, price, ...rest }) => {
-      const provider = providers.get(name);
-      if (provider === undefined) throw new SetupError(`models.${id}: there is no provider "${name}".`);
-      return { ...rest, provider, upstreamModel, price: price ?? provider.priceOf(upstreamModel) };
-    });
-    const { strategy: strategyName, timeouts, health, queue, retries, fallbacks, hedge, resume } = model;
-    const strategy = strategies[strategyName]();
-    const pool = new Pool({ id, label: id, instances, strategyName, strategy, timeouts }, { health, queue }, world);
-    const { attempts: maxAttempts, ratio: retryRatio } = retries;
-    models.set(id, new Served(pool, { maxAttempts, retryRatio, fallbacks, hedge, resume }));
-  }
-  return new Models(models, providers, world);
+function payloadsOf(config: Config, { payloads }: Store, random: Random): Payloads | null {
+  const byAgent = new Map(Object.entries(config.agents).map(([name, agent]) => [name, agent.payloads] as const));
+  return Payloads.of({ byAgent, byDefault: config.payloads }, payloads, random);
 }
 
 function backupsOf(config: Config, dataFolder: string, log: Log): BackupService {
@@ -362,16 +356,6 @@ function backupsOf(config: Config, dataFolder: string, log: Log): BackupService 
     done: (backup) => log.info({ event: 'backup_done', backup: backup.name, bytes: backup.bytes, rows: backup.rows }),
     failed: (err) => log.error({ event: 'backup_failed', err }),
   });
-}
-
-/** How all instances are doing, for the metrics. */
-function* instanceStates(models: Models): Generator<InstanceState> {
-  for (const { pool } of models.list()) {
-    for (const { instance, health } of pool.views()) {
-      const isUp = health.state === 'healthy' || health.state === 'returning';
-      yield { instance: instance.id, model: pool.model.label, isUp, inFlight: instance.figures.inFlight };
-    }
-  }
 }
 
 /** @throws SetupError where the address can't be had. */

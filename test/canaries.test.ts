@@ -161,6 +161,7 @@ beforeAll(async () => {
       ]),
     ),
     agents: Object.fromEntries(models.map((id) => [id, { model: id, system: said.system }])),
+    payloads: { mode: 'all' },
   });
   await reading(secrets.storedSecret, 'secrets', 'set', 'stored');
   process_ = launch(['start', ...commonOptions(house), '--port', '0', '--metrics-port', '0'], { env: environment });
@@ -239,8 +240,11 @@ async function useEverything(): Promise<void> {
   const { requests } = json as { requests: { id: string; attempts: number }[] };
   expect(requests.length).toBeGreaterThan(models.length * 4);
   for (const { id, attempts } of requests.filter((row) => row.attempts > 1)) {
-    const { status } = await keep(`request with ${attempts}`, ask(`${url}/api/requests/${id}`, { token: admin }));
+    const what = `request with ${attempts}`;
+    const { status } = await keep(what, ask(`${url}/api/requests/${id}`, { token: member }));
     expect(status).toBe(200);
+    // What was said is shown to those who may see it, and nothing else with it.
+    await keep(`${what} and its payload`, ask(`${url}/api/requests/${id}`, { token: admin }), true);
   }
   expect((await beside('backup', 'create')).code).toBe(0);
   await keep('/api/backups', ask(`${url}/api/backups`, { token: admin }));

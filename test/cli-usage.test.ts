@@ -81,8 +81,16 @@ describe('exit code 2 and one clear line for', () => {
       /^Can't listen on 192\.0\.2\.1:0: .*EADDRNOTAVAIL/,
     ],
     ['a data folder that is a file', `${start} --data occupied`, /occupied.* can't be /],
-    ['a data folder with a damaged database', `${start} --data damaged`, /damaged can't be used: .*not a database$/],
-    ['a damaged database, for other commands too', 'requests --data damaged', /can't be used: .*not a database$/],
+    [
+      'a data folder with a damaged database',
+      `${start} --data damaged`,
+      /damaged\/mizan\.db is damaged \(.*not a database\).*mizan backup restore NAME/,
+    ],
+    [
+      'a damaged database, for other commands too',
+      'requests --data damaged',
+      /mizan\.db is damaged \(.*not a database\).*mizan backup restore NAME/,
+    ],
     ['a secret that is too short', 'token create --data short', /jwt\.secret is shorter than 32 characters\.$/],
     ['a configuration that is not there', `${start} --config gone.yaml`, /^gone\.yaml: there is no such file$/],
     ['a configuration that is no YAML', `${start} --config not-yaml.yaml`, /^not-yaml\.yaml:\d+:\d+: /],

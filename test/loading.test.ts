@@ -27,7 +27,11 @@ function packagesOf(entry: string): string[] {
 test.each([
   ['the command itself, with all its usage texts', 'cli/index.ts', ['commander', 'croner', 'lru-cache', 'yaml', 'zod']],
   ['what signs a token', 'security/create-tokens.ts', ['jose', 'zod']],
-  ['the thread that reads the database', 'store/sqlite/store.worker.ts', []],
+  ['the thread that reads the database', 'store/sqlite/reader.worker.ts', ['kysely']],
+  ['the thread that makes sums', 'store/sqlite/store.worker.ts', ['kysely']],
+  ['the thread that seals what was said', 'store/payloads/payloads.worker.ts', []],
+  ['the thread that looks for damage', 'store/sqlite/soundness.worker.ts', []],
+  ['the thread that speaks with PostgreSQL', 'store/postgres/postgres.worker.ts', ['kysely', 'kysely/migration', 'pg']],
 ])('%s loads no package that it has no use for', (_what, entry, packages) => {
   expect(packagesOf(entry)).toEqual(packages);
 });

@@ -58,6 +58,8 @@ describe('GET /metrics', () => {
       'mizan_attempts_total',
       'mizan_instance_up',
       'mizan_rows_pending',
+      'mizan_payloads_pending',
+      'mizan_payloads_dropped_total',
       'process_resident_memory_bytes',
       'nodejs_eventloop_lag_seconds',
     ]) {

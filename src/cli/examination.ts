@@ -149,22 +149,34 @@ async function freePort(host: string, port: number, path: string): Promise<strin
     await once(server, 'listening');
     return 'free';
   } catch (error) {
-    if (await isMizan(host, port, path)) return 'in use by a running Mizan';
-    throw error;
+    if (!(await isMizan(host, port, path))) throw error;
+    const trouble = await troubleOf(host, port);
+    if (trouble !== null) throw new Error(`in use by a running Mizan that is degraded: ${trouble}`, { cause: error });
+    return 'in use by a running Mizan';
   } finally {
     server.close();
   }
 }
 
 async function isMizan(host: string, port: number, path: string): Promise<boolean> {
-  try {
-    const address = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
-    const answer = await request(`http://${address}:${port}${path}`, { signal: AbortSignal.timeout(limitMs) });
-    const text = await answer.body.text();
-    return text === '{"status":"ok"}' || text.includes('mizan_requests_in_flight');
-  } catch {
-    return false;
-  }
+  const text = await textAt(host, port, path).catch(() => '');
+  return text === '{"status":"ok"}' || text.includes('mizan_requests_in_flight');
+}
+
+/** What a running Mizan says that it has to do without; `null` where that is nothing, or where it isn't asked. */
+async function troubleOf(host: string, port: number): Promise<string | null> {
+  const text = await textAt(host, port, '/readyz').catch(() => '{}');
+  const { degraded } = JSON.parse(text.startsWith('{"status"') ? text : '{}') as { readonly degraded?: object };
+  if (degraded === undefined) return null;
+  return Object.entries(degraded)
+    .map(([what, how]) => `${what.replaceAll('_', ' ')} ${String(how)}`)
+    .join(', ');
+}
+
+async function textAt(host: string, port: number, path: string): Promise<string> {
+  const address = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+  const answer = await request(`http://${address}:${port}${path}`, { signal: AbortSignal.timeout(limitMs) });
+  return answer.body.text();
 }
 
 /** Asks for its list of models, which costs nothing. */

@@ -12,6 +12,7 @@ export function agentRuns(flow: Flow): RunAgent {
     const { clock } = flow;
     const id = newRequestId(clock.now());
     const more = maxTokens === undefined ? {} : { max_tokens: maxTokens };
+    const body = { messages: [{ role: 'user', content: input }], ...more };
     const abort = new AbortController();
     const left = (): void => abort.abort(new MizanError('shutting_down', 'The job was told to stop.'));
     if (signal.aborted) left();
@@ -32,9 +33,10 @@ export function agentRuns(flow: Flow): RunAgent {
           credential: null,
         },
         signal: abort.signal,
+        body: Buffer.from(JSON.stringify(body)),
         read: () => ({
           target,
-          body: JsonDocument.of({ model: '', messages: [{ role: 'user', content: input }], ...more }),
+          body: JsonDocument.of({ model: '', ...body }),
           stream: false,
           wantsUsage: false,
           session: null,

@@ -1,6 +1,6 @@
 import type { RedisEvents } from '../redis/connection.ts';
 import type { AuditLogEvents } from '../store/sqlite/audit-log.ts';
-import type { StoreEvents } from '../store/index.ts';
+import type { PayloadEvents, StoreEvents } from '../store/index.ts';
 import type { Log } from '../telemetry/log.ts';
 
 // What happens to what is kept and shared, as events of the log.
@@ -28,5 +28,13 @@ export function auditLogEvents(log: Log): AuditLogEvents {
     failed: (err) => log.error({ event: 'audit_log_failed', err }),
     recovered: () => log.info({ event: 'audit_log_recovered' }),
     dropped: (action) => log.error({ event: 'audit_log_entry_dropped', action }),
+  };
+}
+
+export function payloadEvents(log: Log): PayloadEvents {
+  return {
+    failed: (err) => log.error({ event: 'payloads_failed', err }),
+    recovered: () => log.info({ event: 'payloads_recovered' }),
+    dropped: (count) => log.error({ event: 'payloads_dropped', count }),
   };
 }

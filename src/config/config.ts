@@ -1,5 +1,6 @@
 import type { KeepRule, S3Settings } from '../core/backups.ts';
 import type { NamedJob } from '../core/jobs.ts';
+import type { PayloadPolicy } from '../core/payload.ts';
 import type { Retention } from '../core/retention.ts';
 import type { IssuerSettings } from '../core/issuer.ts';
 import type { BudgetRule, LimitRule } from '../core/limit.ts';
@@ -34,6 +35,8 @@ export interface Config {
   readonly limits: readonly LimitRule[];
   readonly budgets: readonly BudgetRule[];
   readonly limiting: LimitingConfig;
+  /** Of requests to no agent, and the default of agents. */
+  readonly payloads: PayloadPolicy;
   /** In days. */
   readonly retention: Retention;
   readonly cache: CacheConfig;
@@ -190,6 +193,7 @@ export interface AgentConfig {
   /** Members of the request's body that the agent sets where the caller doesn't. */
   readonly params: Readonly<Record<string, unknown>>;
   readonly description: string | null;
+  readonly payloads: PayloadPolicy;
 }
 
 export interface CacheConfig {

@@ -13,7 +13,8 @@ describe('every problem says where it is, what was expected and what was found',
       'qqqqqqqq: 1',
       [
         'mizan.yaml:1:1 qqqqqqqq: unknown key; known: server, database, redis, auth, security, egress, ' +
-          'providers, models, agents, defaultAgent, limits, budgets, limiting, retention, cache, backup, schedule',
+          'providers, models, agents, defaultAgent, limits, budgets, limiting, payloads, retention, cache, backup, ' +
+          'schedule',
       ],
     ],
     [
@@ -48,6 +49,20 @@ describe('every problem says where it is, what was expected and what was found',
       ['mizan.yaml:1:17 server.port: expected a whole number from 0 to 65535, found 65536'],
     ],
     ['a list where a mapping belongs', 'server: []', ['mizan.yaml:1:9 server: expected a mapping, found a list']],
+    [
+      'what is kept of what was said',
+      [
+        'payloads: { mode: some, rate: 2, maxBytes: 2MiB }',
+        'agents: { a: { model: default, payloads: { mode: error, rat: 1 } } }',
+      ].join('\n'),
+      [
+        'mizan.yaml:1:19 payloads.mode: expected a mode, found "some"; known: off, errors, sampled, all',
+        'mizan.yaml:1:31 payloads.rate: expected a number from 0 to 1, found 2',
+        'mizan.yaml:1:44 payloads.maxBytes: expected a size such as "10MiB", from 256B to 1MiB, found "2MiB"',
+        'mizan.yaml:2:50 agents.a.payloads.mode: expected a mode, found "error"; did you mean "errors"?',
+        'mizan.yaml:2:57 agents.a.payloads.rat: unknown key; did you mean "rate"?',
+      ],
+    ],
     [
       'more than one worker',
       'server: { workers: 2 }',

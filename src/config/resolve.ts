@@ -60,8 +60,13 @@ function modelOf(model: Entry<'models'>): ModelConfig {
   };
 }
 
-function agentOf(agent: Entry<'agents'>): AgentConfig {
-  return { ...agent, system: agent.system ?? null, description: agent.description ?? null };
+function agentOf(agent: Entry<'agents'>, payloads: FileConfig['payloads']): AgentConfig {
+  return {
+    ...agent,
+    system: agent.system ?? null,
+    description: agent.description ?? null,
+    payloads: { ...payloads, ...agent.payloads },
+  };
 }
 
 /** From what was read and checked to what the rest of Mizan works with. */
@@ -81,11 +86,12 @@ export function resolveConfig(
     egress: read.egress,
     providers: record(read.providers, providerOf),
     models: record(read.models, modelOf),
-    agents: record(read.agents, agentOf),
+    agents: record(read.agents, (agent) => agentOf(agent, read.payloads)),
     defaultAgent: read.defaultAgent ?? (names.includes('assistant') ? 'assistant' : (names[0] ?? null)),
     limits: limitRules(read.limits),
     budgets: budgetRules(read.budgets),
     limiting: read.limiting,
+    payloads: read.payloads,
     retention: read.retention,
     cache: read.cache,
     backup: backupOf(read),

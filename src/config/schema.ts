@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { payloadModes } from '../core/payload.ts';
 import { catalogue } from '../providers/catalogue.ts';
 import type { CatalogueKind } from '../providers/catalogue.ts';
 import { simulatorOptionsSchema } from '../providers/simulator/options.ts';
@@ -123,6 +124,30 @@ const paramsSchema = z.record(z.string(), z.unknown()).superRefine((params, cont
   }
 });
 
+const payloadFields = {
+  mode: z.enum(payloadModes, { error: 'expected a mode' }).describe('Of which requests is kept what was said.'),
+  rate: z
+    .number({ error: 'expected a number from 0 to 1' })
+    .min(0, { error: 'expected a number from 0 to 1' })
+    .max(1, { error: 'expected a number from 0 to 1' })
+    .describe('For sampled: the share of requests, from 0 to 1.'),
+  maxBytes: size(256, 1024 ** 2, '256B to 1MiB').describe(
+    'How much of a request, and of an answer, is kept: in bytes or as a size such as "64KiB".',
+  ),
+};
+
+const payloadsSchema = z.strictObject({
+  mode: payloadFields.mode.default('off'),
+  rate: payloadFields.rate.default(0.1),
+  maxBytes: payloadFields.maxBytes.prefault('64KiB'),
+});
+
+const agentPayloadsSchema = z.strictObject({
+  mode: payloadFields.mode.exactOptional(),
+  rate: payloadFields.rate.exactOptional(),
+  maxBytes: payloadFields.maxBytes.exactOptional(),
+});
+
 const agentSchema = z.strictObject({
   model: text('a model id, or "provider/upstream-model"').describe('A model id, or "provider/upstream-model".'),
   system: z.string({ error: 'expected a string' }).exactOptional().describe('Its system prompt.'),
@@ -130,6 +155,7 @@ const agentSchema = z.strictObject({
     .default({})
     .describe("Parameters of the request (temperature, …) where the caller doesn't set them."),
   description: z.string({ error: 'expected a string' }).exactOptional().describe('For people.'),
+  payloads: agentPayloadsSchema.default({}).describe('What of its requests is kept, where that differs from the rest.'),
 });
 
 const days = integer(1, 36_500, 'days');
@@ -164,6 +190,7 @@ export const fileSchema = z.strictObject({
   limits: limitsSchema(name).describe('How much may be used at a time, by names of your choice.'),
   budgets: budgetsSchema(name).describe('How much may be spent, by names of your choice.'),
   limiting: limitingSchema.prefault({}).describe('How limits and budgets are kept.'),
+  payloads: payloadsSchema.prefault({}).describe('Whether what was said is kept, sealed, beside the request log.'),
   retention: retentionSchema.prefault({}).describe('How long is kept what.'),
   cache: cacheSchema.prefault({}).describe('Kept answers. Unused in this version.'),
   backup: backupSchema.prefault({}).describe('Where backups go, and how long they stay.'),

@@ -12,6 +12,8 @@ export interface Call {
   readonly receivedAt: number;
   readonly startedAt: number;
   readonly principal: Principal;
+  /** As it was received, deciphered where it was encrypted; `null` where there was none. */
+  readonly body: Buffer | null;
   /**
    * Aborted when the caller goes away; where Mizan itself ends the call, with the error it ends with as its reason.
    * Everything that is done for the call ends with it.

@@ -68,6 +68,7 @@ async function stage(...plays: Play[]): Promise<Stage> {
       { rules: store.limitRules, ledger: store.ledger, clock, events: limiterEvents(metrics), shared: null },
     ),
     metrics,
+    payloads: null,
     log: pino(lines),
     ...world,
   };

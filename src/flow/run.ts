@@ -14,9 +14,11 @@ import type { AnswerHead, Call, Outcome } from './call.ts';
 import { headWithoutAttempt } from './call.ts';
 import type { Account } from './limits/account.ts';
 import type { Limiter } from './limits/limiter.ts';
+import type { Capture, Payloads } from './payloads/capture.ts';
 import type { Models } from './routing/models.ts';
 import { RequestNeeds } from './routing/needs.ts';
 import type { Served } from './routing/served.ts';
+import { tapped } from './tap.ts';
 
 /** What the flow works with; made once, by the composition root. */
 export interface Flow {
@@ -25,6 +27,8 @@ export interface Flow {
   readonly limiter: Limiter;
   readonly requestLog: RequestLog;
   readonly metrics: Metrics;
+  /** `null` where nothing of what is said is ever kept. */
+  readonly payloads: Payloads | null;
   readonly log: Log;
   readonly clock: Clock;
   readonly random: Random;
@@ -35,8 +39,8 @@ export interface Flow {
  * outcome, and the outcome is committed to the request log before it is returned.
  */
 export async function run(call: Call, flow: Flow): Promise<Outcome> {
-  const { agents, models, limiter, requestLog, metrics, clock, random } = flow;
-  const story: Story = { request: null, assignment: null, served: null, account: null, answered: null, error: null };
+  const { agents, models, limiter, requestLog, metrics, payloads, clock, random } = flow;
+  const story = newStory();
   metrics.requestStarted();
   try {
     const request = call.read();
@@ -44,12 +48,13 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
     story.assignment = agents.assign(request, call.principal);
     story.served = models.find(story.assignment.model);
     const { agent, chat } = story.assignment;
+    story.capture = payloads?.capture(agent?.name ?? null);
     const model = story.served.pool.model.id;
     const admitted = limiter.admit({ principal: call.principal, agent: agent?.name ?? null, model });
     story.account = admitted instanceof Promise ? await admitted : admitted;
     if (story.account?.refusal) throw story.account.refusal;
     story.answered = await answer({
-      call: withQuota(call, story.account),
+      call: followed(withQuota(call, story.account), story.capture),
       agent: agent?.name ?? null,
       served: story.served,
       models,
@@ -69,6 +74,7 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
   const latencyMs = clock.monotonic() - call.startedAt;
   const record = recordOf(call, story, latencyMs, story.account?.close() ?? []);
   metrics.requestEnded(record, story.served?.pool.model.label ?? '', latencyMs);
+  if (payloads !== null) keepPayload(call, story, payloads);
   await requestLog.append(record);
   return outcomeOf(story, latencyMs);
 }
@@ -85,6 +91,31 @@ interface Story {
   account: Account | null;
   answered: Answered | null;
   error: MizanError | null;
+  /** Follows what is said; `undefined` before that was decided, `null` where nothing of it is kept. */
+  capture: Capture | null | undefined;
+}
+
+function newStory(): Story {
+  return {
+    request: null,
+    assignment: null,
+    served: null,
+    account: null,
+    answered: null,
+    error: null,
+    capture: undefined,
+  };
+}
+
+/** The call with somebody following its answer. */
+function followed(call: Call, capture: Capture | null | undefined): Call {
+  return capture === null || capture === undefined ? call : { ...call, sink: tapped(call.sink, capture.tap) };
+}
+
+/** Of a call that never came to an agent, too: its request is what explains why. */
+function keepPayload(call: Call, { capture, answered, error }: Story, payloads: Payloads): void {
+  const following = capture === undefined ? payloads.capture(null) : capture;
+  following?.ended(call, { answer: answered?.last.answer ?? null, error });
 }
 
 /** Streams say what is left of the caller's limits in their head. */

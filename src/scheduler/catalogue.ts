@@ -11,7 +11,7 @@ export interface Known {
 }
 
 /** How often all jobs are read again, in ms: what could not be seen by its revision is seen by then. */
-const wholeMs = 60_000;
+const wholeMs = 600_000;
 
 /** How many jobs in one turn of the event loop. */
 const atOnce = 100;

@@ -8,9 +8,6 @@ import { isPostgres } from './migrations/dialect.ts';
 import { recordOf, stepOf } from './records.ts';
 import type { Database, RequestsTable } from './schema.ts';
 
-/** How long one question may be looked for, in ms. */
-const limitMs = 5000;
-
 /** Rows that are looked through at a time where most may not fit, few at first; others get their turn in between. */
 const stride = { first: 500, growth: 4, most: 20_000 };
 
@@ -31,9 +28,12 @@ interface Walk {
 /** Reads the request log, newest first, on either engine. */
 export class KyselyRequestHistory implements RequestHistory {
   readonly #database: Kysely<Database>;
+  readonly #limitMs: number;
 
-  constructor(database: Kysely<Database>) {
+  /** @param limitMs How long one question may be looked for, in ms. */
+  constructor(database: Kysely<Database>, limitMs = 5000) {
     this.#database = database;
+    this.#limitMs = limitMs;
   }
 
   async list(scope: TenantScope, query: RequestQuery): Promise<RequestRecord[]> {
@@ -73,12 +73,12 @@ export class KyselyRequestHistory implements RequestHistory {
   async #walk(walk: Walk, query: RequestQuery): Promise<Row[]> {
     const isErrorsOnly = query.error !== undefined || (query.status !== undefined && query.status !== 200);
     const isWhole = !isFiltered(query);
-    const giveUpAt = performance.now() + limitMs;
+    const giveUpAt = performance.now() + this.#limitMs;
     const rows: Row[] = [];
     let length: number = stride.first;
     let rest: Walk | null = walk;
     while (rest !== null && rows.length < query.limit) {
-      if (performance.now() > giveUpAt) throw tooCostly();
+      if (performance.now() > giveUpAt) throw tooCostly(this.#limitMs);
       const end: string | undefined = isWhole ? undefined : await this.#endOfStride(rest, isErrorsOnly, length);
       const here: Walk = end === undefined ? rest : upTo(rest, end);
       const found = this.#rows(here, isErrorsOnly).selectAll().where(this.#filter(query));
@@ -172,7 +172,7 @@ function contains(text: string): Expression<SqlBool> {
   return sql<SqlBool>`(lower(error_code) like ${pattern} escape '\\' or lower(error_message) like ${pattern} escape '\\')`;
 }
 
-function tooCostly(): MizanError {
+function tooCostly(limitMs: number): MizanError {
   return new MizanError(
     'query_too_costly',
     `Nothing was found in ${limitMs / 1000} s: too many requests would have to be looked through. Narrow it with from and to.`,

@@ -1,12 +1,14 @@
 import type { MizanError } from '../core/errors.ts';
 import type { MasterKeys } from '../security/master-keys.ts';
 import type { AuditLogEvents } from './sqlite/audit-log.ts';
+import type { PayloadEvents } from './payloads/queue.ts';
 import type { MigrationReport } from './migration-run.ts';
 import type { Store } from './sqlite/index.ts';
 import { migrateAt as migrateSqlite, openStore as openSqlite } from './sqlite/index.ts';
 import type { PostgresEvents } from './postgres/index.ts';
 
 export type { Store } from './sqlite/index.ts';
+export type { PayloadEvents } from './payloads/queue.ts';
 export type { PostgresEvents as StoreEvents } from './postgres/index.ts';
 
 export interface StoreSettings {
@@ -17,8 +19,11 @@ export interface StoreSettings {
   /** Given by a process that serves. Without it, everything is direct: for commands that run and end. */
   readonly events?: PostgresEvents;
   readonly auditEvents?: AuditLogEvents;
+  readonly payloadEvents?: PayloadEvents;
   /** `master.key` in the folder by default. With PostgreSQL, all data folders need the same. */
   readonly masterKeys?: MasterKeys;
+  /** Told in words of a file that turns out to be damaged, with what to do. */
+  readonly unsound?: (words: string) => void;
   /** Told of a row that was damaged or edited, when it is met. */
   readonly damaged?: (error: MizanError) => void;
 }

@@ -1,4 +1,4 @@
-import type { Worker } from 'node:worker_threads';
+import type { Transferable, Worker } from 'node:worker_threads';
 import type { CompiledQuery, DatabaseConnection, DialectAdapter, Driver, QueryCompiler, QueryResult } from 'kysely';
 import { Kysely, SqliteIntrospector } from 'kysely';
 import type { ErrorCode } from '../core/errors.ts';
@@ -41,12 +41,15 @@ export class Thread<Question extends object> {
     this.#heard = heard ?? null;
   }
 
-  /** @throws MizanError (rejects with it) where the thread could not answer. */
-  ask(question: Question): Promise<unknown> {
+  /**
+   * @param transfer What moves to the thread and is gone here.
+   * @throws MizanError (rejects with it) where the thread could not answer.
+   */
+  ask(question: Question, transfer: readonly Transferable[] = []): Promise<unknown> {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
-      this.#running().postMessage({ ...question, id });
+      this.#running().postMessage({ ...question, id }, transfer);
     });
   }
 

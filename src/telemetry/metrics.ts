@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import type { RequestRecord } from '../core/request-record.ts';
 import type { TrailStep } from '../core/trail.ts';
 import { CounterFamily, HistogramFamily, SeriesMap } from './series.ts';
@@ -103,6 +103,21 @@ export class Metrics {
   /** @param isUp Whether the database can be written and reached, asked for at every scrape. */
   watchDatabase(isUp: () => boolean): void {
     this.#isDatabaseUp = isUp;
+  }
+
+  /** @param read What was said and is not kept yet, and how much of it was given up, asked for at every scrape. */
+  watchPayloads(read: () => { readonly pending: number; readonly dropped: number }): void {
+    this.#gaugeOf('mizan_payloads_pending', 'Requests whose payloads are not kept yet.', () => read().pending);
+    const registers = [this.registry];
+    const dropped: Counter = new Counter({
+      name: 'mizan_payloads_dropped_total',
+      help: 'Requests whose payloads were given up, because too many waited.',
+      registers,
+      collect() {
+        dropped.reset();
+        dropped.inc(read().dropped);
+      },
+    });
   }
 
   /** @param isUp Whether Redis answers in time; where this is not called, there is no such metric. */

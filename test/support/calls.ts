@@ -71,6 +71,7 @@ export function testCall(
     receivedAt: Date.UTC(2026, 0, 1),
     startedAt: 0,
     principal,
+    body: request.body.edited([]),
     read: () => request,
     ...rest,
     signal: controller.signal,

@@ -1,6 +1,8 @@
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { MizanError } from '../../core/errors.ts';
+import { publicPayload } from '../../core/payload.ts';
+import { includesRole } from '../../core/principal.ts';
 import type { RequestQuery } from '../../core/request-record.ts';
 import { publicRequest } from '../../core/request-record.ts';
 import type { EdgeContext } from '../http/context.ts';
@@ -80,10 +82,16 @@ function queryOf(given: z.output<typeof query>): RequestQuery {
   return { ...rest, minLatencyMs, minCostUsd, tag };
 }
 
-/** `GET /api/requests/ID`: one, with its attempts where there was more than one. */
+/**
+ * `GET /api/requests/ID`: one, with its attempts where there was more than one. What was said is for operators of the
+ * very tenant, whatever the scope.
+ */
 export async function getRequest(context: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const { id } = request.params as { id: string };
   const record = await context.requestHistory.find(request.tenantScope, id);
   if (record === undefined) throw new MizanError('not_found', `There is no request "${id.slice(0, 40)}".`);
-  return publicRequest(record);
+  const { principal } = request;
+  if (!includesRole(principal.role, 'operator') || principal.tenant !== record.tenant) return publicRequest(record);
+  const payload = await context.payloadHistory.find(record.tenant, id);
+  return { ...publicRequest(record), payload: payload === undefined ? null : publicPayload(payload) };
 }

@@ -48,6 +48,7 @@ export async function answerCall(
     receivedAt: request.receivedAt,
     startedAt: request.startedAt,
     principal: request.principal,
+    body: Buffer.isBuffer(request.body) ? request.body : null,
     signal: abort.signal,
     read: () => dialect.read(JsonDocument.parse(bodyOf(request))),
     sink: dialect.sink(reply),

@@ -4,6 +4,7 @@ import type { AuditHistory } from '../../core/audit.ts';
 import type { Backups } from '../../core/backups.ts';
 import type { Ledger, LimitRules } from '../../core/limit.ts';
 import type { Jobs } from '../../core/jobs.ts';
+import type { PayloadHistory } from '../../core/payload.ts';
 import type { RequestHistory } from '../../core/request-record.ts';
 import type { Revocations } from '../../core/revocation.ts';
 import type { Flow } from '../../flow/run.ts';
@@ -22,6 +23,7 @@ export interface EdgeContext {
   readonly ledger: Ledger;
   readonly messages: Messages;
   readonly requestHistory: RequestHistory;
+  readonly payloadHistory: PayloadHistory;
   readonly running: RunningCalls;
   readonly overviews: Overviews;
   /** How the database is doing. */

@@ -8,6 +8,7 @@ import { anyPostgres } from '../../../test/support/postgres.ts';
 import { requestRecord } from '../../../test/support/records.ts';
 import { newRequestId } from '../../core/ids.ts';
 import { everyTenant } from '../../core/request-record.ts';
+import { MasterKeys, noMasterKeySettings } from '../../security/master-keys.ts';
 import { openStore } from '../index.ts';
 import { copyDatabase } from './index.ts';
 
@@ -32,7 +33,8 @@ const step = {
 
 test('everything goes from SQLite to PostgreSQL and back, and is the same', async () => {
   const [first, second] = [temporaryFolder(), temporaryFolder()];
-  const store = await openStore({ folder: first, url: null });
+  const masterKeys = new MasterKeys(noMasterKeySettings, first);
+  const store = await openStore({ folder: first, url: null, masterKeys });
   const start = Date.now();
   for (let i = 0; i < 1200; i++) {
     const trail = i % 10 === 0 ? [step, step] : null;
@@ -52,19 +54,22 @@ test('everything goes from SQLite to PostgreSQL and back, and is the same', asyn
   store.apiKeys.insert(apiKeyRecord({ id: 'k', agents: ['a'], revokedAt: 2 }));
   await store.overview('acme', { from: 0, to: 1 });
   const all = await store.requestHistory.list(everyTenant, { limit: 1000 });
+  const said = Buffer.from('{"input": "سلام"}');
+  const spoken = Array.from({ length: 40 }, (_, i) => newRequestId(start + i * 60_000));
+  for (const requestId of spoken) {
+    const request = { bytes: said, wholeBytes: said.length };
+    store.payloads.keep({ requestId, tenant: 'سلام', request, answer: () => request, error: null, size: 1 });
+  }
+  const kept = await store.payloadHistory.find('سلام', spoken[7]!);
+  expect(kept).toMatchObject({ isReadable: true, request: said.toString() });
   await store.close();
-  const database = new DatabaseSync(join(first, 'mizan.db'));
-  database
-    .prepare('INSERT INTO payloads VALUES (?, ?, ?, 1, 2, 0)')
-    .run('acme', newRequestId(start), Buffer.from([0, 1, 255]));
-  database.close();
 
   const url = await server.newDatabase();
   const told = new Set<string>();
   const copied = await copyDatabase({ from: `sqlite:${first}`, to: url }, ({ step: at }) => told.add(at));
   expect(copied.filter(({ isSame }) => !isSame)).toStrictEqual([]);
   const counts = Object.fromEntries(copied.map(({ name, rows }) => [name, rows]));
-  expect(counts).toMatchObject({ requests: 1200, attempts: 240, api_keys: 1, payloads: 1 });
+  expect(counts).toMatchObject({ requests: 1200, attempts: 240, api_keys: 1, payloads: 40, data_keys: 3 });
   expect(counts['rollups']).toBeGreaterThan(1200);
   expect([...told]).toStrictEqual(['copy', 'compare']);
 
@@ -72,7 +77,8 @@ test('everything goes from SQLite to PostgreSQL and back, and is the same', asyn
   expect(await copyDatabase({ from: `sqlite:${first}`, to: url }, () => {})).toStrictEqual(copied);
   const back = join(second, 'mizan.db');
   expect(await copyDatabase({ from: url, to: `sqlite:${back}` }, () => {})).toStrictEqual(copied);
-  const restored = await openStore({ folder: second, url: null });
+  const restored = await openStore({ folder: second, url: null, masterKeys });
+  expect(await restored.payloadHistory.find('سلام', spoken[7]!)).toStrictEqual(kept);
   expect(await restored.requestHistory.list(everyTenant, { limit: 1000 })).toStrictEqual(
     all.map((record) => (record.principal === 'a\u0000b' ? { ...record, principal: 'a\uFFFDb' } : record)),
   );

@@ -37,7 +37,7 @@ class PostgresEnd implements CopyEnd {
     const places = (after ?? []).map((_, i) => `$${i + 1}`).join(', ');
     const where = after === null ? '' : `WHERE (${key}) > (${places})`;
     const { rows } = await this.#view.query(
-      `SELECT * FROM "${table.name}" ${where} ORDER BY ${key} LIMIT ${pageRows}`,
+      `SELECT * FROM "${table.name}" ${where} ORDER BY ${key} LIMIT ${pageRows(table)}`,
       [...(after ?? [])],
     );
     return rows as Row[];

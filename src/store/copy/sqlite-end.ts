@@ -31,7 +31,7 @@ class SqliteEnd implements CopyEnd {
     const key = table.key.map((column) => `"${column}"`).join(', ');
     const where = after === null ? '' : `WHERE (${key}) > (${after.map(() => '?').join(', ')})`;
     const statement = this.#database.prepare(
-      `SELECT * FROM "${table.name}" ${where} ORDER BY ${key} LIMIT ${pageRows}`,
+      `SELECT * FROM "${table.name}" ${where} ORDER BY ${key} LIMIT ${pageRows(table)}`,
     );
     return statement.all(...(after ?? []));
   }

@@ -8,7 +8,10 @@ import type { PostgresState } from './worker-protocol.ts';
 
 /** In ms: how often is looked for something to send, how often for what others changed, and how long at most between
  * two tries while PostgreSQL is away. */
-const pace = { lookMs: 100, exchangeMs: 500, longestPauseMs: 2000, checkpointMs: 1000 };
+const pace = { lookMs: 100, exchangeMs: 500, longestPauseMs: 2000, checkpointMs: 1000, tellMs: 500 };
+
+/** PostgreSQL that has not answered for so long counts as away, though it may be about to. In ms. */
+const slowMs = 5000;
 
 interface Waiter {
   readonly resolve: () => void;
@@ -26,6 +29,8 @@ export class Courier {
   readonly #replica: Replica;
   #isReady = false;
   #exchangedAt = -Infinity;
+  /** When PostgreSQL last answered, or was first asked since. */
+  #answeredAt = 0;
   #countAgainAt = 0;
   #checkpointAt = 0;
   #refused = 0;
@@ -45,6 +50,7 @@ export class Courier {
     for (let isMore = true; isMore;) {
       if (performance.now() - this.#exchangedAt >= pace.exchangeMs) await this.exchange();
       const { refused, isMore: goOn } = await this.#outbox.ship();
+      this.#answeredAt = performance.now();
       this.#refused += refused;
       isMore = goOn;
     }
@@ -55,6 +61,7 @@ export class Courier {
     await this.#prepare();
     await this.#replica.exchange();
     this.#exchangedAt = performance.now();
+    this.#answeredAt = this.#exchangedAt;
   }
 
   /** Resolves once all that was written before is in PostgreSQL; rejects with `database_unavailable`. */
@@ -65,25 +72,37 @@ export class Courier {
   /** For ever. @param tell Is told at every change. */
   async run(tell: (state: PostgresState) => void): Promise<never> {
     let told = '';
+    let reason: string | null = null;
+    let isAsking = false;
+    const look = (): void => {
+      this.#count();
+      const isSlow = isAsking && performance.now() - this.#answeredAt > slowMs;
+      const why = reason ?? (isSlow ? `it has not answered for ${slowMs / 1000} s` : null);
+      const state = { isAway: why !== null, reason: why, waiting: this.#waiting, refused: this.#refused };
+      if (JSON.stringify(state) !== told) tell(state);
+      told = JSON.stringify(state);
+    };
+    // Beside the deliveries, of which one may take long.
+    setInterval(look, pace.tellMs);
     for (let pauseMs: number = pace.lookMs; ;) {
       const waiters = this.#waiters;
       this.#waiters = [];
-      let reason: string | null = null;
+      this.#answeredAt = performance.now();
+      isAsking = true;
       try {
         if (waiters.length > 0) this.#exchangedAt = -Infinity;
         await this.deliver();
         for (const { resolve } of waiters) resolve();
         pauseMs = pace.lookMs;
+        reason = null;
       } catch (error) {
         reason = error instanceof Error ? error.message || error.name : String(error);
         for (const { reject } of waiters) reject(away(error));
         pauseMs = Math.min(pauseMs * 2, pace.longestPauseMs);
       }
-      this.#count();
+      isAsking = false;
       this.#checkpoint();
-      const state = { isAway: reason !== null, reason, waiting: this.#waiting, refused: this.#refused };
-      if (JSON.stringify(state) !== told) tell(state);
-      told = JSON.stringify(state);
+      look();
       if (this.#waiters.length === 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
   }

@@ -17,6 +17,8 @@ import { outboxFile } from '../sqlite/file.ts';
 import type { Store } from '../sqlite/index.ts';
 import { openStore as openLocal } from '../sqlite/index.ts';
 import type { AuditLogEvents } from '../sqlite/audit-log.ts';
+import { KyselyPayloadHistory } from '../payloads/history.ts';
+import type { PayloadEvents } from '../payloads/queue.ts';
 import type { RequestLogEvents } from '../sqlite/request-log.ts';
 import { remoteKysely, Thread } from '../thread.ts';
 import { kyselyOver, openPool, placeOf } from './connection.ts';
@@ -37,8 +39,10 @@ export interface PostgresStoreOptions {
   /** Given by a process that serves: then a thread of its own speaks with PostgreSQL. */
   readonly events?: PostgresEvents;
   readonly auditEvents?: AuditLogEvents;
+  readonly payloadEvents?: PayloadEvents;
   readonly masterKeys?: MasterKeys;
   readonly damaged?: (error: MizanError) => void;
+  readonly unsound?: (words: string) => void;
 }
 
 /** How long the last rows may take to reach PostgreSQL when a store is closed, in ms; then they wait on disk. */
@@ -115,6 +119,7 @@ function direct(local: Store, file: string, url: string): Store {
     requestHistory: new KyselyRequestHistory(kyselyOver(pool)),
     ledger: { ...local.ledger, uses: () => readUses(kyselyOver(pool)), check: () => checkLedger(kyselyOver(pool)) },
     jobs: new KyselyJobStore(kyselyOver(pool)),
+    payloadHistory: new KyselyPayloadHistory(kyselyOver(pool), local.payloads),
     overview: async (scope, query) => {
       while (await makeDue(kyselyOver(pool))) continue;
       return readOverview(kyselyOver(pool), tenantIn(scope), query);
@@ -171,13 +176,14 @@ function serving(
     requestHistory: new KyselyRequestHistory(history),
     ledger: { ...local.ledger, uses: () => readUses(history), check: () => checkLedger(history) },
     jobs: new KyselyJobStore(history),
+    payloadHistory: new KyselyPayloadHistory(history, local.payloads),
     overview: async (scope, query) =>
       (await thread.ask({ kind: 'overview', tenant: tenantIn(scope), query })) as Overview,
     removeOld: async (retention) => (await thread.ask({ kind: 'remove old', retention })) as Removed,
     state() {
       const here = local.state();
       const trouble = state.isAway ? `PostgreSQL can't be used: ${state.reason ?? ''}` : here.trouble;
-      return { engine: 'postgres', trouble, pending: here.pending + state.waiting };
+      return { ...here, engine: 'postgres', trouble, pending: here.pending + state.waiting };
     },
     settled,
     async close() {

@@ -1,4 +1,4 @@
-import { existsSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 
@@ -14,6 +14,8 @@ export interface OpenOptions {
  */
 export function openDatabase(file: string, options: OpenOptions): DatabaseSync {
   const isNew = (statSync(file, { throwIfNoEntry: false })?.size ?? 0) === 0;
+  // SQLite would open a file that can't be written for reading, without a word, and leave it at that for good.
+  if (!options.readOnly && !isNew) accessSync(file, constants.W_OK);
   const database = new DatabaseSync(file, { readOnly: options.readOnly, timeout: options.busyTimeoutMs });
   if (!options.readOnly) {
     // Of a file that is new: room that is given up can be given back to the disk, page by page.

@@ -187,7 +187,7 @@ describe('what cannot be a store is refused in one line', () => {
   test('a file that is no database', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, databaseFile), 'x'.repeat(8192));
-    expect(await refusal(folder)).toMatch(/can't be used.*not a database/);
+    expect(await refusal(folder)).toMatch(/mizan\.db is damaged .*not a database.*mizan backup restore NAME/);
   });
 
   test('a database that was cut short', async () => {
@@ -200,6 +200,6 @@ describe('what cannot be a store is refused in one line', () => {
     const database = join(folder, databaseFile);
     const whole = statSync(database).size;
     writeFileSync(database, Buffer.alloc(whole - 4096, 0x61));
-    expect(await refusal(folder)).toMatch(/not a database|malformed/);
+    expect(await refusal(folder)).toMatch(/(?:not a database|malformed).*mizan backup restore NAME/);
   });
 });

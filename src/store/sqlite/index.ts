@@ -8,6 +8,7 @@ import { systemClock } from '../../core/clock.ts';
 import type { MizanError } from '../../core/errors.ts';
 import { SetupError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
+import type { PayloadHistory } from '../../core/payload.ts';
 import type { RequestHistory, RequestLog, TenantScope } from '../../core/request-record.ts';
 import type { Overview, OverviewQuery } from '../../core/overview.ts';
 import type { Removed, Retention } from '../../core/retention.ts';
@@ -18,6 +19,7 @@ import { MasterKeys, noMasterKeySettings } from '../../security/master-keys.ts';
 import { holdData } from '../folder-lock.ts';
 import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver } from './connection.ts';
+import { explained } from './damage.ts';
 import { openDatabase } from './database.ts';
 import { databaseFile } from './file.ts';
 import { SqliteAuditHistory } from './audit-history.ts';
@@ -31,6 +33,11 @@ import { KyselyJobStore } from '../jobs/index.ts';
 import type { RequestLogEvents } from './request-log.ts';
 import { SqliteRequestLog } from './request-log.ts';
 import { readOverview, tenantIn } from '../overview.ts';
+import { DirectPayloads } from '../payloads/direct.ts';
+import { KyselyPayloadHistory } from '../payloads/history.ts';
+import type { PayloadEvents } from '../payloads/queue.ts';
+import { PayloadQueue } from '../payloads/queue.ts';
+import type { PayloadRoom } from '../payloads/room.ts';
 import { makeDue, noteSinceLast, rebuildSums } from '../rollups.ts';
 import { sqliteLedger } from './ledger.ts';
 import { SqliteLimitRules } from './limit-rules.ts';
@@ -48,11 +55,15 @@ export interface StoreState {
   readonly trouble: string | null;
   /** Rows of the request log that are on their way: in memory, or in the local database. */
   readonly pending: number;
+  /** Payloads that are not kept yet, and how many were given up since the start. */
+  readonly payloads: { readonly pending: number; readonly dropped: number };
 }
 
 export interface Store {
   readonly requestLog: RequestLog;
   readonly requestHistory: RequestHistory;
+  readonly payloads: PayloadRoom;
+  readonly payloadHistory: PayloadHistory;
   readonly apiKeys: ApiKeys;
   readonly revocations: Revocations;
   readonly vault: Vault;
@@ -81,6 +92,7 @@ export interface OpenStoreOptions {
    */
   readonly events?: RequestLogEvents;
   readonly auditEvents?: AuditLogEvents;
+  readonly payloadEvents?: PayloadEvents;
   /** Whether rows only stay until they are sent somewhere else: then nothing is looked after here. */
   readonly isOutbox?: boolean;
   /** Whether anything is sealed here: by default in a process that serves, and where `masterKeys` is given. */
@@ -93,11 +105,16 @@ export interface OpenStoreOptions {
   readonly clock?: Clock;
   /** `master.key` in the folder by default, and then not looked at before it is needed. */
   readonly masterKeys?: MasterKeys;
+  /** Told in words of a file that turns out to be damaged, with what to do. */
+  readonly unsound?: (words: string) => void;
   /** Told of a row that was damaged or edited, when it is met. */
   readonly damaged?: (error: MizanError) => void;
 }
 
-const silent: AuditLogEvents = { failed() {}, recovered() {}, dropped() {} };
+const silent: AuditLogEvents & PayloadEvents = { failed() {}, recovered() {}, dropped() {} };
+
+/** How long the last payloads may take to be kept when a store is closed, in ms. */
+const lastPayloadsMs = 2000;
 
 /** How often the uses of API keys are written, in ms. */
 const usesEveryMs = 60_000;
@@ -141,7 +158,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     if (isSealing) vault.prepare();
   } catch (error) {
     database.close();
-    throw error;
+    throw explained(error, file);
   }
   const apiKeys = new SqliteApiKeys(database, { epoch, seal: vault.apiKeySeal, damaged });
   const revocations = new SqliteRevocations(database, epoch);
@@ -150,7 +167,10 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     const requestLog = new SqliteRequestLog(database, { failed() {}, recovered() {}, dropped() {} });
     const writer = new AuditWriter(folder, databaseFile);
     const kysely = kyselyOver(database);
+    const payloads = new DirectPayloads(database, vault.ring, damaged);
     return {
+      payloads,
+      payloadHistory: new KyselyPayloadHistory(kysely, payloads),
       audit: directAuditLog(
         (rows) => writer.append(rows),
         (error) => auditEvents.failed(error),
@@ -168,7 +188,12 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
       },
       removeOld: (retention) => removeOld(database, retention, Date.now()),
       rebuildSums: () => rebuildSums(kyselyOver(database)),
-      state: () => ({ engine: 'sqlite', trouble: null, pending: requestLog.pending }),
+      state: () => ({
+        engine: 'sqlite',
+        trouble: null,
+        pending: requestLog.pending,
+        payloads: { pending: 0, dropped: 0 },
+      }),
       settled: async () => requestLog.flush(),
       revocations,
       vault,
@@ -185,14 +210,21 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
   const troubles = new Troubles();
   const requestLog = new SqliteRequestLog(database, troubles.watching(events));
   const worker = new StoreWorker(file);
-  const upkeep = options.isOutbox === true ? null : new Upkeep(requestLog, worker, troubles);
+  const upkeep =
+    options.isOutbox === true
+      ? null
+      : new Upkeep({ log: requestLog, worker, troubles }, { file, unsound: (words) => options.unsound?.(words) });
   const writeSome = (): void => {
     if (writeUses(apiKeys, events, usesAtOnce)) setImmediate(writeSome);
   };
   const useTimer = setInterval(writeSome, usesEveryMs).unref();
   const audit = new QueuedAuditLog((rows) => worker.appendAudit(rows), auditEvents);
   const kysely = worker.kysely();
+  const { payloadEvents = silent } = options;
+  const payloads = new PayloadQueue(file, vault.ring, { events: troubles.watchingPayloads(payloadEvents), damaged });
   return {
+    payloads,
+    payloadHistory: new KyselyPayloadHistory(kysely, payloads),
     requestLog,
     requestHistory: new KyselyRequestHistory(kysely),
     revocations,
@@ -206,9 +238,18 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     overview: (scope, query) => worker.overview(tenantIn(scope), query),
     removeOld: (retention) => worker.removeOld(retention),
     rebuildSums: () => rebuildSums(kyselyOver(database)),
-    state: () => ({ engine: 'sqlite', trouble: troubles.words, pending: requestLog.pending }),
-    settled: async () => requestLog.flush(),
+    state: () => ({
+      engine: 'sqlite',
+      trouble: troubles.words,
+      pending: requestLog.pending,
+      payloads: { pending: payloads.pending, dropped: payloads.dropped },
+    }),
+    settled: async () => {
+      requestLog.flush();
+      await payloads.settled();
+    },
     close: async () => {
+      await payloads.close(lastPayloadsMs);
       upkeep?.stop();
       clearInterval(useTimer);
       await audit.close();
@@ -227,6 +268,8 @@ export async function migrateAt(folder: string): Promise<MigrationReport> {
   try {
     const database = open(folder, join(folder, databaseFile));
     return await migrate(database).finally(() => database.close());
+  } catch (error) {
+    throw explained(error, join(folder, databaseFile));
   } finally {
     hold.release();
   }
@@ -247,7 +290,8 @@ function open(folder: string, file: string): ReturnType<typeof openDatabase> {
     makeFolder(folder);
     return openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
   } catch (cause) {
-    throw new SetupError(`The data folder ${folder} can't be used`, cause);
+    const error = explained(cause, file);
+    throw error instanceof SetupError ? error : new SetupError(`The data folder ${folder} can't be used`, cause);
   }
 }
 

@@ -9,8 +9,8 @@ import { kyselyOver } from './connection.ts';
 
 const dayMs = 86_400_000;
 
-/** What is removed in one transaction: some ms, for which the hot thread may have to wait. */
-const batch = { rows: 500, pages: 256 };
+/** What is removed in one transaction: a ms or two, for which the hot thread may have to wait. */
+const batch = { rows: 100, pages: 64 };
 
 /** How many times as long as it took is waited after each transaction, so that others get to write. */
 const restFactor = 3;

@@ -6,11 +6,14 @@ import type { Removed, Retention } from '../../core/retention.ts';
 import type { Database } from '../schema.ts';
 import { remoteKysely, Thread } from '../thread.ts';
 import type { AuditRow } from './audit-chain.ts';
-import type { WorkerQuestion } from './worker-protocol.ts';
+import type { ReaderQuestion, WorkerQuestion } from './worker-protocol.ts';
 
-/** A second thread with connections of its own: reads of any size, and checkpoints. */
+const resourceLimits = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 256 };
+
+/** Two threads with connections of their own, one for reads of any size and one for what is written beside answers. */
 export class StoreWorker {
   readonly #thread: Thread<WorkerQuestion>;
+  readonly #reader: Thread<ReaderQuestion>;
 
   constructor(file: string) {
     this.#thread = new Thread(
@@ -18,12 +21,20 @@ export class StoreWorker {
         new Worker(new URL('./store.worker.ts', import.meta.url), {
           name: 'store',
           workerData: { file },
-          resourceLimits: { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 256 },
+          resourceLimits,
+        }),
+    );
+    this.#reader = new Thread(
+      () =>
+        new Worker(new URL('./reader.worker.ts', import.meta.url), {
+          name: 'reader',
+          workerData: { file },
+          resourceLimits,
         }),
     );
   }
 
-  /** Kysely over this thread; it reads only. */
+  /** Kysely over the thread that reads. */
   kysely(): Kysely<Database> {
     return remoteKysely({
       adapter: new SqliteAdapter(),
@@ -46,7 +57,7 @@ export class StoreWorker {
   }
 
   async read(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]> {
-    return (await this.#thread.ask({ kind: 'read', sql, parameters })) as readonly unknown[];
+    return (await this.#reader.ask({ kind: 'read', sql, parameters })) as readonly unknown[];
   }
 
   /** Appends to the audit log: all of them or none. */
@@ -59,13 +70,8 @@ export class StoreWorker {
     await this.#thread.ask({ kind: 'checkpoint' });
   }
 
-  /** Reads the whole file, and says what is wrong with it; `null` where it is sound. */
-  async findDamage(): Promise<string | null> {
-    return (await this.#thread.ask({ kind: 'find damage' })) as string | null;
-  }
-
   async overview(tenant: string | null, query: OverviewQuery): Promise<Overview> {
-    return (await this.#thread.ask({ kind: 'overview', tenant, query })) as Overview;
+    return (await this.#reader.ask({ kind: 'overview', tenant, query })) as Overview;
   }
 
   /** Makes the sums of these minutes (since the epoch). */
@@ -78,7 +84,7 @@ export class StoreWorker {
   }
 
   /** What is under way is given up; a checkpoint is made again when the database is opened next. */
-  close(): Promise<void> {
-    return this.#thread.close();
+  async close(): Promise<void> {
+    await Promise.all([this.#thread.close(), this.#reader.close()]);
   }
 }

@@ -2,7 +2,6 @@ import type { SQLInputValue } from 'node:sqlite';
 import { basename, dirname } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { answering } from '../answering.ts';
-import { readOverview } from '../overview.ts';
 import { makeDue, noteDue, noteSinceLast } from '../rollups.ts';
 import { kyselyOver } from './connection.ts';
 import { openDatabase } from './database.ts';
@@ -11,14 +10,11 @@ import { removeOld } from './retention.ts';
 import type { WorkerQuestion } from './worker-protocol.ts';
 
 /**
- * The thread for what must not hold up answers: reads of any size, sums, clearing up, checkpoints, and what has to be on
- * the disk.
+ * The thread for what must not hold up answers and writes: sums, clearing up, checkpoints, and what has to be on the disk.
  */
 const { file } = workerData as { file: string };
-const reader = openDatabase(file, { readOnly: true, busyTimeoutMs: 5000 });
 const checkpointer = openDatabase(file, { readOnly: false, busyTimeoutMs: 0 });
 const writer = openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
-const reading = kyselyOver(reader);
 const writing = kyselyOver(writer);
 const audit = new AuditWriter(dirname(file), basename(file));
 
@@ -28,8 +24,6 @@ let removal: Promise<unknown> = Promise.resolve();
 
 function answer(question: WorkerQuestion): unknown {
   switch (question.kind) {
-    case 'read':
-      return reader.prepare(question.sql).all(...(question.parameters as SQLInputValue[]));
     case 'write':
       return writer.prepare(question.sql).all(...(question.parameters as SQLInputValue[]));
     case 'checkpoint':
@@ -38,10 +32,6 @@ function answer(question: WorkerQuestion): unknown {
     case 'audit':
       audit.append(question.rows);
       return null;
-    case 'find damage':
-      return findDamage();
-    case 'overview':
-      return readOverview(reading, question.tenant, question.query);
     case 'roll up':
       sums = (sums?.catch(() => undefined) ?? noteSinceLast(writing)).then(() => rollUp(question.minutes));
       return sums;
@@ -49,12 +39,6 @@ function answer(question: WorkerQuestion): unknown {
       removal = removal.catch(() => undefined).then(() => removeOld(writer, question.retention, Date.now()));
       return removal;
   }
-}
-
-/** What is wrong with the file, if anything. */
-function findDamage(): string | null {
-  const found = reader.prepare('PRAGMA quick_check(1)').get()?.['quick_check'];
-  return found === 'ok' ? null : String(found);
 }
 
 async function rollUp(minutes: readonly number[]): Promise<void> {

@@ -1,3 +1,4 @@
+import type { PayloadEvents } from '../payloads/queue.ts';
 import type { RequestLogEvents } from './request-log.ts';
 
 /** What is wrong with a database now: each kind of work is well again with its next success. */
@@ -14,6 +15,10 @@ export class Troubles {
     this.#now.set(kind, `${what}: ${error instanceof Error ? error.message : 'for a reason without words'}`);
   }
 
+  has(kind: string): boolean {
+    return this.#now.has(kind);
+  }
+
   passed(kind: string): void {
     this.#now.delete(kind);
   }
@@ -28,6 +33,20 @@ export class Troubles {
       },
       recovered: () => {
         this.passed('write');
+        events.recovered();
+      },
+    };
+  }
+
+  watchingPayloads(events: PayloadEvents): PayloadEvents {
+    return {
+      dropped: (count) => events.dropped(count),
+      failed: (error) => {
+        this.note('payloads', "What was said can't be kept", error);
+        events.failed(error);
+      },
+      recovered: () => {
+        this.passed('payloads');
         events.recovered();
       },
     };

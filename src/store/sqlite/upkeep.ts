@@ -1,5 +1,7 @@
 import type { SqliteRequestLog } from './request-log.ts';
 import type { StoreWorker } from './store-worker.ts';
+import { remedyFor } from './damage.ts';
+import { findDamage } from './soundness.ts';
 import type { Troubles } from './troubles.ts';
 
 /** How often the write-ahead log is looked after, in ms; and from how many committed rows on it is worth it. */
@@ -11,19 +13,33 @@ const sumsEveryMs = 2000;
 /** How long after the start the whole file is read once, to see that it is sound, in ms. */
 const soundnessMs = 5000;
 
-/** What a serving process does for its database, on the worker's thread. */
+interface UpkeepRooms {
+  readonly log: SqliteRequestLog;
+  readonly worker: StoreWorker;
+  readonly troubles: Troubles;
+}
+
+/** What a serving process does for its database, on threads that answer nobody. */
 export class Upkeep {
   readonly #log: SqliteRequestLog;
   readonly #worker: StoreWorker;
   readonly #troubles: Troubles;
   readonly #timers: NodeJS.Timeout[];
+  readonly #file: string;
+  readonly #unsound: (words: string) => void;
+  readonly #ending = new AbortController();
   #checkpointed = 0;
   #isSumming = false;
 
-  constructor(log: SqliteRequestLog, worker: StoreWorker, troubles: Troubles) {
+  constructor(
+    { log, worker, troubles }: UpkeepRooms,
+    { file, unsound }: { readonly file: string; readonly unsound: (words: string) => void },
+  ) {
     this.#log = log;
     this.#worker = worker;
     this.#troubles = troubles;
+    this.#file = file;
+    this.#unsound = unsound;
     this.#timers = [
       setInterval(() => this.#checkpoint(), checkpoint.everyMs),
       setInterval(() => this.#sum(), sumsEveryMs),
@@ -34,10 +50,13 @@ export class Upkeep {
 
   stop(): void {
     for (const timer of this.#timers) clearTimeout(timer);
+    this.#ending.abort();
   }
 
   #checkpoint(): void {
-    if (this.#log.committed - this.#checkpointed < checkpoint.rows) return;
+    // A disk that was full has room for the database first: a log that goes on growing would take all there is again.
+    const isInTrouble = this.#troubles.has('write') || this.#troubles.has('checkpoint') || this.#troubles.has('sums');
+    if (this.#log.committed - this.#checkpointed < checkpoint.rows && !isInTrouble) return;
     const upTo = this.#log.committed;
     const moving = this.#worker.checkpoint().then(() => {
       this.#checkpointed = upTo;
@@ -46,7 +65,8 @@ export class Upkeep {
   }
 
   #sum(): void {
-    const minutes = this.#isSumming ? [] : this.#log.takeTouched();
+    const hasToWait = this.#isSumming || this.#troubles.has('write') || this.#troubles.has('checkpoint');
+    const minutes = hasToWait ? [] : this.#log.takeTouched();
     if (minutes.length === 0) return;
     this.#isSumming = true;
     const summing = this.#worker.rollUp(minutes).catch((error: unknown) => {
@@ -58,8 +78,11 @@ export class Upkeep {
   }
 
   #examine(): void {
-    const looking = this.#worker.findDamage().then((damage) => {
-      if (damage !== null) throw new Error(`${damage}. Stop Mizan and restore a backup`);
+    const looking = findDamage(this.#file, this.#ending.signal).then((damage) => {
+      if (damage === null) return;
+      const words = `${damage.replaceAll(/\s+/g, ' ')}. ${remedyFor(this.#file)}.`;
+      this.#unsound(`The database ${this.#file} is damaged: ${words}`);
+      throw new Error(words);
     });
     this.#track('damage', 'The database is damaged', looking);
   }

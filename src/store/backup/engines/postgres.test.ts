@@ -123,8 +123,9 @@ test('what was restored goes on counting where it was', async () => {
   onTestFinished(() => client.end());
   const audit = await client.query('SELECT seq::int, n FROM audit ORDER BY seq');
   expect(audit.rows).toEqual([1, 2, 3].map((n) => ({ seq: n, n })));
-  const versions = await client.query('SELECT version::int FROM table_versions');
-  expect(versions.rows).toEqual([{ version: 2 }]);
+  // Copies of small tables elsewhere are known by versions: none of them may come again.
+  const versions = await client.query('SELECT version > 1000000 AS leapt FROM table_versions');
+  expect(versions.rows).toEqual([{ leapt: true }]);
   const before = await postgresFacts(client, () => {});
   expect(before.tables.find(({ name }) => name === 'requests')?.rows).toBe(2);
 });

@@ -1,24 +1,32 @@
 /**
- * A data folder of one MiB that fills up under load and is freed again: every request is answered, and the database is
- * sound. Needs root, to mount a tmpfs.
+ * A data folder that can't be written under load, and then can again: every request is answered and in the log, and the
+ * database is sound. Either a disk of one MiB fills up (a tmpfs), or the database's files are made read-only (by their
+ * immutable flag, which holds for those who have them open, too). Needs root.
  *
- *   node bench/store/full-disk.ts
+ *   node bench/store/faulty-disk.ts [--fault full|read-only]
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmdirSync, statfsSync, writeFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+
+const { values } = parseArgs({ options: { fault: { type: 'string' } } });
+const isFull = values.fault !== 'read-only';
 
 const bin = join(import.meta.dirname, '../../bin/mizan.js');
 const folder = mkdtempSync(join(tmpdir(), 'mizan-full-'));
-execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder]);
+if (isFull) execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder]);
+// Not its index of the log (`-shm`), which SQLite writes as memory: a system that refuses that ends the process.
+const files = (): string[] => ['', '-wal'].map((end) => join(folder, `mizan.db${end}`)).filter(existsSync);
+const flag = (sign: '+' | '-'): void => void execFileSync('chattr', [`${sign}i`, ...files()]);
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 let isSound = false;
 try {
   const ballast = join(folder, 'ballast');
-  writeFileSync(ballast, Buffer.alloc(300_000));
+  if (isFull) writeFileSync(ballast, Buffer.alloc(300_000));
   const env = { PATH: process.env['PATH'] ?? '', LOG_LEVEL: 'error' };
   const mizan = spawn(process.execPath, [bin, 'start', '--data', folder, '--port', '0', '--metrics-port', '0'], {
     env,
@@ -30,6 +38,9 @@ try {
     output.said += text;
   });
   while (!/Bearer (\S+)"/.test(output.said)) await wait(50);
+  mizan.once('exit', (code, signal) => {
+    if (code !== 0) say(`Mizan ended with ${code ?? signal}:\n${output.said.slice(-2000)}`);
+  });
   const [, base = ''] = /listens on (\S+),/.exec(output.said) ?? [];
   const [, token = ''] = /Bearer (\S+)"/.exec(output.said) ?? [];
   const ask = async (): Promise<number> => {
@@ -50,14 +61,17 @@ try {
       asked++;
     }
   };
+  await some(50);
+  if (!isFull) flag('+');
   while (!(await state()).includes('degraded')) await some(50);
   const { bavail, bsize } = statfsSync(folder);
-  say(`full after ${asked} requests, ${bavail * bsize} bytes free: ${await state()}`);
+  say(`${isFull ? 'full' : 'read-only'} after ${asked} requests, ${bavail * bsize} bytes free: ${await state()}`);
   await some(200);
-  rmSync(ballast);
+  if (isFull) rmSync(ballast);
+  else flag('-');
   const freedAt = performance.now();
   while ((await state()).includes('degraded')) await wait(20);
-  say(`well again ${(performance.now() - freedAt).toFixed(0)} ms after there was room`);
+  say(`well again ${(performance.now() - freedAt).toFixed(0)} ms after it could be written`);
   await some(50);
   say(`statuses: ${JSON.stringify([...statuses])}`);
   mizan.kill('SIGTERM');
@@ -69,7 +83,8 @@ try {
   say(`integrity_check: ${String(sound)}; ${asked} asked, ${rows} rows`);
   isSound = sound === 'ok' && rows === asked;
 } finally {
-  execFileSync('umount', [folder]);
-  rmdirSync(folder);
+  if (isFull) execFileSync('umount', [folder]);
+  else flag('-');
+  rmSync(folder, { recursive: true });
 }
 process.exitCode = isSound ? 0 : 1;

@@ -1,0 +1,209 @@
+/**
+ * What the store's own work costs those who ask meanwhile: p99 of answers at a steady rate with and without reads in a
+ * loop, retention and a backup, in rounds by turns, so that both see the same neighbours; and how long a page and an
+ * overview of a large log take.
+ *
+ *   node bench/store/p99.ts [--rows 10000000] [--rounds 20] [--seconds 5] [--rate 150]
+ *     [--only reads,retention,backup]
+ */
+import type { ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { Agent, request } from 'undici';
+import { openStore } from '../../src/store/index.ts';
+import { fillLog } from './fill.ts';
+
+const { values } = parseArgs({
+  options: {
+    rows: { type: 'string' },
+    rounds: { type: 'string' },
+    seconds: { type: 'string' },
+    rate: { type: 'string' },
+    only: { type: 'string' },
+  },
+});
+const rows = Number(values.rows ?? 10_000_000);
+const rounds = Number(values.rounds ?? 20);
+const seconds = Number(values.seconds ?? 5);
+const rate = Number(values.rate ?? 150);
+const only = new Set((values.only ?? 'nothing,reads,retention,backup').split(','));
+const days = 90;
+
+const bin = join(import.meta.dirname, '../../bin/mizan.js');
+const folder = mkdtempSync(join(tmpdir(), 'mizan-p99-'));
+const file = join(folder, 'data', 'mizan.db');
+const config = join(folder, 'mizan.yaml');
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+const size = (): string => `${(statSync(file).size / 2 ** 20).toFixed(0)} MiB`;
+const env = { PATH: process.env['PATH'] ?? '', LOG_LEVEL: 'error' };
+const common = ['--config', config, '--data', join(folder, 'data')];
+
+// Nothing of the simulator's own is to be in the figures.
+writeFileSync(config, JSON.stringify({ server: { port: 0, metricsPort: 0 }, retention: { log: 3650 } }));
+await (await openStore({ folder: join(folder, 'data'), url: null })).close();
+let startedAt = performance.now();
+const start = fillLog(file, rows, days);
+say(`${rows} rows in ${((performance.now() - startedAt) / 1000).toFixed(0)} s, ${size()}`);
+
+const mizan = spawn(process.execPath, [bin, 'start', ...common], { env, stdio: ['ignore', 'inherit', 'pipe'] });
+let said = '';
+mizan.stderr.setEncoding('utf8').on('data', (text: string) => {
+  said += text;
+});
+while (!/Bearer (\S+)"/.test(said)) await wait(50);
+const [, base = ''] = /listens on (\S+),/.exec(said) ?? [];
+const [, token = ''] = /Bearer (\S+)"/.exec(said) ?? [];
+const dispatcher = new Agent({ connections: 64, bodyTimeout: 0, headersTimeout: 0 });
+const authorization = `Bearer ${token}`;
+
+async function get(path: string): Promise<{ readonly ms: number; readonly json: unknown }> {
+  const at = performance.now();
+  const { body } = await request(`${base}${path}`, { dispatcher, headers: { authorization } });
+  const json = await body.json();
+  return { ms: performance.now() - at, json };
+}
+
+async function ask(): Promise<number> {
+  const at = performance.now();
+  const headers = { authorization, 'content-type': 'application/json' };
+  const { body } = await request(`${base}/ai-process`, { dispatcher, method: 'POST', headers, body: '{"input":"Hi"}' });
+  await body.dump();
+  return performance.now() - at;
+}
+
+/** Asks at the rate, however long answers take. */
+async function round(): Promise<number[]> {
+  const asked: Promise<number>[] = [];
+  for (const at = performance.now(); performance.now() - at < seconds * 1000;) {
+    while (asked.length < (rate * (performance.now() - at)) / 1000) asked.push(ask());
+    await wait(1);
+  }
+  return Promise.all(asked);
+}
+
+const at = (sorted: readonly number[], share: number): number => sorted[Math.floor(share * (sorted.length - 1))] ?? 0;
+const ascending = (list: readonly number[]): number[] => list.toSorted((a, b) => a - b);
+const median = (list: readonly number[]): number => at(ascending(list), 0.5);
+
+interface Work {
+  readonly go: () => void;
+  /** Resolves once nothing more of it is under way. */
+  readonly stop: () => Promise<void>;
+}
+
+async function compare(name: string, what: string, work: Work): Promise<void> {
+  if (!only.has(name)) return;
+  const figures = {
+    with: { p50: [] as number[], p99: [] as number[] },
+    without: { p50: [] as number[], p99: [] as number[] },
+  };
+  await round();
+  let done = 0;
+  for (; done < rounds; done++) {
+    // The order changes, so that neither always comes first.
+    for (const kind of done % 2 === 0 ? (['with', 'without'] as const) : (['without', 'with'] as const)) {
+      if (kind === 'with') work.go();
+      const took = ascending(await round());
+      if (kind === 'with') await work.stop();
+      figures[kind].p50.push(at(took, 0.5));
+      figures[kind].p99.push(at(took, 0.99));
+    }
+  }
+  const ratios = figures.with.p99.map((p99, i) => p99 / (figures.without.p99[i] ?? 1));
+  const [p99With, p99Without] = [median(figures.with.p99), median(figures.without.p99)];
+  say(
+    `${what}, ${done} rounds of each: p50 ${median(figures.with.p50).toFixed(2)} against ${median(figures.without.p50).toFixed(2)} ms, ` +
+      `p99 ${p99With.toFixed(2)} against ${p99Without.toFixed(2)} ms (medians of rounds): ${(p99With / p99Without).toFixed(2)}; ` +
+      `of the ratios of rounds side by side the middle one is ${median(ratios).toFixed(2)}`,
+  );
+}
+
+startedAt = performance.now();
+await ask();
+const overview = `/api/overview?from=${start}&to=${Date.now()}`;
+const total = async (): Promise<number> =>
+  ((await get(overview)).json as { total?: { requests: number } }).total?.requests ?? 0;
+while ((await total()) < rows) await wait(1000);
+say(`all sums made in ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
+for (const [what, path] of [
+  ['first page', '/api/requests?limit=50'],
+  ['overview of 90 days', overview],
+] as const) {
+  await get(path);
+  const took: number[] = [];
+  for (let i = 0; i < 20; i++) took.push((await get(path)).ms);
+  say(`${what}: ${median(took).toFixed(1)} ms in the middle, ${Math.max(...took).toFixed(1)} ms at most of 20`);
+}
+
+const nothing = { go() {}, async stop() {} };
+await compare('nothing', 'nothing at all', nothing);
+
+const state = { isReading: false };
+let reading: Promise<void> = Promise.resolve();
+let reads = 0;
+await compare('reads', 'a page and the overview of 90 days, asked for in a loop', {
+  go() {
+    state.isReading = true;
+    reading = (async () => {
+      for (; state.isReading; reads++) await Promise.all([get('/api/requests?limit=50'), get(overview)]);
+    })();
+  },
+  async stop() {
+    state.isReading = false;
+    await reading;
+  },
+});
+say(`${reads} times both`);
+
+const child = spawn(process.execPath, [join(import.meta.dirname, 'retention.child.ts'), file, String(start)], {
+  env,
+  stdio: ['pipe', 'pipe', 'inherit'],
+});
+let removed = 0;
+child.stdout.setEncoding('utf8').on('data', (text: string) => {
+  for (const count of text.trim().split('\n')) removed += Number(count);
+});
+const before = size();
+await compare('retention', 'old rows being removed', {
+  go: () => void child.stdin.write('go\n'),
+  async stop() {
+    child.stdin.write('stop\n');
+    for (let seen = -1; seen !== removed;) {
+      seen = removed;
+      await wait(1500);
+    }
+  },
+});
+child.stdin.end();
+await once(child, 'exit');
+say(`${removed} rows removed; the file went from ${before} to ${size()}`);
+
+const running: { backup: ChildProcess | null } = { backup: null };
+const isRunning = (): boolean => running.backup?.exitCode === null && running.backup.signalCode === null;
+let made = 0;
+await compare('backup', `a backup of ${size()}`, {
+  go() {
+    if (isRunning()) running.backup?.kill('SIGCONT');
+    else {
+      made++;
+      running.backup = spawn(process.execPath, [bin, 'backup', 'create', '--to', join(folder, 'backups'), ...common], {
+        env,
+        stdio: 'ignore',
+      });
+    }
+  },
+  async stop() {
+    running.backup?.kill('SIGSTOP');
+  },
+});
+say(`${made} backups begun`);
+running.backup?.kill('SIGKILL');
+mizan.kill('SIGTERM');
+await once(mizan, 'exit');
+await dispatcher.close();
+rmSync(folder, { recursive: true, force: true });

@@ -1,0 +1,23 @@
+import { setPriority } from 'node:os';
+import type { SQLInputValue } from 'node:sqlite';
+import { parentPort, workerData } from 'node:worker_threads';
+import { answering } from '../answering.ts';
+import { readOverview } from '../overview.ts';
+import { kyselyOver } from './connection.ts';
+import { openDatabase } from './database.ts';
+import type { ReaderQuestion } from './worker-protocol.ts';
+
+/** The thread for reads of any size. It holds no lock that anybody waits for, so that it can step back. */
+const { file } = workerData as { file: string };
+const reader = openDatabase(file, { readOnly: true, busyTimeoutMs: 5000 });
+const reading = kyselyOver(reader);
+
+// On Linux, 0 is this thread and not the process.
+if (process.platform === 'linux') setPriority(0, 10);
+
+function answer(question: ReaderQuestion): unknown {
+  if (question.kind === 'overview') return readOverview(reading, question.tenant, question.query);
+  return reader.prepare(question.sql).all(...(question.parameters as SQLInputValue[]));
+}
+
+parentPort?.on('message', answering(parentPort, answer));
