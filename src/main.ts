@@ -7,6 +7,7 @@ import { systemClock } from './core/clock.ts';
 import { SetupError } from './core/errors.ts';
 import type { Random } from './core/random.ts';
 import { systemRandom } from './core/random.ts';
+import type { Secret } from './core/secret.ts';
 import type { Provider } from './core/upstream.ts';
 import { Auditing } from './edge/admin/auditing.ts';
 import { Authenticator } from './edge/auth/authenticator.ts';
@@ -14,6 +15,7 @@ import { RunningCalls } from './edge/http/running.ts';
 import { createServer } from './edge/http/server.ts';
 import type { Flow } from './flow/run.ts';
 import { Agents } from './flow/agents/agents.ts';
+import type { BudgetAlert } from './flow/limits/alerts.ts';
 import { Limiter } from './flow/limits/limiter.ts';
 import { limiterEvents, limitStates } from './flow/limits/figures.ts';
 import { Payloads } from './flow/payloads/capture.ts';
@@ -70,6 +72,9 @@ const upkeepMs = 60_000;
 
 /** Connections that may wait to be accepted. */
 const backlog = 1024;
+
+/** Between two tries to reach the webhook, in ms. */
+const webhookPauseMs = 5000;
 
 /** How long the last bytes of finished answers may take to be sent, in ms. */
 const lastBytesMs = 2000;
@@ -138,7 +143,13 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
   const shared = redis === null ? null : new RedisLimits(redis, nodeName(dataFolder));
   const limiter = new Limiter(
     { limits: config.limits, budgets: config.budgets, ...config.limiting },
-    { rules: store.limitRules, ledger: store.ledger, clock, events: limiterEvents(metrics), shared },
+    {
+      rules: store.limitRules,
+      ledger: store.ledger,
+      clock,
+      events: limiterEvents(metrics, clock, budgetAlerts(config, guard, log)),
+      shared,
+    },
   );
   opened.defer(() => limiter.close());
   metrics.watchLimits(() => limitStates(limiter));
@@ -356,6 +367,35 @@ function backupsOf(config: Config, dataFolder: string, log: Log): BackupService 
     done: (backup) => log.info({ event: 'backup_done', backup: backup.name, bytes: backup.bytes, rows: backup.rows }),
     failed: (err) => log.error({ event: 'backup_failed', err }),
   });
+}
+
+/** Budgets' alerts: into the log, and to the webhook where there is one, which is tried three times. */
+function budgetAlerts(config: Config, guard: EgressGuard, log: Log): (alert: BudgetAlert) => void {
+  const { webhook } = config.limiting;
+  const outgoing = guardedFetch(guard);
+  const send = async (url: Secret<string>, alert: BudgetAlert, tries: number): Promise<void> => {
+    try {
+      const body = JSON.stringify(alert);
+      const headers = { 'content-type': 'application/json' };
+      const answer = await outgoing({
+        url: url.reveal(),
+        method: 'POST',
+        headers,
+        body,
+        namedBy: 'config',
+        maxBytes: 65_536,
+        deadlineMs: 10_000,
+      });
+      if (answer.status >= 300) throw new Error(`The webhook answered ${answer.status}.`);
+    } catch (err) {
+      if (tries <= 1) log.error({ event: 'budget_alert_failed', budget: alert.budget, percent: alert.percent, err });
+      else setTimeout(() => void send(url, alert, tries - 1), webhookPauseMs).unref();
+    }
+  };
+  return (alert) => {
+    log.warn({ ...alert, event: 'budget_alert' });
+    if (webhook !== null) void send(webhook, alert, 3);
+  };
 }
 
 /** @throws SetupError where the address can't be had. */

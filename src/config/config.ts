@@ -108,6 +108,8 @@ export interface SimulatorProviderConfig {
 export interface LimitingConfig {
   /** That share limits, at the least. */
   readonly machines: number;
+  /** Where alerts of budgets are sent; `null` for the log alone. */
+  readonly webhook: Secret<string> | null;
   /** For answers of which nobody knows how long they may be. */
   readonly assumedOutputTokens: number;
 }

@@ -55,7 +55,7 @@ const databaseSchema = z.strictObject({
 });
 
 const redisSchema = z.strictObject({
-  url: redisUrl.prefault('').describe('A redis:// or rediss:// URL; empty for memory. Unused in this version.'),
+  url: redisUrl.prefault('').describe('A redis:// or rediss:// URL; empty for memory.'),
 });
 
 const masterKeySchema = z.strictObject({
@@ -177,7 +177,7 @@ const cacheSchema = z.strictObject({
 export const fileSchema = z.strictObject({
   server: serverSchema.prefault({}).describe('Where Mizan listens and what it allows.'),
   database: databaseSchema.prefault({}).describe('Where records are kept.'),
-  redis: redisSchema.prefault({}).describe('Shared memory of several processes. Unused in this version.'),
+  redis: redisSchema.prefault({}).describe('Shared memory of several processes.'),
   auth: authSchema.prefault({}).describe('Who may ask.'),
   security: securitySchema.prefault({}).describe('What data at rest is sealed with.'),
   egress: egressSchema.prefault({}).describe('Where connections may lead.'),

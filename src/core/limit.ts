@@ -144,8 +144,8 @@ export interface OwnCount {
   readonly id: string;
   readonly kind: 'inFlight' | 'money';
   readonly start: number;
-  /** In flight, or money that is held. */
-  readonly now: number;
+  /** In flight, or money that is held; `null` where something is being asked, so that what is known of it stays. */
+  readonly now: number | null;
   /** Paid in the period. */
   readonly paid: number;
 }
@@ -171,8 +171,10 @@ export interface SharedCounters {
   /**
    * Meets all claims or none, atomically; `null` where nobody answers in time, `unknown` where nobody has heard of this
    * machine: it has to report first.
+   * @param over Called when nothing more will come of it, which may be after it was answered by `null`: what was counted
+   * too late is taken back before.
    */
-  take(claims: readonly SharedClaim[]): Promise<SharedVerdict | 'unknown' | null>;
+  take(claims: readonly SharedClaim[], over: () => void): Promise<SharedVerdict | 'unknown' | null>;
   /** Nobody waits for it: what is lost is put right by the next report. */
   change(changes: readonly SharedChange[]): void;
   /**

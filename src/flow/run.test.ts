@@ -65,7 +65,13 @@ async function stage(...plays: Play[]): Promise<Stage> {
     ),
     limiter: new Limiter(
       { limits: [], budgets: [], assumedOutputTokens: 4096, machines: 1 },
-      { rules: store.limitRules, ledger: store.ledger, clock, events: limiterEvents(metrics), shared: null },
+      {
+        rules: store.limitRules,
+        ledger: store.ledger,
+        clock,
+        events: limiterEvents(metrics, clock, () => {}),
+        shared: null,
+      },
     ),
     metrics,
     payloads: null,

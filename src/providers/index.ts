@@ -8,6 +8,7 @@ import type { EgressGuard } from '../egress/guard.ts';
 import { HttpTransport } from './http-transport.ts';
 import { OpenAICompatible } from './openai-compatible.ts';
 import type { SimulatorOptions } from './simulator/options.ts';
+import { priceTable } from './price-table.ts';
 import { SimulatorTransport } from './simulator/transport.ts';
 
 /** A provider as the config has it. */
@@ -52,7 +53,7 @@ export function createProvider(name: string, settings: ProviderSettings, clock: 
       headers: { ...row.headers, ...settings.headers },
       streamUsage: row.streamUsage,
       continuation: row.continuation,
-      prices: settings.prices,
+      prices: { ...priceTable[settings.kind]?.prices, ...settings.prices },
       price: row.price ?? null,
     },
     new HttpTransport(url.origin, undefined, guard),

@@ -35,7 +35,6 @@ end
  */
 export const takeScript = `local mayNotBeNew = true${beginning}
 local used, refused = {}, {}
-local seconds = {}
 for n = 1, #KEYS - 1 do
   local key, kind = KEYS[n + 1], ARGV[n * 3]
   local limit, amount = tonumber(ARGV[n * 3 + 1]), tonumber(ARGV[n * 3 + 2])
@@ -45,24 +44,14 @@ for n = 1, #KEYS - 1 do
     for i = 1, #pairs_, 2 do
       local at, value = tonumber(pairs_[i]), tonumber(pairs_[i + 1])
       if at < second - 60 then redis.call('HDEL', key, pairs_[i])
-      elseif at == second - 60 then counts[at] = value; sum = sum + value * (1 - part)
       else counts[at] = value; sum = sum + value end
     end
     local excess = sum + amount - limit
     if excess > 0.000001 and amount <= limit then
-      local oldest = (counts[second - 60] or 0) * (1 - part)
-      if excess <= oldest then wait = excess / oldest * (1 - part) * 1000
-      else
-        excess = excess - oldest
-        wait = 60000
-        for i = 0, 59 do
-          local value = counts[second - 59 + i] or 0
-          if excess <= value then
-            wait = (1 - part) * 1000 + i * 1000 + (value == 0 and 0 or excess / value * 1000)
-            break
-          end
-          excess = excess - value
-        end
+      wait = 61000
+      for i = 0, 60 do
+        excess = excess - (counts[second - 60 + i] or 0)
+        if excess <= 0 then wait = (1 - part) * 1000 + i * 1000; break end
       end
     end
   elseif kind == 'flight' then
@@ -116,7 +105,8 @@ end
 return 1`;
 
 /**
- * What this machine has counted takes the place of what is known of it; what it has paid never becomes less.
+ * What this machine has counted takes the place of what is known of it, unless it is below 0; what it has paid never
+ * becomes less.
  * ARGV: run, ms it is alive, whose ledger it is, then kind, now or age, and paid or amount; the key is KEYS[1 + n].
  */
 export const reportScript = `local mayNotBeNew = false${beginning}
@@ -129,13 +119,12 @@ for n = 1, #KEYS - 1 do
     redis.call('EXPIRE', key, 120)
     used[n] = '0'
   elseif kind == 'flight' then
-    if first > 0 then
-      redis.call('HSET', key, ARGV[1], first)
-      redis.call('EXPIRE', key, 120)
-    else redis.call('HDEL', key, ARGV[1]) end
+    if first > 0 then redis.call('HSET', key, ARGV[1], first) elseif first == 0 then redis.call('HDEL', key, ARGV[1]) end
+    redis.call('EXPIRE', key, 120)
     used[n] = '0'
   else
-    if first > 0 then redis.call('HSET', key, 'h:' .. ARGV[1], first) else redis.call('HDEL', key, 'h:' .. ARGV[1]) end
+    local held = 'h:' .. ARGV[1]
+    if first > 0 then redis.call('HSET', key, held, first) elseif first == 0 then redis.call('HDEL', key, held) end
     local field = 's:' .. ARGV[3]
     if other > tonumber(redis.call('HGET', key, field) or '0') then redis.call('HSET', key, field, other) end
     if redis.call('EXISTS', key) == 1 then redis.call('EXPIRE', key, 3888000) end

@@ -37,7 +37,7 @@ const money = (limit: number, amount: number): SharedClaim => ({
 });
 
 async function taken(limits: RedisLimits, ...claims: SharedClaim[]): Promise<SharedVerdict> {
-  const verdict = await limits.take(claims);
+  const verdict = await limits.take(claims, () => {});
   if (verdict === null || verdict === 'unknown') throw new Error(`Redis said ${String(verdict)}`);
   return verdict;
 }
@@ -95,8 +95,8 @@ describe('limits in Redis', () => {
       const runs = await redis.hkeys('mizan:{limits}:machines');
       for (const run of runs) await redis.hset('mizan:{limits}:machines', run, 1);
     });
-    expect(await b.take([money(100, 0)])).toMatchObject({ machines: 1, used: [30] });
-    expect(await a.take([money(100, 0)])).toBe('unknown');
+    expect(await b.take([money(100, 0)], () => {})).toMatchObject({ machines: 1, used: [30] });
+    expect(await a.take([money(100, 0)], () => {})).toBe('unknown');
   });
 
   test('ask a machine that they do not know for what it has counted, and take it once', async () => {
@@ -104,10 +104,10 @@ describe('limits in Redis', () => {
     await taken(a, money(100, 40), rpm(10, 4));
     await server.stop();
     await server.start();
-    let verdict = await a.take([money(100, 0)]);
+    let verdict = await a.take([money(100, 0)], () => {});
     while (verdict === null) {
       await new Promise((resolve) => setImmediate(resolve));
-      verdict = await a.take([money(100, 0)]);
+      verdict = await a.take([money(100, 0)], () => {});
     }
     expect(verdict).toBe('unknown');
     const report = {

@@ -8,6 +8,9 @@ import { away } from './connection.ts';
 /** A run that has not reported for this long holds nothing any more, in ms. */
 const aliveMs = 15_000;
 
+/** Changes that are kept while Redis is away; after a minute none of them matters. */
+const maxUnsaid = 10_000;
+
 const prefix = 'mizan:{limits}';
 const machinesKey = `${prefix}:machines`;
 
@@ -29,6 +32,8 @@ export class RedisLimits implements SharedCounters {
   readonly #run = randomBytes(8).toString('hex');
   /** Of its data folder: what was paid stays. */
   readonly #node: string;
+  /** What is to be taken back of requests and tokens once Redis is there again. */
+  #unsaid: SharedChange[] = [];
 
   /** @param node Names the data folder, over restarts. */
   constructor(redis: RedisConnection, node: string) {
@@ -40,13 +45,27 @@ export class RedisLimits implements SharedCounters {
     return this.#redis.trouble === null;
   }
 
-  async take(claims: readonly SharedClaim[]): ReturnType<SharedCounters['take']> {
+  async take(claims: readonly SharedClaim[], over: () => void): ReturnType<SharedCounters['take']> {
     const keys = [machinesKey, ...claims.map(keyOf)];
     const parts = claims.flatMap(({ kind, limit, amount }) => [kinds[kind], limit, amount]);
-    const answer = await this.#redis.ask((client) =>
-      scriptsOf(client).mizanLimitsTake(keys.length, ...keys, this.#run, aliveMs, ...parts),
-    );
-    if (answer === away) return null;
+    let isLate = false;
+    let isAsked = false;
+    const answer = await this.#redis.ask((client) => {
+      isAsked = true;
+      const asked = scriptsOf(client).mizanLimitsTake(keys.length, ...keys, this.#run, aliveMs, ...parts);
+      asked
+        .then(
+          (late) => isLate && this.#undo(claims, late),
+          () => {},
+        )
+        .finally(over);
+      return asked;
+    });
+    if (!isAsked) over();
+    if (answer === away) {
+      isLate = true;
+      return null;
+    }
     if ((answer as [number])[0] === -1) return 'unknown';
     const [second, machines, used, refused] = answer as [number, number, string[], number[]];
     return {
@@ -60,26 +79,57 @@ export class RedisLimits implements SharedCounters {
     };
   }
 
+  /** What was counted too late for whoever asked is taken back. */
+  #undo(claims: readonly SharedClaim[], late: unknown): void {
+    const [second, , , refused] = late as [number, number, string[], number[]];
+    if (second === -1 || refused.length > 0) return;
+    this.change(claims.map(({ id, kind, amount, start }) => ({ id, kind, start, second, back: amount, paid: 0 })));
+  }
+
   change(changes: readonly SharedChange[]): void {
     if (changes.length === 0) return;
     const keys = changes.map(keyOf);
     const parts = changes.flatMap(({ kind, second, back, paid }) => [kinds[kind], second, back, paid, this.#node]);
-    void this.#redis.ask((client) => scriptsOf(client).mizanLimitsChange(keys.length, ...keys, this.#run, ...parts));
+    let isAsked = false;
+    void this.#redis.ask((client) => {
+      isAsked = true;
+      return scriptsOf(client).mizanLimitsChange(keys.length, ...keys, this.#run, ...parts);
+    });
+    if (isAsked) return;
+    // The rest is put right by the next report.
+    const windows = changes.filter(({ kind }) => kinds[kind] === 'window');
+    this.#unsaid = [...this.#unsaid, ...windows].slice(-maxUnsaid);
   }
 
   async report({ counts, missed }: Report): ReturnType<SharedCounters['report']> {
     const all = [
-      ...counts.map((count) => ({ ...count, first: count.now, other: count.paid })),
+      ...counts.map((count) => ({ ...count, first: count.now ?? -1, other: count.paid })),
       ...missed.map((each) => ({ ...each, start: 0, first: each.age, other: each.amount })),
     ];
     const keys = [machinesKey, ...all.map(keyOf)];
     const parts = all.flatMap(({ kind, first, other }) => [kinds[kind], first, other]);
-    const answer = await this.#redis.ask((client) =>
-      scriptsOf(client).mizanLimitsReport(keys.length, ...keys, this.#run, aliveMs, this.#node, ...parts),
-    );
-    if (answer === away) return null;
+    let asked: Promise<unknown> | null = null;
+    const inTime = await this.#redis.ask((client) => {
+      asked = scriptsOf(client).mizanLimitsReport(keys.length, ...keys, this.#run, aliveMs, this.#node, ...parts);
+      return asked;
+    });
+    // Whether it was heard has to be known: to tell of the same requests twice would count them twice.
+    const answer = inTime === away ? await outcomeOf(asked) : inTime;
+    if (answer === null) return null;
+    const unsaid = this.#unsaid;
+    this.#unsaid = [];
+    this.change(unsaid);
     const [isNew, machines, used] = answer as [number, number, string[]];
     return { isNew: isNew === 1, machines, used: used.slice(0, counts.length).map(Number) };
+  }
+}
+
+/** Late or never: a connection that says nothing is given up by its own clock. */
+async function outcomeOf(asked: Promise<unknown> | null): Promise<unknown> {
+  try {
+    return await asked;
+  } catch {
+    return null;
   }
 }
 

@@ -39,7 +39,7 @@ export function usedOf(claim: Claim, now: number): number {
   return claim.seen ?? ownUse(claim, now);
 }
 
-function ownUse(claim: Exclude<Claim, { readonly kind: 'money' }>, now: number): number {
+export function ownUse(claim: Exclude<Claim, { readonly kind: 'money' }>, now: number): number {
   const { kind, meter } = claim;
   if (kind === 'inFlight') return meter.inFlight;
   return (kind === 'requests' ? meter.requests : meter.tokens)?.used(now) ?? 0;
@@ -73,7 +73,9 @@ export function refusalByShare(
       const share = Math.max(1, Math.floor(limitOf(claim) / machines));
       // Of tokens, one request may be more than a share: then it waits until nothing else is counted.
       const isAlone = claim.kind === 'tokens' && ownUse(claim, monotonic) === 0 && claim.amount <= limitOf(claim);
-      if (isAlone || ownUse(claim, monotonic) + claim.amount <= share + tolerance) continue;
+      const own = ownUse(claim, monotonic) + claim.amount;
+      const others = claim.kind === 'inFlight' ? 0 : claim.meter.elsewhere(claim.kind, monotonic);
+      if ((isAlone || own <= share + tolerance) && own + others <= limitOf(claim) + tolerance) continue;
       const window = claim.kind === 'requests' ? claim.meter.requests : claim.meter.tokens;
       const waitMs = claim.kind === 'inFlight' ? inFlightWaitMs : (window?.waitMs(monotonic, share, claim.amount) ?? 0);
       found = narrower(found, { claim, waitMs: Number.isFinite(waitMs) ? waitMs : windowMs });

@@ -1,6 +1,9 @@
+import type { Clock } from '../../core/clock.ts';
 import type { BudgetRule, LimitRule } from '../../core/limit.ts';
 import { picosPerUsd } from '../../core/money.ts';
 import type { LimitState, Metrics } from '../../telemetry/metrics.ts';
+import type { BudgetAlert } from './alerts.ts';
+import { alertOf } from './alerts.ts';
 import type { Limiter, LimiterEvents } from './limiter.ts';
 
 /** What limits without a place in the configuration are called in metrics, by where they come from. */
@@ -12,11 +15,14 @@ function labelOf({ source, name }: LimitRule | BudgetRule): string {
 
 const kinds = { requests: 'requests', tokens: 'tokens', inFlight: 'in_flight', money: 'money' } as const;
 
-/** Counts what the limiter tells. */
-export function limiterEvents(metrics: Metrics): LimiterEvents {
+/** Counts what the limiter tells, and passes on what somebody wants to know of budgets. */
+export function limiterEvents(metrics: Metrics, clock: Clock, tell: (alert: BudgetAlert) => void): LimiterEvents {
   return {
     refused: (rule, kind) => metrics.limitRefused(labelOf(rule), kinds[kind]),
-    paid() {},
+    paid(meter) {
+      const alert = alertOf(meter, clock.now());
+      if (alert !== null) tell(alert);
+    },
   };
 }
 

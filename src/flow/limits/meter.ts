@@ -11,6 +11,8 @@ export class LimitMeter {
   /** Names it everywhere: `limits/NAME`, and whose it is where each counts for itself. */
   readonly id: string;
   inFlight = 0;
+  /** Questions to other machines that nothing is known of yet. */
+  asking = 0;
   #requests: SlidingWindow | null = null;
   #tokens: SlidingWindow | null = null;
 
@@ -24,6 +26,22 @@ export class LimitMeter {
     if (this.rule.rpm === null) return null;
     this.#requests ??= new SlidingWindow();
     return this.#requests;
+  }
+
+  /** What other machines had counted when they were asked last, and when that was, on the monotonic clock. */
+  readonly #elsewhere = { requests: { amount: 0, at: -Infinity }, tokens: { amount: 0, at: -Infinity } };
+
+  /** Takes note of what all machines together have counted. @param monotonic Now. */
+  heard(kind: 'requests' | 'tokens', monotonic: number, others: number): void {
+    const known = this.#elsewhere[kind];
+    known.amount = Math.max(0, others);
+    known.at = monotonic;
+  }
+
+  /** What of that may still count: it leaves the window within a minute. */
+  elsewhere(kind: 'requests' | 'tokens', monotonic: number): number {
+    const { amount, at } = this.#elsewhere[kind];
+    return amount * Math.max(0, 1 - (monotonic - at) / 60_000);
   }
 
   /** What was counted here while other machines could not be told of it. */
@@ -54,8 +72,10 @@ export class BudgetMeter {
   #limit: bigint;
   /** What attempts that run now may cost at the most. */
   reserved = 0n;
+  /** Questions to other machines that nothing is known of yet. */
+  asking = 0;
   /** At how many percent of it somebody was told in this period, the most. */
-  told = 0;
+  told = -1;
   readonly #ledger: Ledger;
   #period: Period = { start: 0, end: -Infinity };
   #used = 0n;
@@ -88,11 +108,25 @@ export class BudgetMeter {
     if (now >= this.#period.end || now < this.#period.start) {
       this.#period = periodAt(now, this.rule.per, this.rule.timezone);
       this.#used = this.#ledger.used(this.id, this.#period.start);
-      this.told = 0;
+      this.told = -1;
       this.elsewhere = 0n;
       this.#cap = null;
     }
+    // What was reached before this process began, others have told.
+    if (this.told < 0) {
+      this.told = 0;
+      this.told = this.reached(now);
+    }
     return this.#period;
+  }
+
+  /** The highest of the shares at which somebody is told that is used up, in percent; 0 where none is. */
+  reached(now: number): number {
+    const used = (this.used(now) + this.elsewhere) * 100n;
+    return this.rule.alerts.reduce(
+      (most, percent) => (used >= this.#limit * BigInt(percent) ? Math.max(most, percent) : most),
+      0,
+    );
   }
 
   /** What was paid in the period of `now`. */

@@ -3,11 +3,17 @@ import type { Missed, OwnCount, SharedChange, SharedClaim, SharedCounters, Share
 import { picosPerNano } from '../../core/money.ts';
 import type { Used } from './account.ts';
 import type { Claim, Refusal } from './claim.ts';
-import { count, limitOf, moneyWaitMs, narrower, refusalByShare } from './claim.ts';
+import { count, limitOf, moneyWaitMs, narrower, ownUse, refusalByShare } from './claim.ts';
 import { BudgetMeter, LimitMeter } from './meter.ts';
 
 /** How often what was counted here is told, in ms: what was lost on the way is right again after that. */
 const reportMs = 1000;
+
+/** How often somebody is asked who is there and doesn't answer in time. */
+const maxTries = 3;
+
+/** In ms. */
+const patienceMs = 25;
 
 const askAgainMs = 60_000;
 
@@ -59,26 +65,22 @@ export class Sharing {
   /** Counts all claims or none. */
   async take(claims: readonly Claim[]): Promise<Refusal | null> {
     if (claims.length === 0) return null;
-    const at = this.#clock.monotonic();
-    // Before anybody is asked, so that a report that is made meanwhile has them too.
-    count(claims, at, 1);
-    for (const { meter } of claims) this.#touched.add(meter);
-    const verdict = await this.#ask(claims);
-    if (verdict === null) {
-      count(claims, at, -1);
-      return this.#takeByShare(claims);
-    }
+    const verdict = await this.#verdict(claims);
+    if (verdict === null) return this.#takeByShare(claims);
     this.#isByShare = false;
     this.#machines = Math.max(verdict.machines, this.#leastMachines);
+    const monotonic = this.#clock.monotonic();
     const now = this.#clock.now();
-    const refused = verdict.refused.length > 0;
-    if (refused) count(claims, at, -1);
     for (const [i, claim] of claims.entries()) {
       claim.seen = verdict.used[i] ?? 0;
-      if (refused) continue;
       claim.second = verdict.second;
-      if (claim.kind === 'money') claim.meter.heard(nanos(claim.seen) + BigInt(claim.amount), now);
+      this.#touched.add(claim.meter);
+      if (claim.kind === 'money') claim.meter.heard(nanos(claim.seen), now);
+      else if (claim.kind !== 'inFlight') {
+        claim.meter.heard(claim.kind, monotonic, claim.seen - ownUse(claim, monotonic));
+      }
     }
+    if (verdict.refused.length === 0) count(claims, monotonic, 1);
     let refusal: Refusal | null = null;
     for (const { index, waitMs } of verdict.refused) {
       const claim = claims[index];
@@ -88,12 +90,26 @@ export class Sharing {
     return refusal;
   }
 
-  async #ask(claims: readonly Claim[]): Promise<SharedVerdict | null> {
-    if (!this.#shared.isThere) return null;
+  /** A slow answer is no reason yet to keep to a share: it is asked again, until nobody is there any more. */
+  async #verdict(claims: readonly Claim[]): Promise<SharedVerdict | null> {
     const asked = claims.map(sharedClaim);
-    let verdict = await this.#shared.take(asked);
-    if (verdict === 'unknown') verdict = (await this.report()) ? await this.#shared.take(asked) : null;
-    return verdict === 'unknown' ? null : verdict;
+    for (let tries = 0; tries < maxTries && this.#shared.isThere; tries++) {
+      let verdict = await this.#ask(claims, asked);
+      if (verdict === 'unknown' && (await soonEnough(this.report()))) verdict = await this.#ask(claims, asked);
+      if (verdict !== null && verdict !== 'unknown') return verdict;
+    }
+    return null;
+  }
+
+  /** While something is asked, what the others know of these meters is not corrected. */
+  #ask(claims: readonly Claim[], asked: readonly SharedClaim[]): ReturnType<SharedCounters['take']> {
+    for (const { meter } of claims) meter.asking++;
+    return this.#shared.take(asked, () => {
+      // Whoever asked counts what was met first.
+      setImmediate(() => {
+        for (const { meter } of claims) meter.asking--;
+      });
+    });
   }
 
   #takeByShare(claims: readonly Claim[]): Refusal | null {
@@ -103,6 +119,7 @@ export class Sharing {
     if (refusal !== null) return refusal;
     count(claims, monotonic, 1);
     for (const { kind, meter, amount } of claims) {
+      this.#touched.add(meter);
       if (kind === 'requests' || kind === 'tokens') meter.miss(kind, monotonic, amount);
     }
     return null;
@@ -118,7 +135,10 @@ export class Sharing {
         meter.missed.tokens?.adjust(at, this.#clock.monotonic(), tokens - claim.amount);
         continue;
       }
-      const back = kind === 'tokens' ? claim.amount - tokens : kind === 'money' ? toNanos(claim.amount) : claim.amount;
+      // What was never counted by the others is not to be given back by them either.
+      const isCounted = second !== undefined;
+      const held = kind === 'tokens' ? claim.amount - tokens : kind === 'money' ? toNanos(claim.amount) : claim.amount;
+      const back = isCounted ? held : 0;
       const start = kind === 'money' ? claim.start : 0;
       const paid = kind === 'money' ? toNanos(cost) : 0;
       changes.push({ id: meter.id, kind, start, second: second ?? 0, back, paid });
@@ -157,18 +177,19 @@ export class Sharing {
       if (meter instanceof BudgetMeter) {
         const { start } = meter.period(now);
         told.push(meter);
+        const held = meter.asking > 0 ? null : toNanos(meter.reserved);
         counts.push({
           id: meter.id,
           kind: 'money',
           start,
-          now: toNanos(meter.reserved),
+          now: held,
           paid: toNanos(meter.used(now)),
         });
       }
     }
     for (const meter of meters) {
       if (!(meter instanceof LimitMeter)) continue;
-      counts.push({ id: meter.id, kind: 'inFlight', start: 0, now: meter.inFlight, paid: 0 });
+      counts.push({ id: meter.id, kind: 'inFlight', start: 0, now: meter.asking > 0 ? null : meter.inFlight, paid: 0 });
       for (const kind of ['requests', 'tokens'] as const) {
         for (const [age, amount] of meter.missed[kind]?.ages(monotonic) ?? [])
           missed.push({ id: meter.id, kind, age, amount });
@@ -179,7 +200,7 @@ export class Sharing {
     }
     for (const meter of meters) {
       const isHolding = meter instanceof BudgetMeter ? meter.reserved > 0n : meter.inFlight > 0;
-      if (!isHolding) this.#touched.delete(meter);
+      if (!isHolding && meter.asking === 0) this.#touched.delete(meter);
     }
     const answer = await this.#shared.report({ counts, missed });
     if (answer === null) {
@@ -212,6 +233,16 @@ export class Sharing {
     }
     return true;
   }
+}
+
+/** Whoever waits for an answer waits no longer than for any other question. */
+async function soonEnough(report: Promise<boolean>): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(resolve, patienceMs, false);
+  void report.then(resolve);
+  const isHeard = await promise;
+  clearTimeout(timer);
+  return isHeard;
 }
 
 /** Of what others hold, nobody here knows when it is given back: it is worth asking again in a minute. */

@@ -1,12 +1,12 @@
-/** Seconds that a window looks back; the one before them counts in part. */
+/** Seconds that a window looks back, besides the one that has begun before. */
 const length = 60;
 
 const slots = length + 1;
 
 /**
- * How much came in the last 60 seconds, second by second. What came in the second before those counts for the part of it
- * that is less than 60 s ago, so that room comes back evenly and not in leaps. Times are in ms, and may be of any clock
- * that doesn't step back.
+ * How much came in the last 60 seconds, second by second. A second of which only a part is that long ago counts as a
+ * whole: within no 60 seconds, wherever they begin, there is more than is let in. Times are in ms, and may be of any
+ * clock that doesn't step back.
  */
 export class SlidingWindow {
   readonly #slots = new Float64Array(slots);
@@ -17,7 +17,7 @@ export class SlidingWindow {
 
   used(now: number): number {
     this.#advance(now);
-    return this.#sum + this.#oldest() * this.#left(now);
+    return this.#sum + this.#oldest();
   }
 
   add(now: number, amount: number): void {
@@ -39,19 +39,15 @@ export class SlidingWindow {
     if (amount > limit) return Infinity;
     let excess = this.used(now) + amount - limit;
     if (excess <= 0) return 0;
-    const untilNext = this.#left(now) * 1000;
-    const oldest = this.#oldest() * this.#left(now);
-    if (excess <= oldest) return Math.ceil((excess / oldest) * untilNext);
-    excess -= oldest;
-    for (let i = 0; i < length; i++) {
-      const value = this.#slots[(this.#second - length + 1 + i) % slots] ?? 0;
-      if (excess <= value) return Math.ceil(untilNext + i * 1000 + (value === 0 ? 0 : (excess / value) * 1000));
-      excess -= value;
+    const untilNext = (1 - Math.min(1, Math.max(0, now / 1000 - this.#second))) * 1000;
+    for (let i = 0; i < slots; i++) {
+      excess -= this.#slots[(this.#second - length + i) % slots] ?? 0;
+      if (excess <= 0) return Math.ceil(untilNext + i * 1000);
     }
     return length * 1000;
   }
 
-  /** What still counts in full, by how many seconds ago it came. */
+  /** What came within the last minute, by how many seconds ago it came. */
   *ages(now: number): Generator<readonly [age: number, amount: number]> {
     this.#advance(now);
     for (let age = 0; age < length; age++) {
@@ -66,14 +62,9 @@ export class SlidingWindow {
     if (second > this.#second - length) this.#sum = Math.max(0, this.#sum + amount);
   }
 
-  /** The second before the 60 that count in full. */
+  /** The second before the 60 newest: the last of it is not a minute ago yet. */
   #oldest(): number {
     return this.#slots[(this.#second + 1) % slots] ?? 0;
-  }
-
-  /** How much of it still counts, 0 to 1. */
-  #left(now: number): number {
-    return 1 - Math.min(1, Math.max(0, now / 1000 - this.#second));
   }
 
   #advance(now: number): void {

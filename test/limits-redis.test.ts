@@ -1,0 +1,226 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { picosOf } from '../src/core/money.ts';
+import { openStore } from '../src/store/index.ts';
+import type { Answer } from './support/http.ts';
+import { ask, openStream, post } from './support/http.ts';
+import type { Running } from './support/mizan.ts';
+import { runMizan } from './support/mizan.ts';
+import type { Upstream } from './support/model-service.ts';
+import { beginStream, event, fails, says, startUpstream } from './support/model-service.ts';
+import type { RedisServer } from './support/redis.ts';
+import { startRedis } from './support/redis.ts';
+
+vi.setConfig({ testTimeout: 60_000 });
+
+let upstream: Upstream;
+let redis: RedisServer;
+let machines: readonly Running[] = [];
+let flakiness = 0;
+
+beforeAll(async () => {
+  upstream = await startUpstream({
+    quick: says('a', 'b', 'c'),
+    flaky: (request, response) => (flakiness++ % 2 === 0 ? fails(500) : says('abc'))(request, response),
+    endless: (_request, response) => {
+      beginStream(response);
+      response.write(event({ content: 'a' }));
+    },
+  });
+});
+
+afterAll(() => upstream.close());
+
+beforeEach(async () => {
+  redis = await startRedis();
+});
+
+afterEach(async () => {
+  await Promise.all(machines.map((machine) => machine.end()));
+  machines = [];
+  await redis.end();
+});
+
+/** A dollar for every token of the answer. */
+const price = { input: 0, output: 1_000_000 };
+
+/** Two machines with a data folder each, which know of each other. */
+async function two(more: object): Promise<(model: string, asked?: object) => Promise<Answer>> {
+  const instance = (model: string) => ({ instances: [{ id: model, provider: 'up', model, price }] });
+  const config = {
+    redis: { url: redis.url },
+    auth: { jwt: { secret: 'a secret of more than thirty-two bytes' } },
+    limiting: { machines: 2 },
+    providers: { up: { kind: 'openai-compatible', baseUrl: upstream.url } },
+    models: { quick: instance('quick'), flaky: instance('flaky'), endless: instance('endless') },
+    ...more,
+  };
+  machines = await Promise.all([runMizan(config), runMizan(config)]);
+  await Promise.all(machines.map(shared));
+  const token = await machines[0]!.token();
+  let turn = 0;
+  return (model, asked = {}) => {
+    const body = { model, max_tokens: 3, messages: [{ role: 'user', content: 'Hi' }], ...asked };
+    return post(`${machines[turn++ % 2]!.url}/v1/chat/completions`, token, body);
+  };
+}
+
+const degraded = async ({ url }: Running): Promise<unknown> =>
+  ((await ask(`${url}/readyz`)).json as { readonly degraded?: unknown }).degraded;
+
+const shared = (machine: Running): Promise<void> =>
+  vi.waitFor(async () => expect(await degraded(machine)).toBeUndefined(), 15_000);
+
+/** What both ledgers have; each adds up to its log. */
+async function soundBooks(): Promise<bigint> {
+  let sum = 0n;
+  for (const { dataFolder } of machines) {
+    const store = await openStore({ folder: dataFolder, url: null });
+    const records = await store.requestHistory.list('default', { limit: 1000 });
+    const report = await store.ledger.check();
+    await store.close();
+    expect(report.faults).toEqual([]);
+    expect(report.sum).toBe(records.reduce((all, { costUsd }) => all + BigInt(picosOf(costUsd ?? 0)), 0n));
+    sum += report.sum;
+  }
+  return sum;
+}
+
+/**
+ * How many more are let in, one after the other, until two seconds bring nothing. Where machines are busy, an answer of
+ * Redis' may come too late for whoever asked: what it had counted is free again a second later.
+ */
+async function rest(chat: (model: string) => Promise<Answer>): Promise<number> {
+  let admitted = 0;
+  for (let quietSince = performance.now(); performance.now() - quietSince < 2000;) {
+    if ((await chat('quick')).status !== 200) continue;
+    admitted++;
+    quietSince = performance.now();
+  }
+  return admitted;
+}
+
+const dollars = (usd: number): bigint => BigInt(usd) * 1_000_000_000_000n;
+const count = (answers: readonly Answer[], status: number): number => answers.filter((a) => a.status === status).length;
+
+/** As many as a busy machine can be asked at a time without Redis' answers coming too late for it. */
+const atOnce = 25;
+
+async function times<T>(n: number, make: () => Promise<T>): Promise<T[]> {
+  const made: T[] = [];
+  let begun = 0;
+  const work = async (): Promise<void> => {
+    while (begun++ < n) made.push(await make());
+  };
+  await Promise.all(Array.from({ length: atOnce }, work));
+  return made;
+}
+
+describe('200 requests to two machines, and money for ten', () => {
+  const budgets = { team: { tenant: 'default', usd: 30, per: 'month' } };
+
+  test.each([
+    ['answered', {}],
+    ['streamed', { stream: true }],
+  ])('let ten in where they are %s', async (_how, asked) => {
+    const chat = await two({ budgets });
+    const answers = await times(200, () => chat('quick', asked));
+    expect(count(answers, 200)).toBeLessThanOrEqual(10);
+    expect(count(answers, 200) + count(answers, 402)).toBe(200);
+    expect(count(answers, 200) + (await rest(chat))).toBe(10);
+    expect(await soundBooks()).toBe(dollars(30));
+  });
+
+  test('let ten in where half of the attempts fail', async () => {
+    const chat = await two({ budgets });
+    const answers = await times(200, () => chat('flaky'));
+    expect(count(answers, 200)).toBeLessThanOrEqual(10);
+    expect(count(answers, 200) + (await rest(chat))).toBe(10);
+    expect(await soundBooks()).toBe(dollars(30));
+  });
+
+  test('let ten in where all leave half-way, who pay for what they received', async () => {
+    const chat = await two({ budgets });
+    const token = await machines[0]!.token();
+    let turn = 0;
+    const streams = await times(200, () =>
+      openStream(`${machines[turn++ % 2]!.url}/v1/chat/completions`, token, {
+        model: 'endless',
+        stream: true,
+        max_tokens: 3,
+        messages: [{ role: 'user', content: 'Hi' }],
+      }),
+    );
+    const open = streams.filter(({ response }) => response.status === 200);
+    expect(open.length).toBeLessThanOrEqual(10);
+    expect(open.length).toBeGreaterThan(0);
+    await Promise.all(open.map((stream) => stream.until(/"a"/)));
+    for (const stream of open) stream.leave();
+    await vi.waitFor(async () => expect(await soundBooks()).toBe(dollars(open.length)), 15_000);
+    const more = await rest(chat);
+    expect(more).toBe(Math.floor((30 - open.length) / 3));
+    expect(await soundBooks()).toBe(dollars(open.length + 3 * more));
+  });
+});
+
+describe('a limit of 60 requests a minute over two machines', () => {
+  const limits = { all: { rpm: 60 } };
+
+  test('lets sixty in, whichever machine they come to', async () => {
+    const chat = await two({ limits });
+    const answers = await times(300, () => chat('quick'));
+    expect(count(answers, 200) + count(answers, 429)).toBe(300);
+    const admitted = count(answers, 200) + (await rest(chat));
+    expect(admitted).toBeLessThanOrEqual(61);
+    // An answer of Redis' that came too late counts for a while though nobody was let in by it.
+    expect(admitted).toBeGreaterThanOrEqual(45);
+    expect((await chat('quick')).headers.get('x-ratelimit-remaining-requests')).toBe('0');
+  });
+
+  test('lets each machine keep to its share while Redis is gone, says so, and goes on with what was counted', async () => {
+    const chat = await two({ limits });
+    const before = await times(40, () => chat('quick'));
+    expect(count(before, 200)).toBe(40);
+    await redis.stop();
+    const during = await times(200, () => chat('quick'));
+    // A machine had 20 of its 30.
+    expect([count(during, 200), count(during, 429)]).toEqual([20, 180]);
+    for (const machine of machines) {
+      expect(await degraded(machine)).toEqual({ redis: 'unavailable', limits: 'kept by share' });
+      expect((await ask(`${machine.metricsUrl}/metrics`)).text).toMatch(/^mizan_limits_by_share 1$/m);
+    }
+    await redis.start();
+    await Promise.all(machines.map(shared));
+    const after = await times(200, () => chat('quick'));
+    expect(count(after, 200) + count(after, 429)).toBe(200);
+    expect(count(after, 200)).toBe(0);
+  });
+
+  test('answers nothing but 200 and 429 while Redis says nothing, and no more than fits', async () => {
+    const chat = await two({ limits });
+    redis.stall();
+    const during = await times(200, () => chat('quick'));
+    expect(count(during, 200)).toBe(60);
+    expect(count(during, 429)).toBe(140);
+    redis.resume();
+    await Promise.all(machines.map(shared));
+    expect(count(await times(50, () => chat('quick')), 429)).toBe(50);
+  });
+});
+
+test('a budget is exceeded by no more than the machines were let in unknown to each other, while Redis goes and comes back empty', async () => {
+  const chat = await two({ budgets: { team: { tenant: 'default', usd: 90, per: 'total' } } });
+  let answered = count(await times(10, () => chat('quick')), 200);
+  expect(answered).toBe(10);
+  await redis.stop();
+  const during = await times(100, () => chat('quick'));
+  expect(count(during, 200) + count(during, 402)).toBe(100);
+  answered += count(during, 200);
+  // Each knows of the other what it was told last: of the ten before, at most one on each side was not.
+  expect(answered).toBeLessThanOrEqual(32);
+  await redis.start();
+  await Promise.all(machines.map(shared));
+  answered += await rest(chat);
+  expect(answered).toBeGreaterThanOrEqual(30);
+  expect(answered).toBeLessThanOrEqual(32);
+  expect(await soundBooks()).toBe(dollars(answered * 3));
+});
