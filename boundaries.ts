@@ -14,8 +14,11 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   redis: ['core'],
   scheduler: ['core', 'telemetry'],
   telemetry: ['core'],
-  cli: ['core', 'config', 'egress', 'main.ts', 'security', 'store', 'providers', '../package.json'],
+  cli: ['core', 'config', 'egress', 'main.ts', 'scheduler', 'security', 'store', 'providers', '../package.json'],
+  // What the composition root builds of several rooms, room by room.
+  compose: ['core', 'config', 'egress', 'flow', 'redis', 'scheduler', 'store', 'telemetry'],
   'main.ts': [
+    'compose',
     'core',
     'config',
     'edge',

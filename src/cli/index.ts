@@ -9,6 +9,7 @@ import { registerConfig } from './config.ts';
 import { registerCrypt } from './crypt.ts';
 import { registerDb } from './db.ts';
 import { registerDoctor } from './doctor.ts';
+import { registerJobs } from './jobs.ts';
 import { registerKeys } from './keys.ts';
 import { registerMigrate } from './migrate.ts';
 import { registerRehearse } from './rehearse/index.ts';
@@ -42,6 +43,7 @@ for (const register of [
   registerAudit,
   registerBackup,
   registerCache,
+  registerJobs,
   registerConfig,
   registerMigrate,
   registerDb,

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Config } from '../config/config.ts';
 import { SetupError } from '../core/errors.ts';
-import type { Mizan } from '../main.ts';
+import type { Mizan, Process } from '../main.ts';
 import type { CommonOptions } from './options.ts';
 import { configOf, wholeNumber, withCommonOptions } from './options.ts';
 import { say } from './say.ts';
@@ -19,18 +19,30 @@ export function registerStart(program: Command): void {
     .option('--host <address>', 'where to listen; default: 127.0.0.1, this machine only')
     .option('--port <n>', 'for requests; default: 8000', wholeNumber(0, 65_535))
     .option('--metrics-port <n>', 'for Prometheus; default: 9000', wholeNumber(0, 65_535))
-    .option('--role <role>', 'all or gateway', 'all')
+    .option('--role <role>', 'all, gateway (no jobs), or scheduler (nothing but jobs)', 'all')
     .action(start);
+
+  withCommonOptions(program.command('scheduler').description('run the scheduled jobs alone: start --role scheduler'))
+    .option('--host <address>', 'where metrics are; default: 127.0.0.1, this machine only')
+    .option('--metrics-port <n>', 'for Prometheus; default: 9000, or 9001 beside a gateway', wholeNumber(0, 65_535))
+    .action((options: Omit<StartOptions, 'role'>) => start({ ...options, role: 'scheduler' }));
 }
 
 async function start(options: StartOptions): Promise<void> {
-  if (options.role !== 'all' && options.role !== 'gateway') {
-    throw new SetupError(`--role must be all or gateway, not "${options.role}": this version has no scheduler yet.`);
+  const { host, port, metricsPort, role } = options;
+  if (role !== 'all' && role !== 'gateway' && role !== 'scheduler') {
+    throw new SetupError(`--role must be all, gateway or scheduler, not "${role}".`);
   }
-  const { host, port, metricsPort } = options;
   const config = configOf(options, { host, port, metricsPort });
-  const { startMizan } = await import('../main.ts');
-  const mizan = await startMizan(config, options.data);
+  const { startMizan, startScheduler } = await import('../main.ts');
+  if (role === 'scheduler') {
+    const scheduler = await startScheduler(config, options.data);
+    endOnSignal(scheduler);
+    for (const note of config.notes) say(`Note: ${note}`);
+    say(`Mizan runs ${config.schedule.jobs.length} jobs, with metrics on ${scheduler.metricsUrl}/metrics`);
+    return;
+  }
+  const mizan = await startMizan(config, options.data, { role });
   // Before it is said that Mizan listens: whoever waits for that may send the signal at once.
   endOnSignal(mizan);
   await welcome(mizan, config);
@@ -67,7 +79,7 @@ function providersOf(config: Config): string {
   return described.join(', ') || 'nowhere: no model has an instance';
 }
 
-function endOnSignal(mizan: Mizan): void {
+function endOnSignal(mizan: Process): void {
   let isEnding = false;
   const end = (signal: string): void => {
     if (isEnding) return;

@@ -1,4 +1,5 @@
 import type { KeepRule, S3Settings } from '../core/backups.ts';
+import type { NamedJob } from '../core/jobs.ts';
 import type { PayloadPolicy } from '../core/payload.ts';
 import type { Retention } from '../core/retention.ts';
 import type { IssuerSettings } from '../core/issuer.ts';
@@ -228,13 +229,23 @@ export interface BackupConfig {
 export interface ScheduleConfig {
   /** Of the IANA database. */
   readonly timezone: string;
-  readonly jobs: Readonly<Record<string, JobConfig>>;
+  /** All that are there: those built in, too, and none that is switched off. */
+  readonly jobs: readonly NamedJob[];
+  readonly webhooks: Readonly<Record<string, WebhookConfig>>;
+  readonly notify: {
+    /** Names of webhooks. */
+    readonly webhooks: readonly string[];
+    readonly on: readonly ('failure' | 'late' | 'recovery')[];
+    /** How long the same is not told again. */
+    readonly repeatMs: number;
+  };
+  /** How long runs stay in the history. */
+  readonly historyDays: number;
 }
 
-export interface JobConfig {
-  /** Five fields; it does fire. */
-  readonly cron: string;
-  /** How many of its products to keep; `null` where it isn't said. */
-  readonly keep: number | null;
-  readonly enabled: boolean;
+export interface WebhookConfig {
+  readonly url: Secret<string>;
+  /** `null`: its requests are not signed. */
+  readonly secret: Secret<string> | null;
+  readonly format: 'mizan' | 'slack';
 }

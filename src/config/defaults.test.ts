@@ -130,7 +130,13 @@ test('everything else has the defaults of the documentation', () => {
     maxBytes: 67_108_864,
     maxBytesPerTenant: null,
   });
-  expect(schedule).toEqual({ timezone: 'UTC', jobs: {} });
+  expect(schedule).toMatchObject({ timezone: 'UTC', webhooks: {}, historyDays: 90 });
+  expect(schedule.jobs.map(({ name, schedule: when }) => [name, when])).toEqual([
+    ['cache-cleanup', { kind: 'cron', cron: '0 * * * *', timezone: 'UTC' }],
+    ['backup', { kind: 'cron', cron: '0 3 * * 0', timezone: 'UTC' }],
+    ['model-health', { kind: 'cron', cron: '* * * * *', timezone: 'UTC' }],
+    ['retention', { kind: 'cron', cron: '30 * * * *', timezone: 'UTC' }],
+  ]);
   expect(models['default']?.timeouts).toEqual({
     connectMs: 5000,
     firstByteMs: 120_000,

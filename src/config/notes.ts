@@ -2,20 +2,9 @@ import { didYouMean } from '../core/nearest.ts';
 import { entriesOf, valueAt } from './tree.ts';
 import type { Mapping } from './tree.ts';
 
-/** Sections that this version accepts and checks, and does not act on. */
-export const sectionsWithoutEffect = ['schedule'] as const;
-
-function isSet(value: unknown): boolean {
-  return value !== undefined && value !== '' && !(Array.isArray(value) && value.length === 0);
-}
-
 /** What is allowed and yet not what somebody may think, one sentence each: said by `start` and by `config check`. */
 export function notesOn(tree: Mapping): string[] {
-  const idle = sectionsWithoutEffect.filter((section) => isSet(valueAt(tree, section.split('.'))));
-  return [
-    ...idle.map((section) => `${section} is set, and has no effect in this version.`),
-    ...danglingFallbacks(tree),
-  ];
+  return [...danglingFallbacks(tree)];
 }
 
 /** Fallbacks that are not there (yet) don't keep the others from working. */

@@ -265,13 +265,52 @@ describe('every problem says where it is, what was expected and what was found',
     ],
     [
       'crons that are none, or never fire',
-      'schedule:\n  jobs:\n    a: { cron: "0 0 30 2 *" }\n    b: { cron: "* * * *" }\n    c: { cron: "60 * * * *" }\n',
+      'schedule:\n  jobs:\n    backup: { cron: "0 0 30 2 *" }\n    retention: { cron: "* * * *" }\n    model-health: { cron: "60 * * * *" }\n',
       [
-        'mizan.yaml:3:16 schedule.jobs.a.cron: expected a cron that fires; this one never does, found "0 0 30 2 *"',
-        'mizan.yaml:4:16 schedule.jobs.b.cron: expected five fields: minute, hour, day of the month, month, ' +
-          'day of the week, found "* * * *"',
-        'mizan.yaml:5:16 schedule.jobs.c.cron: expected a cron of five fields: Invalid value for minute: 60, ' +
-          'found "60 * * * *"',
+        'mizan.yaml:3:21 schedule.jobs.backup.cron: expected a cron that fires; this one never does, ' +
+          'found "0 0 30 2 *"',
+        'mizan.yaml:4:24 schedule.jobs.retention.cron: expected five fields: minute, hour, day of the month, month, ' +
+          'day of the week; or six, with seconds before them, found "* * * *"',
+        'mizan.yaml:5:27 schedule.jobs.model-health.cron: expected a cron of five or six fields: ' +
+          'Invalid value for minute: 60, found "60 * * * *"',
+      ],
+    ],
+    [
+      'jobs that can’t be run as they are asked for',
+      [
+        'schedule:',
+        '  jobs:',
+        '    nightly: { cron: "0 1 * * *" }',
+        '    backup: { every: 500ms }',
+        '    retention: { every: 1h, cron: "0 * * * *" }',
+        '    report: { type: agent, agent: asistant, input: hi, every: 1d, keep: 3, webhook: team }',
+        '    rotation: { type: key-rotation }',
+        '    once: { type: cache-cleanup, at: tomorrow, timezone: Mars/Olympus }',
+        '  webhooks: { chat: { url: "http://10.0.0.1/hook", secret: short } }',
+        '  notify: { webhooks: [chta] }',
+        'agents: { assistant: { model: default } }',
+      ].join('\n'),
+      [
+        'mizan.yaml:3:5 schedule.jobs.nightly: expected a name that is a type, or a type below it, found "nightly"; ' +
+          'known: cache-cleanup, backup, model-health, retention, key-rotation, agent',
+        'mizan.yaml:4:22 schedule.jobs.backup.every: expected an interval of a second or more, such as "90s", "15m" ' +
+          'or "6h", found "500ms"',
+        'mizan.yaml:5:18 schedule.jobs.retention.every: expected one of cron, every and at, and there is cron ' +
+          'already, found "every"',
+        'mizan.yaml:6:35 schedule.jobs.report.agent: expected the name of an agent, found "asistant"; ' +
+          'did you mean "assistant"?',
+        'mizan.yaml:6:67 schedule.jobs.report.keep: this key is for jobs of the type backup, not agent',
+        'mizan.yaml:6:85 schedule.jobs.report.webhook: expected the name of a webhook, found "team"; known: chat',
+        'mizan.yaml:7:5 schedule.jobs.rotation.cron: missing; expected when it runs: cron, every or at',
+        'mizan.yaml:8:38 schedule.jobs.once.at: expected a time such as "2026-12-24T18:00", or with an offset ' +
+          '"2026-12-24T18:00:00+03:00", found "tomorrow"',
+        'mizan.yaml:8:58 schedule.jobs.once.timezone: expected a time zone such as "Asia/Riyadh", ' +
+          'found "Mars/Olympus"',
+        'mizan.yaml:9:28 schedule.webhooks.chat.url: 10.0.0.1 is a private address; if it is meant, list it in ' +
+          'egress.allow',
+        'mizan.yaml:9:60 schedule.webhooks.chat.secret: expected at least 16 bytes, found a text',
+        'mizan.yaml:10:24 schedule.notify.webhooks[0]: expected the name of a webhook, found "chta"; ' +
+          'did you mean "chat"?',
       ],
     ],
     [

@@ -4,6 +4,7 @@ import { issuerFindings } from './auth-references.ts';
 import { egressRules, isAllowEntry, literalProblem } from '../egress/rules.ts';
 import type { Finding } from './findings.ts';
 import type { Path } from './places.ts';
+import { scheduleFindings } from './schedule-findings.ts';
 import { entriesOf, isMapping, valueAt } from './tree.ts';
 import type { Mapping } from './tree.ts';
 
@@ -140,4 +141,5 @@ export function* referenceFindings(tree: Mapping): Generator<Finding> {
   yield* limitFindings(tree);
   yield* portFindings(tree);
   yield* issuerFindings(tree);
+  yield* scheduleFindings(tree);
 }

@@ -1,15 +1,8 @@
 import { catalogue } from '../providers/catalogue.ts';
 import type { CatalogueRow } from '../providers/catalogue.ts';
 import { issuerOf } from './auth-schema.ts';
-import type {
-  AgentConfig,
-  Config,
-  JobConfig,
-  LogLevel,
-  MasterKeyConfig,
-  ModelConfig,
-  ProviderConfig,
-} from './config.ts';
+import type { AgentConfig, Config, LogLevel, MasterKeyConfig, ModelConfig, ProviderConfig } from './config.ts';
+import { scheduleOf } from './schedule.ts';
 import { budgetRules, limitRules } from './limit-schema.ts';
 import type { FileConfig } from './schema.ts';
 
@@ -78,10 +71,6 @@ function agentOf(agent: Entry<'agents'>, payloads: FileConfig['payloads']): Agen
   };
 }
 
-function jobOf(job: FileConfig['schedule']['jobs'][string]): JobConfig {
-  return { ...job, keep: job.keep ?? null };
-}
-
 /** From what was read and checked to what the rest of Mizan works with. */
 export function resolveConfig(
   read: FileConfig,
@@ -108,7 +97,7 @@ export function resolveConfig(
     retention: read.retention,
     cache: { ...read.cache, maxBytesPerTenant: read.cache.maxBytesPerTenant ?? null },
     backup: backupOf(read),
-    schedule: { timezone: read.schedule.timezone, jobs: record(read.schedule.jobs, jobOf) },
+    schedule: scheduleOf(read.schedule),
     notes: facts.notes,
   };
 }

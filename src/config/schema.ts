@@ -3,7 +3,6 @@ import { payloadModes } from '../core/payload.ts';
 import { catalogue } from '../providers/catalogue.ts';
 import type { CatalogueKind } from '../providers/catalogue.ts';
 import { simulatorOptionsSchema } from '../providers/simulator/options.ts';
-import { cronProblem } from './cron.ts';
 import {
   apiKey,
   baseUrl,
@@ -17,7 +16,6 @@ import {
   secret,
   size,
   text,
-  timeZone,
 } from './fields.ts';
 
 import { authSchema } from './auth-schema.ts';
@@ -25,6 +23,7 @@ import { backupSchema } from './backup-schema.ts';
 import { cacheRuleSchema, cacheSchema } from './cache-schema.ts';
 import { budgetsSchema, limitingSchema, limitsSchema } from './limit-schema.ts';
 import { modelSchema, priceSchema } from './model-schema.ts';
+import { scheduleSchema } from './schedule-schema.ts';
 
 export type * from './config.ts';
 
@@ -169,22 +168,6 @@ const retentionSchema = z.strictObject({
   rollups: days.default(730).describe('How long sums per hour and day are kept, in days.'),
 });
 
-const cronSchema = text('a cron of five fields').superRefine((expression, context) => {
-  const message = cronProblem(expression);
-  if (message !== undefined) context.addIssue({ code: 'custom', message });
-});
-
-const jobSchema = z.strictObject({
-  cron: cronSchema.describe('When it runs: minute, hour, day of the month, month, day of the week.'),
-  keep: integer(1, 10_000).exactOptional().describe('How many of its products to keep.'),
-  enabled: z.boolean({ error: 'expected true or false' }).default(true).describe('Whether it runs at all.'),
-});
-
-const scheduleSchema = z.strictObject({
-  timezone: timeZone.default('UTC').describe('The time zone of the crons, by its IANA name.'),
-  jobs: z.record(name, jobSchema).default({}).describe('By their names.'),
-});
-
 /** `mizan.yaml` after the expansion of variables, with every provider's kind in place. */
 export const fileSchema = z.strictObject({
   server: serverSchema.prefault({}).describe('Where Mizan listens and what it allows.'),
@@ -206,7 +189,7 @@ export const fileSchema = z.strictObject({
   retention: retentionSchema.prefault({}).describe('How long is kept what.'),
   cache: cacheSchema.prefault({}).describe('Kept answers.'),
   backup: backupSchema.prefault({}).describe('Where backups go, and how long they stay.'),
-  schedule: scheduleSchema.prefault({}).describe('Jobs that run by the clock. Unused in this version.'),
+  schedule: scheduleSchema.prefault({}).describe('Jobs that run by the clock.'),
 });
 
 export type FileConfig = z.output<typeof fileSchema>;

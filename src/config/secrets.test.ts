@@ -34,10 +34,13 @@ providers:
       'providers.*.apiKey',
       'providers.*.headers.*',
       'redis.url',
+      'schedule.webhooks.*.secret',
+      'schedule.webhooks.*.url',
     ]);
     expect(problems('agents: { a: { model: default, system: "${secret:jwt}" } }', {}, {}, stored)).toStrictEqual([
       'mizan.yaml:1:40 agents.a.system: a stored secret may only stand where secrets do: ' +
-        'in auth.jwt.secret, backup.s3.secretAccessKey, limiting.webhook, providers.*.apiKey, providers.*.headers.* or redis.url',
+        'in auth.jwt.secret, backup.s3.secretAccessKey, limiting.webhook, providers.*.apiKey, ' +
+        'providers.*.headers.*, redis.url, schedule.webhooks.*.secret or schedule.webhooks.*.url',
     ]);
   });
 

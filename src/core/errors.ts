@@ -151,6 +151,18 @@ export const errorTable = {
     retryable: false,
     meaning: 'The backup is not one for this Mizan: another master key, a newer version, or another kind of database.',
   },
+  job_exists: {
+    status: 409,
+    type: 'conflict',
+    retryable: false,
+    meaning: 'There is a job of that name already.',
+  },
+  job_of_config: {
+    status: 409,
+    type: 'conflict',
+    retryable: false,
+    meaning: 'The job is the configuration’s: over the API it can be paused, and neither changed nor removed.',
+  },
   payload_too_large: {
     status: 413,
     type: 'invalid_request',

@@ -6,8 +6,8 @@ export interface OutgoingRequest {
   /** Lower-case names. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array;
-  /** Whose word the URL stands on: only what the configuration names may lie on a private network. */
-  readonly namedBy: 'config' | 'caller';
+  /** Whose word the URL stands on: only what the configuration names may lie on a private network, or what it lists. */
+  readonly namedBy: 'config' | 'listed' | 'caller';
   /** The most that is read of the answer's body. */
   readonly maxBytes: number;
   /** From now to the answer's last byte, in ms. */

@@ -32,7 +32,7 @@ export interface Grant {
 export interface Principal extends Grant {
   readonly subject: string;
   /** What proved the identity. */
-  readonly via: 'jwt' | 'api-key';
+  readonly via: 'jwt' | 'api-key' | 'job';
   /** The id of the API key, or the token's `jti`; `null` for a token that has none. */
   readonly credential: string | null;
   /** The API key's own. */

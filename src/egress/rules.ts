@@ -5,9 +5,10 @@ import { blockOf, isIn, kindOfAddress } from './ranges.ts';
 
 /**
  * Whose word a host stands on: the operator's, who wrote it into the configuration, or that of anyone else. Only the
- * operator's reaches anything that is not public.
+ * operator's reaches anything that is not public. `listed` is the operator's, too, where naming a host is not enough:
+ * `allow` has to have it.
  */
-export type NamedBy = 'config' | 'caller';
+export type NamedBy = 'config' | 'listed' | 'caller';
 
 export interface EgressRules {
   /** Whether a connection to `host` may be made to `address`; why not, in words for the log. */
@@ -83,9 +84,9 @@ export function egressRules(allow: readonly string[]): EgressRules {
       const host = plainHost(given);
       if (isIP(host) === 0 && oddAddress.test(host)) return `${host} is an odd way to write an address`;
       if (kind === 'public' && !(namedBy === 'config' && loopbackName.test(host))) return null;
-      if (namedBy === 'config') {
+      if (namedBy !== 'caller') {
         if (isInRanges(ranges, address, kind)) return null;
-        const reached: readonly AddressKind[] = reachOf(host, hosts);
+        const reached: readonly AddressKind[] = namedBy === 'config' ? reachOf(host, hosts) : listedReach(host, hosts);
         if (reached.includes(kind)) return null;
       }
       return `${host === address ? host : `${host} leads to ${address}, which`} is ${words[kind]} address`;
@@ -106,10 +107,17 @@ function isOneAddress(entry: string): boolean {
   return prefix === undefined || Number(prefix) === (isIP(address) === 4 ? 32 : 128);
 }
 
+function isListed(host: string, allowed: readonly string[]): boolean {
+  return allowed.some((entry) => (entry.startsWith('*.') ? host.endsWith(entry.slice(1)) : host === entry));
+}
+
+function listedReach(host: string, allowed: readonly string[]): readonly AddressKind[] {
+  return isIP(host) === 0 && isListed(host, allowed) ? reach.allowed : [];
+}
+
 function reachOf(host: string, allowed: readonly string[]): readonly AddressKind[] {
   if (isIP(host) !== 0) return reach.address;
-  const isAllowed = allowed.some((entry) => (entry.startsWith('*.') ? host.endsWith(entry.slice(1)) : host === entry));
-  if (isAllowed) return reach.allowed;
+  if (isListed(host, allowed)) return reach.allowed;
   if (loopbackName.test(host)) return reach.loopbackName;
   return localName.test(host) ? reach.localName : reach.publicName;
 }
@@ -118,11 +126,11 @@ function reachOf(host: string, allowed: readonly string[]): readonly AddressKind
  * What is wrong with the host of a URL that stands in the configuration, before anything is looked up: an address in
  * an odd notation, or one that would be refused. `null` for names, and for what may be.
  */
-export function literalProblem(url: string, rules: EgressRules): string | null {
+export function literalProblem(url: string, rules: EgressRules, namedBy: NamedBy = 'config'): string | null {
   const host = plainHost(new URL(url).hostname);
   if (isIP(host) === 0) return null;
   const written = plainHost(/^[a-z]+:[/\\]*([^/\\?#]*?)(?::\d*)?(?:[/\\?#]|$)/i.exec(url)?.[1] ?? '');
   if (isIP(written) === 0) return `an address in an odd notation: write ${host}`;
-  const refusal = rules.refusal(host, host, 'config');
+  const refusal = rules.refusal(host, host, namedBy);
   return refusal === null ? null : `${refusal}; if it is meant, list it in egress.allow`;
 }

@@ -16,6 +16,8 @@ export interface Database {
   limit_rules: LimitRulesTable;
   ledger: LedgerTable;
   budget_use: BudgetUseTable;
+  jobs: JobsTable;
+  job_runs: JobRunsTable;
 }
 
 export interface RequestsTable {
@@ -218,4 +220,47 @@ export interface BudgetUseTable {
   used: string;
   /** Of what the ledger has no rows of any more. */
   archived: string;
+}
+
+/** Jobs as they were asked for. */
+export interface JobsTable {
+  name: string;
+  tenant: string;
+  source: string;
+  /** A `JobSpec` in JSON. */
+  spec: string;
+  /** Of all jobs, the highest one changes with every change. */
+  revision: number;
+  cursor: number;
+  paused_at: number | null;
+  paused_by: string | null;
+  /** Gone, and still there so that others see that it went. */
+  removed_at: number | null;
+  created_by: string;
+  created_at: number;
+}
+
+/** Due times of jobs, and what became of them. */
+export interface JobRunsTable {
+  id: string;
+  job: string;
+  due: number;
+  tenant: string;
+  cause: string;
+  started_by: string;
+  status: string;
+  /** 1 where no other run of the job may go on beside it. */
+  exclusive: number;
+  available_at: number;
+  attempts: number;
+  /** Counts up with every take-over; likewise `beat` with every sign of life. */
+  token: number;
+  beat: number;
+  owner: string | null;
+  started_at: number | null;
+  ended_at: number | null;
+  /** JSON. */
+  output: string | null;
+  error: string | null;
+  log: string;
 }

@@ -112,11 +112,11 @@ export class Thread<Question extends object> {
 export interface RemoteEngine {
   readonly adapter: DialectAdapter;
   readonly compiler: () => QueryCompiler;
-  /** Runs one query that reads. */
+  /** Runs one statement, and gives back the rows that come of it. */
   readonly read: (sql: string, parameters: readonly unknown[]) => Promise<readonly unknown[]>;
 }
 
-/** Kysely whose queries are run elsewhere; they only read. */
+/** Kysely whose statements are run elsewhere, each by itself. */
 export function remoteKysely(engine: RemoteEngine): Kysely<Database> {
   const driver = new RemoteDriver(engine);
   return new Kysely({

@@ -70,10 +70,10 @@ export function readConfig(house: House, env: Readonly<Record<string, string>> =
   });
 }
 
-/** Starts Mizan in this process, on free ports. */
+/** Starts Mizan in this process, on free ports, without jobs: none asks an upstream in the middle of a test. */
 export async function runMizan(config: object): Promise<Running> {
   const house = await furnish(config);
-  const mizan = await startMizan(readConfig(house), house.dataFolder);
+  const mizan = await startMizan(readConfig(house), house.dataFolder, { role: 'gateway' });
   return {
     ...house,
     url: mizan.url,
@@ -86,10 +86,17 @@ export async function runMizan(config: object): Promise<Running> {
   };
 }
 
-/** Starts `mizan start` as a process, on free ports, in a folder that may have been furnished before. */
-export async function startProcess(config: object, existing?: House): Promise<RunningProcess> {
+/**
+ * Starts `mizan start` as a process, on free ports, in a folder that may have been furnished before; without jobs unless
+ * its role is `all`.
+ */
+export async function startProcess(
+  config: object,
+  existing?: House,
+  role: 'all' | 'gateway' = 'gateway',
+): Promise<RunningProcess> {
   const house = existing ?? (await furnish(config));
-  const launched = launch(['start', ...commonOptions(house), '--port', '0', '--metrics-port', '0']);
+  const launched = launch(['start', '--role', role, ...commonOptions(house), '--port', '0', '--metrics-port', '0']);
   const [, url = '', metricsUrl = ''] = await launched.said(/listens on (\S+), with metrics on (\S+)\/metrics/);
   const tokens = createTokens(readConfig(house), house.dataFolder);
   return {

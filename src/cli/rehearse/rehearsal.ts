@@ -35,7 +35,7 @@ export async function rehearse(given: string | undefined, options: RehearseOptio
   const modelId = modelOf(config, options.model);
   const stage = setStage(config, scenario, modelId);
   const folder = mkdtempSync(join(tmpdir(), 'mizan-rehearsal-'));
-  const mizan = await startMizan(stage.config, folder, stage.provide);
+  const mizan = await startMizan(stage.config, folder, { provide: stage.provide, role: 'gateway' });
   try {
     const grant = { subject: 'rehearsal', tenant: 'rehearsal', role: 'member', agents: null, ttl: 3600 } as const;
     const token = await mizan.tokens.sign(grant, Date.now());

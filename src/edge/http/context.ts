@@ -3,6 +3,7 @@ import type { Overviews } from '../../core/overview.ts';
 import type { AuditHistory } from '../../core/audit.ts';
 import type { Backups } from '../../core/backups.ts';
 import type { Ledger, LimitRules } from '../../core/limit.ts';
+import type { Jobs } from '../../core/jobs.ts';
 import type { PayloadHistory } from '../../core/payload.ts';
 import type { RequestHistory } from '../../core/request-record.ts';
 import type { Revocations } from '../../core/revocation.ts';
@@ -32,6 +33,7 @@ export interface EdgeContext {
   readonly auditing: Auditing;
   readonly auditHistory: AuditHistory;
   readonly backups: Backups;
+  readonly jobs: Jobs;
   /** From the moment this process was asked to end: what runs is finished, nothing new is begun. */
   readonly isDraining: () => boolean;
   readonly limits: {

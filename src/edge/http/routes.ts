@@ -4,6 +4,17 @@ import { createBackup, listBackups } from '../admin/backups.ts';
 import { purgeCache, showCache } from '../admin/cache.ts';
 import { listBudgets, putBudget, removeBudget } from '../admin/budgets.ts';
 import { listInstances } from '../admin/instances.ts';
+import {
+  createJob,
+  getJob,
+  getJobRun,
+  listJobRuns,
+  listJobs,
+  pauseJob,
+  removeJob,
+  resumeJob,
+  runJob,
+} from '../admin/jobs.ts';
 import { createKey, listKeys, revokeKey, rotateKey } from '../admin/keys.ts';
 import { listLimits, putLimit, removeLimit } from '../admin/limits.ts';
 import { getOverview } from '../admin/overview.ts';
@@ -77,6 +88,16 @@ export const routes: readonly Route[] = [
   { method: 'GET', url: '/.well-known/jwks.json', role: null, tenant: 'none', handler: publishKeys },
   { method: 'GET', url: '/api/backups', role: 'admin', tenant: 'every', handler: listBackups },
   { method: 'POST', url: '/api/backups', role: 'admin', tenant: 'every', handler: createBackup },
+  { method: 'GET', url: '/api/jobs', role: 'viewer', tenant: 'any', handler: listJobs },
+  { method: 'POST', url: '/api/jobs', role: 'operator', tenant: 'any', handler: createJob },
+  { method: 'GET', url: '/api/jobs/:name', role: 'viewer', tenant: 'any', handler: getJob },
+  { method: 'DELETE', url: '/api/jobs/:name', role: 'operator', tenant: 'any', handler: removeJob },
+  { method: 'GET', url: '/api/jobs/:name/runs', role: 'viewer', tenant: 'any', handler: listJobRuns },
+  { method: 'POST', url: '/api/jobs/:name/run', role: 'operator', tenant: 'any', handler: runJob },
+  { method: 'POST', url: '/api/jobs/:name/pause', role: 'operator', tenant: 'any', handler: pauseJob },
+  { method: 'POST', url: '/api/jobs/:name/resume', role: 'operator', tenant: 'any', handler: resumeJob },
+  { method: 'GET', url: '/api/job-runs', role: 'viewer', tenant: 'any', handler: listJobRuns },
+  { method: 'GET', url: '/api/job-runs/:id', role: 'viewer', tenant: 'any', handler: getJobRun },
   { method: 'GET', url: '/healthz', role: null, tenant: 'none', handler: healthz },
   { method: 'GET', url: '/readyz', role: null, tenant: 'none', handler: readyz },
 ];

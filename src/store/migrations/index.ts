@@ -6,6 +6,7 @@ import { keys } from './0004-keys.ts';
 import { audit } from './0005-audit.ts';
 import { payloadsAndRollups } from './0006-payloads-and-rollups.ts';
 import { limits } from './0008-limits.ts';
+import { jobs } from './0009-jobs.ts';
 import { reachAndShares } from './0010-reach-and-shares.ts';
 
 /** In their order; a migration that has been released is never changed. */
@@ -17,5 +18,6 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0005-audit': audit,
   '0006-payloads-and-rollups': payloadsAndRollups,
   '0008-limits': limits,
+  '0009-jobs': jobs,
   '0010-reach-and-shares': reachAndShares,
 };

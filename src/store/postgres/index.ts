@@ -9,6 +9,7 @@ import { checkLedger, readUses } from '../ledger.ts';
 import { makeDue, rebuildSums } from '../rollups.ts';
 import { removeOld } from './retention.ts';
 import { KyselyRequestHistory } from '../history.ts';
+import { KyselyJobStore } from '../jobs/index.ts';
 import type { MigrationReport } from '../migration-run.ts';
 import type { MasterKeys } from '../../security/master-keys.ts';
 import { openDatabase } from '../sqlite/database.ts';
@@ -117,6 +118,7 @@ function direct(local: Store, file: string, url: string): Store {
     ...local,
     requestHistory: new KyselyRequestHistory(kyselyOver(pool)),
     ledger: { ...local.ledger, uses: () => readUses(kyselyOver(pool)), check: () => checkLedger(kyselyOver(pool)) },
+    jobs: new KyselyJobStore(kyselyOver(pool)),
     payloadHistory: new KyselyPayloadHistory(kyselyOver(pool), local.payloads),
     overview: async (scope, query) => {
       while (await makeDue(kyselyOver(pool))) continue;
@@ -173,6 +175,7 @@ function serving(
     ...local,
     requestHistory: new KyselyRequestHistory(history),
     ledger: { ...local.ledger, uses: () => readUses(history), check: () => checkLedger(history) },
+    jobs: new KyselyJobStore(history),
     payloadHistory: new KyselyPayloadHistory(history, local.payloads),
     overview: async (scope, query) =>
       (await thread.ask({ kind: 'overview', tenant: tenantIn(scope), query })) as Overview,

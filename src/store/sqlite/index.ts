@@ -13,6 +13,7 @@ import type { RequestHistory, RequestLog, TenantScope } from '../../core/request
 import type { Overview, OverviewQuery } from '../../core/overview.ts';
 import type { Removed, Retention } from '../../core/retention.ts';
 import type { MigrationReport } from '../migration-run.ts';
+import type { JobStore } from '../../core/jobs.ts';
 import type { Revocations } from '../../core/revocation.ts';
 import { MasterKeys, noMasterKeySettings } from '../../security/master-keys.ts';
 import { holdData } from '../folder-lock.ts';
@@ -28,6 +29,7 @@ import { AuditWriter } from './audit-writer.ts';
 import { IdentityEpoch } from './identity-epoch.ts';
 import { migrate } from './migrate.ts';
 import { KyselyRequestHistory } from '../history.ts';
+import { KyselyJobStore } from '../jobs/index.ts';
 import type { RequestLogEvents } from './request-log.ts';
 import { SqliteRequestLog } from './request-log.ts';
 import { readOverview, tenantIn } from '../overview.ts';
@@ -69,6 +71,7 @@ export interface Store {
   readonly ledger: Ledger;
   readonly audit: AuditLog;
   readonly auditHistory: AuditHistory;
+  readonly jobs: JobStore;
   overview(scope: TenantScope, query: OverviewQuery): Promise<Overview>;
   /** Removes what is older than it is to be kept; beside answers, not in their way. */
   removeOld(retention: Retention): Promise<Removed>;
@@ -173,6 +176,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
         (error) => auditEvents.failed(error),
       ),
       auditHistory: new SqliteAuditHistory(kysely),
+      jobs: new KyselyJobStore(kysely),
       requestLog,
       requestHistory: new KyselyRequestHistory(kysely),
       apiKeys,
@@ -227,6 +231,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     vault,
     audit,
     auditHistory: new SqliteAuditHistory(kysely),
+    jobs: new KyselyJobStore(worker.writingKysely()),
     apiKeys,
     limitRules,
     ledger: sqliteLedger(database, kysely),

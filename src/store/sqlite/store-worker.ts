@@ -43,6 +43,19 @@ export class StoreWorker {
     });
   }
 
+  /** The same for single statements that change something: rows that several processes share. */
+  writingKysely(): Kysely<Database> {
+    return remoteKysely({
+      adapter: new SqliteAdapter(),
+      compiler: () => new SqliteQueryCompiler(),
+      read: (sql, parameters) => this.#write(sql, parameters),
+    });
+  }
+
+  async #write(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]> {
+    return (await this.#thread.ask({ kind: 'write', sql, parameters })) as readonly unknown[];
+  }
+
   async read(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]> {
     return (await this.#reader.ask({ kind: 'read', sql, parameters })) as readonly unknown[];
   }

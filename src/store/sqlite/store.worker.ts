@@ -1,3 +1,4 @@
+import type { SQLInputValue } from 'node:sqlite';
 import { basename, dirname } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { answering } from '../answering.ts';
@@ -23,6 +24,8 @@ let removal: Promise<unknown> = Promise.resolve();
 
 function answer(question: WorkerQuestion): unknown {
   switch (question.kind) {
+    case 'write':
+      return writer.prepare(question.sql).all(...(question.parameters as SQLInputValue[]));
     case 'checkpoint':
       checkpointer.exec('PRAGMA wal_checkpoint(PASSIVE)');
       return null;

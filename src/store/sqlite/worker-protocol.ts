@@ -9,6 +9,8 @@ export type ReaderQuestion =
 
 /** What the thread that writes is asked. */
 export type WorkerQuestion =
+  /** Runs one statement that changes something and gives rows back. */
+  | { readonly kind: 'write'; readonly sql: string; readonly parameters: readonly unknown[] }
   | { readonly kind: 'checkpoint' }
   | { readonly kind: 'audit'; readonly rows: readonly AuditRow[] }
   /** Makes the sums of these minutes (since the epoch), and of whatever else is due. */

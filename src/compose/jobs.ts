@@ -1,0 +1,117 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import type { Backups } from '../core/backups.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Config } from '../config/config.ts';
+import type { Jobs } from '../core/jobs.ts';
+import type { WatchedInstance } from '../core/model-health.ts';
+import type { Outgoing } from '../core/outgoing.ts';
+import type { Random } from '../core/random.ts';
+import type { CacheCleaner } from '../core/response-cache.ts';
+import type { SealPurpose } from '../core/sealing.ts';
+import type { PostWebhook } from '../core/webhooks.ts';
+import type { Flow } from '../flow/run.ts';
+import type { JobType } from '../scheduler/contract.ts';
+import { Scheduler } from '../scheduler/index.ts';
+import { agentJob } from '../scheduler/jobs/agent.ts';
+import { backup } from '../scheduler/jobs/backup.ts';
+import { cacheCleanup } from '../scheduler/jobs/cache-cleanup.ts';
+import { keyRotation } from '../scheduler/jobs/key-rotation.ts';
+import { modelHealth } from '../scheduler/jobs/model-health.ts';
+import { retention } from '../scheduler/jobs/retention.ts';
+import { WebhookNotifier } from '../scheduler/notifier.ts';
+import { JobsService } from '../scheduler/service.ts';
+import { webhookPoster } from '../scheduler/webhooks.ts';
+import type { Store } from '../store/index.ts';
+import { jobFigures } from '../telemetry/job-metrics.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { agentRuns } from './agent-runs.ts';
+import { probesOf } from './probes.ts';
+
+/** What jobs are made of. */
+export interface JobsHouse {
+  readonly config: Config;
+  readonly store: Store;
+  readonly backups: Backups;
+  readonly cache: CacheCleaner;
+  readonly flow: Flow;
+  readonly outgoing: Outgoing;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** The jobs of a process. */
+export interface JobsHere {
+  readonly service: Jobs;
+  /** `null` where this process runs none. */
+  readonly scheduler: Scheduler | null;
+}
+
+/** @param isRunning Whether jobs run in this process; else they can be seen and asked for. */
+export function jobsOf(house: JobsHouse, isRunning: boolean): JobsHere {
+  const { config, store, log, metrics, clock, random } = house;
+  const { webhooks, notify, timezone } = config.schedule;
+  const post = webhookPoster({ webhooks, outgoing: house.outgoing, clock, pause: pausing });
+  const types = jobTypesOf(house, post);
+  const notifier =
+    isRunning && notify.webhooks.length > 0
+      ? new WebhookNotifier({ ...notify, post, store: store.jobs, clock, log })
+      : null;
+  const scheduler = isRunning
+    ? new Scheduler({
+        store: store.jobs,
+        types,
+        clock,
+        random,
+        log,
+        configured: config.schedule.jobs,
+        figures: jobFigures(metrics),
+        notifier,
+        graceMs: config.server.shutdownTimeoutMs,
+      })
+    : null;
+  const service = new JobsService({ store: store.jobs, clock, types, timezone, poke: () => scheduler?.poke() });
+  return { service, scheduler };
+}
+
+/** @throws The signal's reason. */
+async function pausing(ms: number, signal: AbortSignal): Promise<void> {
+  await wait(ms, undefined, { signal, ref: false });
+}
+
+function jobTypesOf(house: JobsHouse, post: PostWebhook): ReadonlyMap<string, JobType> {
+  const { config, store, backups, cache, clock, flow, outgoing } = house;
+  const runAgent = agentRuns(flow);
+  const probes = probesOf({ providers: config.providers, outgoing, runAgent, clock });
+  const types = [
+    cacheCleanup(cache),
+    modelHealth({ instances: instancesOf(config), overviews: store, probes, store: store.jobs, clock }),
+    agentJob({
+      runAgent,
+      agents: Object.keys(config.agents),
+      post,
+      webhooks: Object.keys(config.schedule.webhooks),
+    }),
+    backup(backups),
+    retention({
+      removeOld: () => store.removeOld(config.retention),
+      store: store.jobs,
+      clock,
+      historyDays: config.schedule.historyDays,
+    }),
+    // The configuration knows the names of purposes, and nobody else makes such jobs.
+    keyRotation({ rotate: (purpose) => store.vault.renew({ purpose: purpose as SealPurpose | undefined }) }),
+  ];
+  return new Map(types.map((type) => [type.name, type]));
+}
+
+function instancesOf({ models, providers }: Config): WatchedInstance[] {
+  return Object.entries(models).flatMap(([model, { instances }]) =>
+    instances.map(({ id, provider, model: upstreamModel }) => {
+      const providerKind = providers[provider]?.kind ?? '';
+      return { model, instance: id, provider, providerKind, upstreamModel };
+    }),
+  );
+}

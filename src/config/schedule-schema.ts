@@ -1,0 +1,112 @@
+import { z } from 'zod';
+import { parseDuration } from '../core/duration.ts';
+import { catchUps, jobTypeNames, overlaps } from '../core/jobs.ts';
+import { atOf, cronProblem, everyOf } from '../core/schedule.ts';
+import { integer, name, secret, text, timeZone } from './fields.ts';
+
+const cronSchema = text('a cron of five or six fields').superRefine((expression, context) => {
+  const message = cronProblem(expression);
+  if (message !== undefined) context.addIssue({ code: 'custom', message });
+});
+
+const everyError = 'expected an interval of a second or more, such as "90s", "15m" or "6h"';
+
+const everySchema = z
+  .string({ error: everyError })
+  .refine((written) => everyOf(written) !== undefined, { error: everyError });
+
+const atError = 'expected a time such as "2026-12-24T18:00", or with an offset "2026-12-24T18:00:00+03:00"';
+
+const atSchema = z
+  .string({ error: atError })
+  .refine((written) => atOf(written, 'UTC') !== undefined, { error: atError });
+
+/** A time such as `90s` or `1h`, up to a year; becomes ms. */
+function time(example: string, minSeconds: number) {
+  const error = `expected a time such as "${example}"`;
+  return z.string({ error }).transform((written, context) => {
+    const seconds = parseDuration(written.trim());
+    if (seconds !== undefined && seconds >= minSeconds && seconds <= 31_622_400) return seconds * 1000;
+    context.addIssue({ code: 'custom', message: error });
+    return z.NEVER;
+  });
+}
+
+const webhookName = text('the name of a webhook');
+
+const jobSchema = z.strictObject({
+  type: z
+    .enum(jobTypeNames)
+    .exactOptional()
+    .describe('What it does; the job’s own name where that is the name of a type.'),
+  cron: cronSchema.exactOptional().describe('When it runs: minute, hour, day of the month, month, day of the week.'),
+  every: everySchema.exactOptional().describe('Or: how often, such as "90s".'),
+  at: atSchema.exactOptional().describe('Or: once, at this time.'),
+  timezone: timeZone.exactOptional().describe('The time zone of its cron or time; schedule.timezone if absent.'),
+  catchUp: z.enum(catchUps).default('once').describe('What becomes of due times that were missed: once, all or skip.'),
+  catchUpWindow: time('7d', 0).prefault('7d').describe('How old a due time may be to be made up for.'),
+  overlap: z
+    .enum(overlaps)
+    .default('skip')
+    .describe('What becomes of a due time while the job still runs: skip, queue (one waits) or allow.'),
+  jitter: time('30s', 0).prefault('0s').describe('It begins at random up to so long after its due time.'),
+  retries: integer(0, 20).exactOptional().describe('How often a run that failed is tried again.'),
+  retryAfter: time('30s', 1).prefault('30s').describe('How long after; twice as long each further time.'),
+  timeout: time('1h', 1).prefault('1h').describe('How long a run may take before it is aborted.'),
+  enabled: z.boolean({ error: 'expected true or false' }).default(true).describe('Whether it is there at all.'),
+  keep: integer(1, 10_000).exactOptional().describe('Of backup: how many stay; backup.keep if absent.'),
+  purpose: text('a purpose of data keys').exactOptional().describe('Of key-rotation: only the keys of this purpose.'),
+  probe: z
+    .enum(['off', 'list', 'chat'])
+    .exactOptional()
+    .describe('Of model-health: what instances without traffic are asked; chat costs a token each.'),
+  agent: text('the name of an agent').exactOptional().describe('Of agent: which agent runs.'),
+  input: text('what the agent is told').exactOptional().describe('Of agent: what it is told.'),
+  tenant: text('the name of a tenant').exactOptional().describe('Of agent: whose request it is; "default" if absent.'),
+  webhook: webhookName.exactOptional().describe('Of agent: where its output is posted to.'),
+});
+
+const webhookError = 'expected an http or https URL without a user or a fragment';
+
+function isWebhookUrl(written: string): boolean {
+  if (!URL.canParse(written)) return false;
+  const { protocol, username, password, hash } = new URL(written);
+  return /^https?:$/.test(protocol) && username === '' && password === '' && hash === '';
+}
+
+/** A `Secret`, since the URLs of Slack and its like let whoever knows them post. */
+const webhookUrl = secret(1).transform((url, context) => {
+  if (url !== null && isWebhookUrl(url.reveal())) return url;
+  context.addIssue({ code: 'custom', message: webhookError });
+  return z.NEVER;
+});
+
+const webhookSchema = z.strictObject({
+  url: webhookUrl.describe('Where it is. Best as "${NAME}": whoever knows it can post there.'),
+  secret: secret(16).prefault('').describe('What its requests are signed with, at least 16 bytes; unsigned if empty.'),
+  format: z
+    .enum(['mizan', 'slack'])
+    .default('mizan')
+    .describe('The body: mizan for all there is to know, slack for a text that Slack and its like show.'),
+});
+
+const notices = ['failure', 'late', 'recovery'] as const;
+
+const notifySchema = z.strictObject({
+  webhooks: z.array(webhookName).default([]).describe('Who is told, by the names of webhooks.'),
+  on: z
+    .array(z.enum(notices))
+    .default([...notices])
+    .describe('Of what: failure (after the last retry), late (over a minute), recovery.'),
+  repeatAfter: time('6h', 60).prefault('6h').describe('How long the same is not told again.'),
+});
+
+export const scheduleSchema = z.strictObject({
+  timezone: timeZone.default('UTC').describe('The time zone of all jobs that name none, by its IANA name.'),
+  jobs: z.record(name, jobSchema).default({}).describe('By their names; those built in are there anyway.'),
+  webhooks: z.record(name, webhookSchema).default({}).describe('Where results and notices can be posted to.'),
+  notify: notifySchema.prefault({}).describe('Who is told of what goes wrong.'),
+  history: integer(1, 3650, 'days').default(90).describe('How long runs stay in the history, in days.'),
+});
+
+export type FileSchedule = z.output<typeof scheduleSchema>;

@@ -1,0 +1,155 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { MizanError } from '../../core/errors.ts';
+import type { JobView } from '../../core/jobs.ts';
+import { catchUps, overlaps, publicJob, publicRun, runStatuses, systemTenant } from '../../core/jobs.ts';
+import { includesRole } from '../../core/principal.ts';
+import type { EdgeContext } from '../http/context.ts';
+import { orNull, readBody } from './body.ts';
+import { readQuery } from './query.ts';
+
+/** `GET /api/jobs`: those of the tenant, and those that keep Mizan itself going. */
+export async function listJobs({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
+  const { language } = readQuery(listing, listingWords, request);
+  const found = await jobs.list(request.tenantScope);
+  return { jobs: found.map((job) => publicJob(job, language)) };
+}
+
+/** `GET /api/jobs/:name` */
+export async function getJob({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
+  const { language } = readQuery(listing, listingWords, request);
+  return publicJob(await jobs.find(request.tenantScope, nameOf(request)), language);
+}
+
+const listing = z.strictObject({ tenant: z.string().optional(), language: z.enum(['en', 'ar']).default('en') });
+const listingWords = { language: 'must be en or ar' };
+
+const runsQuery = z.strictObject({
+  tenant: z.string().optional(),
+  limit: z.coerce.number().int().min(1).max(1000).default(20),
+  status: z.enum(runStatuses).optional(),
+  before: z.string().optional(),
+});
+const runsWords = {
+  limit: 'must be a whole number from 1 to 1000',
+  status: `must be one of ${runStatuses.join(', ')}`,
+  before: 'must be the id of a run',
+};
+
+/** `GET /api/jobs/:name/runs` and `GET /api/job-runs`: the history, newest first. */
+export async function listJobRuns({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
+  const { tenant: _, ...query } = readQuery(runsQuery, runsWords, request);
+  const { name } = request.params as { readonly name?: string };
+  const runs = await jobs.history(request.tenantScope, { ...query, job: name });
+  return { runs: runs.map((run) => publicRun(run)) };
+}
+
+/** `GET /api/job-runs/:id`: one run, with what it said. */
+export async function getJobRun({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
+  const { id } = request.params as { readonly id: string };
+  return publicRun(await jobs.findRun(request.tenantScope, id));
+}
+
+const order = z.strictObject({
+  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/),
+  type: z.string().default('agent'),
+  cron: orNull(z.string()),
+  every: orNull(z.string()),
+  at: orNull(z.string()),
+  timezone: orNull(z.string().refine(isTimeZone)),
+  catch_up: orNull(z.enum(catchUps)),
+  overlap: orNull(z.enum(overlaps)),
+  settings: z.record(z.string(), z.unknown()).default({}),
+});
+
+const orderWords = {
+  name: 'must be 1 to 64 letters, digits, ".", "_" or "-", beginning with a letter or digit',
+  type: 'must be the name of a type of job',
+  cron: 'must be a text',
+  every: 'must be a text such as 90s',
+  at: 'must be a text such as 2026-12-24T18:00',
+  timezone: 'must be a time zone such as Asia/Riyadh',
+  catch_up: `must be one of ${catchUps.join(', ')}`,
+  overlap: `must be one of ${overlaps.join(', ')}`,
+  settings: 'must be an object',
+};
+
+/** `POST /api/jobs`: a job beside those of the configuration. */
+export async function createJob({ jobs }: EdgeContext, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  request.audit = { action: 'job.create' };
+  const { name, type, cron, every, at, timezone, catch_up, overlap, settings } = readBody(order, request, orderWords);
+  if (type !== 'agent') mayTouchMizan(request);
+  const tenant = typeof request.tenantScope === 'string' ? request.tenantScope : request.principal.tenant;
+  const wanted = {
+    name,
+    type,
+    cron: cron ?? undefined,
+    every: every ?? undefined,
+    at: at ?? undefined,
+    timezone: timezone ?? undefined,
+    catchUp: catch_up ?? undefined,
+    overlap: overlap ?? undefined,
+    settings,
+  };
+  const job = await jobs.create(wanted, { tenant, by: request.principal.subject });
+  request.audit = { action: 'job.create', tenant: job.tenant, target: `job:${name}`, after: wanted };
+  void reply.code(201);
+  return publicJob(job, 'en');
+}
+
+/** `DELETE /api/jobs/:name` */
+export async function removeJob({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
+  const job = await touched({ jobs }, request, 'job.remove');
+  await jobs.remove(job);
+  return publicJob(job, 'en');
+}
+
+/** `POST /api/jobs/:name/run`: asks for a run and answers 202; `GET /api/job-runs/:id` says how it does. */
+export async function runJob({ jobs }: EdgeContext, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  const job = await touched({ jobs }, request, 'job.run');
+  const run = await jobs.run(job, request.principal.subject);
+  void reply.code(202);
+  return publicRun(run);
+}
+
+/** `POST /api/jobs/:name/pause` */
+export async function pauseJob({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
+  const job = await touched({ jobs }, request, 'job.pause');
+  await jobs.pause(job, request.principal.subject);
+  return publicJob(await jobs.find(request.tenantScope, job.name), 'en');
+}
+
+/** `POST /api/jobs/:name/resume` */
+export async function resumeJob({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
+  const job = await touched({ jobs }, request, 'job.resume');
+  await jobs.resume(job);
+  return publicJob(await jobs.find(request.tenantScope, job.name), 'en');
+}
+
+/** The job that is to be changed, once it is noted and allowed. */
+async function touched({ jobs }: Pick<EdgeContext, 'jobs'>, request: FastifyRequest, action: string): Promise<JobView> {
+  const name = nameOf(request);
+  request.audit = { action, target: `job:${name.slice(0, 100)}` };
+  const job = await jobs.find(request.tenantScope, name);
+  request.audit = { action, target: `job:${name}`, tenant: job.tenant };
+  if (job.tenant === systemTenant) mayTouchMizan(request);
+  return job;
+}
+
+/** What keeps Mizan going is for those to touch who may look after every tenant: as backups are. */
+function mayTouchMizan({ principal }: FastifyRequest): void {
+  if (includesRole(principal.role, 'admin') && principal.scope === 'any') return;
+  throw new MizanError('forbidden', 'Jobs that keep Mizan itself going need the role admin, for every tenant.');
+}
+
+function nameOf(request: FastifyRequest): string {
+  return (request.params as { readonly name: string }).name;
+}
+
+function isTimeZone(zone: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: zone }).resolvedOptions().timeZone !== '';
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,76 @@
+import type { Clock } from '../../core/clock.ts';
+import type { Driver } from '../contract.ts';
+import type { Engine } from '../engine.ts';
+
+/** How often it is looked what others did, in ms; and the longest sleep, since clocks jump and timers don't. */
+const lookMs = 1000;
+
+/** Everything in this process, over the store alone: good for one machine, or a few. */
+export class LocalDriver implements Driver {
+  readonly #engine: Engine;
+  readonly #clock: Clock;
+  readonly #graceMs: number;
+  #timer: NodeJS.Timeout | undefined;
+  #isStopped = false;
+  #lookedAt = Number.NEGATIVE_INFINITY;
+  #turn: Promise<void> | null = null;
+  #isPoked = false;
+
+  /** @param graceMs How long runs may take to finish when it stops. */
+  constructor(engine: Engine, { clock, graceMs }: { readonly clock: Clock; readonly graceMs: number }) {
+    this.#engine = engine;
+    this.#clock = clock;
+    this.#graceMs = graceMs;
+    engine.onFree = () => this.poke();
+  }
+
+  async start(): Promise<void> {
+    this.#take();
+    await this.#turn;
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    await this.#turn;
+    await this.#engine.stop(this.#graceMs);
+  }
+
+  /** Something may be there to begin. */
+  poke(): void {
+    if (this.#isStopped) return;
+    this.#isPoked = true;
+    this.#take();
+  }
+
+  #take(): void {
+    if (this.#turn !== null || this.#isStopped) return;
+    clearTimeout(this.#timer);
+    this.#turn = this.#once().finally(() => {
+      this.#turn = null;
+      if (this.#isStopped) return;
+      // Not `unref`: in a process that does nothing else, this is what it lives for.
+      this.#timer = setTimeout(() => this.#take(), this.#wait());
+    });
+  }
+
+  /** In ms. While the store is away, what is due doesn't make it ask more often. */
+  #wait(): number {
+    const look = Math.max(0, this.#lookedAt + lookMs - this.#clock.monotonic());
+    if (this.#engine.isStoreAway) return lookMs;
+    if (this.#isPoked) return 0;
+    return Math.min(look, Math.max(0, this.#engine.soonest() - this.#clock.now()));
+  }
+
+  async #once(): Promise<void> {
+    const now = this.#clock.monotonic();
+    const isLook = now - this.#lookedAt >= lookMs - 1 || this.#isPoked;
+    this.#isPoked = false;
+    if (isLook) {
+      this.#lookedAt = now;
+      await this.#engine.refresh();
+    }
+    const isAny = await this.#engine.makeDue();
+    if (isAny || isLook) await this.#engine.sweep();
+  }
+}

@@ -1,0 +1,291 @@
+import { randomUUID } from 'node:crypto';
+import type { Clock } from '../core/clock.ts';
+import { MizanError } from '../core/errors.ts';
+import type { JobRun, JobStore, NewRun, RunEnd, StoredJob } from '../core/jobs.ts';
+import type { Random } from '../core/random.ts';
+import { everyTenant } from '../core/request-record.ts';
+import { Catalogue } from './catalogue.ts';
+import type { Known } from './catalogue.ts';
+import type { JobEvents, JobType } from './contract.ts';
+import { Leases } from './leases.ts';
+import { planOf } from './policy.ts';
+import { newRunId } from './run-id.ts';
+import type { Outcome } from './running.ts';
+import { Running } from './running.ts';
+
+export interface EngineParts {
+  readonly store: JobStore;
+  readonly types: ReadonlyMap<string, JobType>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly events: JobEvents;
+}
+
+/** Runs at the same time in one process, at most. */
+const mostRunning = 16;
+
+/** Who may wait however many there are. */
+const anyNumber = 1_000_000_000;
+
+/** The longest time between two tries, in ms. */
+const longestRetryMs = 3_600_000;
+
+/** How often the end of a run is tried to be noted while the store is away, and for how long; in ms. */
+const noting = { everyMs: 1000, forMs: 300_000 };
+
+/** The result of a try is kept in the history up to so many characters of JSON. */
+const maxOutput = 64 * 1024;
+
+/** Turns due times into runs, and runs them: what every driver does when its time has come. */
+export class Engine {
+  readonly catalogue: Catalogue;
+  readonly #parts: EngineParts;
+  readonly #owner = randomUUID();
+  readonly #leases: Leases;
+  readonly #running = new Map<string, Running>();
+  readonly #ends = new Set<Promise<void>>();
+  #isStopping = false;
+  #isStoreAway = false;
+  /** Called when there is room for another run. */
+  onFree: () => void = () => undefined;
+
+  constructor(parts: EngineParts) {
+    this.#parts = parts;
+    this.catalogue = new Catalogue(parts.store);
+    this.#leases = new Leases(parts.clock);
+  }
+
+  /** Takes over what was changed elsewhere. */
+  refresh(): Promise<boolean> {
+    return this.#asking(() => this.catalogue.refresh(this.#parts.clock.monotonic()));
+  }
+
+  /** Makes runs of every due time that has come. @returns Whether there was one. */
+  async makeDue(): Promise<boolean> {
+    const now = this.#parts.clock.now();
+    let isAny = false;
+    for (const known of this.catalogue.all()) {
+      const { job, nextDue } = known;
+      if (job.pausedAt !== null) continue;
+      const isDue = (nextDue !== null && nextDue <= now) || job.cursor - now > 86_400_000;
+      if (!isDue || this.#isStopping) continue;
+      isAny = true;
+      await this.#asking(() => this.makeDueOf(known));
+    }
+    return isAny;
+  }
+
+  /** The soonest due time of all jobs, in ms since the Unix epoch; `Infinity` where there is none. */
+  soonest(): number {
+    let soonest = Number.POSITIVE_INFINITY;
+    for (const { job, nextDue } of this.catalogue.all()) {
+      if (nextDue !== null && job.pausedAt === null && nextDue < soonest) soonest = nextDue;
+    }
+    return soonest;
+  }
+
+  /** Makes runs of a job's due times. @throws whatever the store throws; then it is to be done again. */
+  async makeDueOf(known: Known): Promise<void> {
+    const { store, clock, events } = this.#parts;
+    const { job } = known;
+    const plan = planOf(job, known.timetable, clock.now());
+    for (const { time, isMissed } of plan.due) {
+      const made = await store.create(this.#newRun(job, time, isMissed));
+      if (made === 'skipped') events.skipped(job, time);
+    }
+    if (plan.letGo > 0) events.missed(job, plan.letGo);
+    if (plan.cursor === null) return;
+    await store.advance(job.name, plan.cursor, plan.isBack);
+    this.catalogue.advanced(known, plan.cursor);
+  }
+
+  /** Begins what may begin, and takes over what nobody carries on. */
+  async sweep(): Promise<void> {
+    if (this.#isStopping) return;
+    await this.#asking(async () => {
+      const { store, clock, events } = this.#parts;
+      const open = await store.open(clock.now());
+      const running = open.filter(({ status }) => status === 'running');
+      const others = running.filter(({ id }) => !this.#running.has(id));
+      const ended = this.#leases.ended(others);
+      const busy = new Set(running.map(({ job }) => job));
+      for (const run of [...ended, ...open.filter(({ status }) => status === 'waiting')]) {
+        if (this.#isStopping || this.#running.size >= mostRunning) return;
+        const isExclusive = this.catalogue.get(run.job)?.job.overlap !== 'allow';
+        if (run.status === 'waiting' && isExclusive && busy.has(run.job)) continue;
+        if (!this.#isForUs(run)) continue;
+        const claimed = await store.claim(run, this.#owner, clock.now());
+        if (claimed === null) continue;
+        busy.add(run.job);
+        if (run.status === 'running') events.takenOver(claimed);
+        this.#begin(claimed);
+      }
+    });
+  }
+
+  /** Begins this run where it may begin, and waits for the end of the try. @returns Whether it is over. */
+  async runOnly(id: string): Promise<boolean> {
+    const { store, clock } = this.#parts;
+    const run = await store.run(everyTenant, id);
+    if (run === undefined || run.endedAt !== null) return true;
+    if (run.status !== 'waiting' || run.availableAt > clock.now()) return false;
+    const claimed = await store.claim(run, this.#owner, clock.now());
+    if (claimed !== null) await this.#carryOut(claimed);
+    return false;
+  }
+
+  /** Whether the store could not be used the last time it was asked. */
+  get isStoreAway(): boolean {
+    return this.#isStoreAway;
+  }
+
+  /** Resolves when nothing goes on here any more. */
+  async settled(): Promise<void> {
+    while (this.#ends.size > 0) await Promise.all(this.#ends);
+  }
+
+  /** @param graceMs How long runs may take to finish; those that don't are handed over. */
+  async stop(graceMs: number): Promise<void> {
+    this.#isStopping = true;
+    const late = setTimeout(() => {
+      for (const running of this.#running.values()) running.abort('stopping');
+    }, graceMs);
+    await this.settled();
+    clearTimeout(late);
+  }
+
+  #newRun(job: StoredJob, due: number, isMissed: boolean): NewRun {
+    const { clock, random } = this.#parts;
+    const isWaitingForAll = isMissed && job.catchUp === 'all';
+    const mayWait = isWaitingForAll ? anyNumber : { skip: 0, queue: 1, allow: anyNumber }[job.overlap];
+    return {
+      id: newRunId(clock.now()),
+      job: job.name,
+      tenant: job.tenant,
+      due,
+      cause: isMissed ? 'catch-up' : 'schedule',
+      startedBy: isMissed ? 'catch-up' : 'schedule',
+      availableAt: due + Math.floor(random() * job.jitterMs),
+      isExclusive: job.overlap !== 'allow',
+      mayWait,
+    };
+  }
+
+  /** A run whose job is gone is anybody's, to end it. */
+  #isForUs(run: JobRun): boolean {
+    const known = this.catalogue.get(run.job);
+    return known === undefined || this.#parts.types.has(known.job.type);
+  }
+
+  #begin(run: JobRun): void {
+    const end = this.#carryOut(run).finally(() => {
+      this.#ends.delete(end);
+      this.onFree();
+    });
+    this.#ends.add(end);
+  }
+
+  async #carryOut(run: JobRun): Promise<void> {
+    const { store, clock, types, events } = this.#parts;
+    const job = this.catalogue.get(run.job)?.job;
+    const type = job === undefined ? undefined : types.get(job.type);
+    const running = new Running(run, { store, clock });
+    this.#running.set(run.id, running);
+    const startedAt = clock.monotonic();
+    if (run.attempts === 1) events.started(run, Math.max(0, (run.startedAt ?? run.availableAt) - run.availableAt));
+    let outcome: Outcome;
+    if (job === undefined || type === undefined) {
+      outcome = { kind: 'failed', error: new MizanError('not_found', `There is no job "${run.job}" any more.`) };
+    } else outcome = await running.go(job, (context) => type.run(context));
+    await this.#note(run, job, { outcome, durationMs: clock.monotonic() - startedAt });
+    this.#running.delete(run.id);
+  }
+
+  async #note(
+    run: JobRun,
+    job: StoredJob | undefined,
+    { outcome, durationMs }: { readonly outcome: Outcome; readonly durationMs: number },
+  ): Promise<void> {
+    const { store, clock, events } = this.#parts;
+    const { token } = run.lease;
+    if (outcome.kind === 'aborted' && outcome.why === 'lost') {
+      events.lost(run);
+      return;
+    }
+    const now = clock.now();
+    if (outcome.kind === 'aborted' && outcome.why === 'stopping') {
+      await this.#surely(() => store.handOver(run.id, token, now));
+      return;
+    }
+    const error = errorOf(outcome, job);
+    const isAgain = error !== null && job !== undefined && run.attempts <= job.retries;
+    const end: RunEnd = {
+      status: error === null ? 'succeeded' : isAgain ? 'waiting' : 'failed',
+      at: now,
+      output: outcome.kind === 'done' ? bounded(outcome.output) : null,
+      error: error === null ? null : wordsOf(error),
+      availableAt: isAgain ? now + this.#backoff(job, run.attempts) : run.availableAt,
+    };
+    const isMine = await this.#surely(() => store.end(run.id, token, end));
+    if (isMine === false) {
+      events.lost(run);
+      return;
+    }
+    const status = end.status === 'waiting' ? 'retrying' : end.status;
+    events.ended(run, { status, durationMs, error, output: end.output });
+  }
+
+  /** Twice as long each time, less up to a quarter, so that those that failed together don't come back together. */
+  #backoff(job: StoredJob, attempts: number): number {
+    const whole = Math.min(job.retryMs * 2 ** (attempts - 1), longestRetryMs);
+    return Math.floor(whole * (1 - this.#parts.random() / 4));
+  }
+
+  /** Does it again while the store is away. @returns `null` where that took too long. */
+  async #surely(note: () => Promise<boolean>): Promise<boolean | null> {
+    const { clock, events } = this.#parts;
+    const deadline = clock.monotonic() + noting.forMs;
+    for (;;) {
+      try {
+        return await note();
+      } catch (error) {
+        if (clock.monotonic() > deadline || this.#isStopping) {
+          events.storeFailed(error);
+          return null;
+        }
+        await new Promise((resolve) => setTimeout(resolve, noting.everyMs));
+      }
+    }
+  }
+
+  async #asking(ask: () => Promise<void>): Promise<boolean> {
+    const { events } = this.#parts;
+    try {
+      await ask();
+      if (this.#isStoreAway) events.storeRecovered();
+      this.#isStoreAway = false;
+      return true;
+    } catch (error) {
+      if (!this.#isStoreAway) events.storeFailed(error);
+      this.#isStoreAway = true;
+      return false;
+    }
+  }
+}
+
+function errorOf(outcome: Outcome, job: StoredJob | undefined): unknown {
+  if (outcome.kind === 'failed') return outcome.error;
+  if (outcome.kind === 'done') return null;
+  const seconds = Math.round((job?.timeoutMs ?? 0) / 1000);
+  return new MizanError('internal', `It took longer than its time limit of ${seconds} s, and was aborted.`);
+}
+
+/** Messages of our errors are for people; of others, nobody knows what is in them. */
+function wordsOf(error: unknown): string {
+  return error instanceof MizanError ? error.message.slice(0, 2000) : 'A defect of Mizan; its log has the cause.';
+}
+
+function bounded(output: unknown): unknown {
+  const text = JSON.stringify(output ?? null);
+  return text.length <= maxOutput ? (output ?? null) : { cut: text.slice(0, maxOutput) };
+}

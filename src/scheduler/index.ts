@@ -1,0 +1,101 @@
+import type { JobStore, NamedJob } from '../core/jobs.ts';
+import type { JobFigures } from '../telemetry/job-metrics.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Driver } from './contract.ts';
+import type { EngineParts } from './engine.ts';
+import { Engine } from './engine.ts';
+import { LocalDriver } from './drivers/local.ts';
+import type { Notifier } from './reports.ts';
+import { reportsOf } from './reports.ts';
+
+export interface SchedulerParts extends Omit<EngineParts, 'events'> {
+  /** The configuration's jobs. */
+  readonly configured: readonly NamedJob[];
+  readonly log: Log;
+  readonly figures: JobFigures;
+  readonly notifier: Notifier | null;
+  /** How long runs may take to finish when it stops, in ms. */
+  readonly graceMs: number;
+}
+
+/** How often it is tried to begin and last successes are looked up, and how long notices may take at the end; in ms. */
+const often = { beginMs: 1000, successesMs: 60_000, noticesMs: 5000 };
+
+/** Makes the configuration's jobs what the configuration says, and no others the configuration's. */
+export async function syncConfigured(store: JobStore, configured: readonly NamedJob[], now: number): Promise<void> {
+  const names = new Set(configured.map(({ name }) => name));
+  for (const job of configured) await store.put(job, { source: 'config', by: 'config', now });
+  for (const { name, source } of await store.jobs()) {
+    if (source === 'config' && !names.has(name)) await store.remove(name, 'config', now);
+  }
+}
+
+/** Runs jobs when they are due, together with all others on the same store. */
+export class Scheduler {
+  readonly #parts: SchedulerParts;
+  readonly #engine: Engine;
+  readonly #driver: Driver;
+  #timer: NodeJS.Timeout | undefined;
+  #isStopped = false;
+  #isStarted = false;
+
+  constructor(parts: SchedulerParts) {
+    this.#parts = parts;
+    const { log, figures, notifier, clock, graceMs } = parts;
+    const events = reportsOf({ log, figures, notifier, catalogue: () => this.#engine.catalogue });
+    this.#engine = new Engine({ ...parts, events });
+    this.#driver = new LocalDriver(this.#engine, { clock, graceMs });
+  }
+
+  /** Begins as soon as the store can be used; resolves at the first try, whatever comes of it. */
+  async start(): Promise<void> {
+    try {
+      const { store, configured, clock } = this.#parts;
+      await syncConfigured(store, configured, clock.now());
+      await this.#driver.start();
+      this.#isStarted = true;
+      this.#parts.log.debug({ event: 'scheduler_started' });
+      this.#watchSuccesses();
+    } catch (err) {
+      if (this.#isStopped) return;
+      this.#parts.log.error({ event: 'scheduler_not_started', err });
+      this.#timer = setTimeout(() => void this.start(), often.beginMs);
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    if (this.#isStarted) await this.#driver.stop();
+    await this.#parts.notifier?.stop(often.noticesMs);
+  }
+
+  /** Runs one run that waits to its end, tries and all, and begins nothing else. It is not started for that. */
+  async runOnly(id: string): Promise<void> {
+    await this.#engine.refresh();
+    while (!(await this.#engine.runOnly(id))) await new Promise((resolve) => setTimeout(resolve, 500));
+    await this.#parts.notifier?.stop(often.noticesMs);
+  }
+
+  /** There may be something to begin. */
+  poke(): void {
+    this.#driver.poke();
+  }
+
+  #watchSuccesses(): void {
+    if (this.#isStopped) return;
+    const { store, figures } = this.#parts;
+    const note = async (): Promise<void> => {
+      for (const { job, lastSuccessAt } of await store.lastRuns()) {
+        const isConfigs = this.#engine.catalogue.get(job)?.job.source === 'config';
+        if (isConfigs && lastSuccessAt !== null) figures.succeeded(job, lastSuccessAt);
+      }
+    };
+    note()
+      .catch(() => undefined)
+      .finally(() => {
+        if (this.#isStopped) return;
+        this.#timer = setTimeout(() => this.#watchSuccesses(), often.successesMs).unref();
+      });
+  }
+}

@@ -1,0 +1,196 @@
+import type { Clock } from '../core/clock.ts';
+import { MizanError } from '../core/errors.ts';
+import type {
+  JobOrder,
+  JobRun,
+  Jobs,
+  JobSpec,
+  JobStore,
+  JobView,
+  NamedJob,
+  RunQuery,
+  StoredJob,
+} from '../core/jobs.ts';
+import { systemTenant } from '../core/jobs.ts';
+import { didYouMean } from '../core/nearest.ts';
+import type { TenantScope } from '../core/request-record.ts';
+import { everyTenant } from '../core/request-record.ts';
+import type { Schedule } from '../core/schedule.ts';
+import { atOf, cronProblem, everyOf, timetableOf } from '../core/schedule.ts';
+import type { JobType } from './contract.ts';
+import { newRunId } from './run-id.ts';
+
+export interface JobsParts {
+  readonly store: JobStore;
+  readonly clock: Clock;
+  /** Types that jobs made over the API may have. */
+  readonly types: ReadonlyMap<string, JobType>;
+  /** Of jobs that name none. */
+  readonly timezone: string;
+  /** Told that there may be a run to begin here. */
+  readonly poke?: () => void;
+}
+
+/** How many due times are shown ahead. */
+const ahead = 5;
+
+/** What a job made over the API is where it doesn't say. */
+const usual: Omit<JobSpec, 'type' | 'schedule' | 'settings'> = {
+  catchUp: 'once',
+  catchUpWindowMs: 7 * 86_400_000,
+  overlap: 'skip',
+  jitterMs: 0,
+  retries: 2,
+  retryMs: 30_000,
+  timeoutMs: 3_600_000,
+};
+
+/** What people do with jobs; over the store, whoever runs them. */
+export class JobsService implements Jobs {
+  readonly #parts: JobsParts;
+
+  constructor(parts: JobsParts) {
+    this.#parts = parts;
+  }
+
+  async list(scope: TenantScope): Promise<JobView[]> {
+    const { store } = this.#parts;
+    const [jobs, lasts] = await Promise.all([store.jobs(), store.lastRuns()]);
+    const visible = jobs.filter((job) => isVisible(job, scope));
+    const byJob = new Map(lasts.map((last) => [last.job, last]));
+    return Promise.all(
+      visible.map(async (job) => {
+        const { lastId = null, lastSuccessAt = null } = byJob.get(job.name) ?? {};
+        const last = lastId === null ? null : ((await store.run(everyTenant, lastId)) ?? null);
+        return { ...job, next: this.#next(job), last, lastSuccessAt };
+      }),
+    );
+  }
+
+  async find(scope: TenantScope, name: string): Promise<JobView> {
+    const jobs = await this.list(scope);
+    const job = jobs.find((each) => each.name === name);
+    if (job !== undefined) return job;
+    const hint = didYouMean(
+      name,
+      jobs.map((each) => each.name),
+    );
+    throw new MizanError('not_found', `There is no job "${name.slice(0, 100)}".${hint}`);
+  }
+
+  history(scope: TenantScope, query: RunQuery): Promise<JobRun[]> {
+    return this.#parts.store.runs(scope, query);
+  }
+
+  async findRun(scope: TenantScope, id: string): Promise<JobRun> {
+    const run = await this.#parts.store.run(scope, id);
+    if (run === undefined) throw new MizanError('not_found', `There is no run ${id.slice(0, 100)}.`);
+    return run;
+  }
+
+  async run(job: JobView, by: string): Promise<JobRun> {
+    const { store, clock, poke } = this.#parts;
+    const now = clock.now();
+    const id = newRunId(now);
+    // Due times are whole seconds; what is asked for by hand never takes the place of one.
+    for (let due = now % 1000 === 0 ? now + 1 : now; ; due += due % 1000 === 999 ? 2 : 1) {
+      const made = await store.create({
+        id,
+        job: job.name,
+        tenant: job.tenant,
+        due,
+        cause: 'manual',
+        startedBy: by,
+        availableAt: now,
+        isExclusive: job.overlap !== 'allow',
+        mayWait: Number.MAX_SAFE_INTEGER,
+      });
+      if (made !== 'exists') break;
+    }
+    poke?.();
+    return this.findRun(everyTenant, id);
+  }
+
+  async pause(job: JobView, by: string): Promise<void> {
+    await this.#parts.store.pause(job.name, by, this.#parts.clock.now());
+  }
+
+  async resume(job: JobView): Promise<void> {
+    await this.#parts.store.resume(job.name, this.#parts.clock.now());
+  }
+
+  async create(order: JobOrder, { tenant, by }: { readonly tenant: string; readonly by: string }): Promise<JobView> {
+    const { store, clock, types } = this.#parts;
+    const type = types.get(order.type);
+    if (type === undefined) {
+      const known = [...types.keys()];
+      throw new MizanError('invalid_request', `type must be one of ${known.join(', ')}.`, { param: 'type' });
+    }
+    const job: NamedJob = {
+      ...usual,
+      name: order.name,
+      tenant: order.type === 'agent' ? tenant : systemTenant,
+      type: order.type,
+      schedule: this.#scheduleOf(order),
+      settings: type.check(order.settings),
+      catchUp: order.catchUp ?? usual.catchUp,
+      overlap: order.overlap ?? usual.overlap,
+    };
+    const isMade = await store.put(job, { source: 'api', by, now: clock.now() });
+    if (!isMade) throw new MizanError('job_exists', `There is a job "${order.name}" already.`, { param: 'name' });
+    return this.find(everyTenant, order.name);
+  }
+
+  async remove(job: JobView): Promise<void> {
+    if (job.source === 'config') throw ofConfig(job);
+    await this.#parts.store.remove(job.name, 'api', this.#parts.clock.now());
+  }
+
+  #scheduleOf({ cron, every, at, timezone = this.#parts.timezone }: JobOrder): Schedule {
+    const given = Object.entries({ cron, every, at }).filter(([, value]) => value !== undefined);
+    if (given.length !== 1) {
+      throw new MizanError('invalid_request', 'One of cron, every and at says when it runs.', { param: 'cron' });
+    }
+    if (cron !== undefined) {
+      const problem = cronProblem(cron);
+      if (problem !== undefined) throw new MizanError('invalid_request', `cron: ${problem}.`, { param: 'cron' });
+      return { kind: 'cron', cron, timezone };
+    }
+    if (every !== undefined) {
+      const everyMs = everyOf(every);
+      if (everyMs !== undefined) return { kind: 'every', everyMs };
+      throw new MizanError('invalid_request', 'every must be a second or more, such as 90s, 15m or 6h.', {
+        param: 'every',
+      });
+    }
+    const time = atOf(at ?? '', timezone);
+    if (time === undefined) {
+      throw new MizanError('invalid_request', 'at must be a time such as 2026-12-24T18:00.', { param: 'at' });
+    }
+    if (time > this.#parts.clock.now()) return { kind: 'at', at: time };
+    throw new MizanError('invalid_request', 'at must be in the future.', { param: 'at' });
+  }
+
+  #next(job: StoredJob): number[] {
+    if (job.pausedAt !== null) return [];
+    const timetable = timetableOf(job.schedule);
+    const next: number[] = [];
+    for (
+      let time = timetable.next(Math.max(job.cursor, this.#parts.clock.now()));
+      time !== null && next.length < ahead;
+      time = timetable.next(time)
+    ) {
+      next.push(time);
+    }
+    return next;
+  }
+}
+
+/** A tenant's own, and those that keep Mizan going. */
+function isVisible(job: StoredJob, scope: TenantScope): boolean {
+  return scope === everyTenant || job.tenant === scope || job.tenant === systemTenant;
+}
+
+function ofConfig({ name }: StoredJob): MizanError {
+  return new MizanError('job_of_config', `"${name}" is the configuration's: it can be paused here, and changed there.`);
+}

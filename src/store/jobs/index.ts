@@ -1,0 +1,157 @@
+import type { Kysely } from 'kysely';
+import { sql } from 'kysely';
+import type { JobRun, JobStore, LastRuns, NamedJob, NewRun, RunEnd, RunQuery, StoredJob } from '../../core/jobs.ts';
+import type { TenantScope } from '../../core/request-record.ts';
+import type { Database } from '../schema.ts';
+import { jobOf } from './rows.ts';
+import {
+  beatRun,
+  claimRun,
+  createRun,
+  endRun,
+  findRun,
+  handOverRun,
+  lastRuns,
+  listRuns,
+  openRuns,
+  pruneRuns,
+} from './runs.ts';
+
+/** Higher than all there are, found in the statement that uses it. */
+const nextRevision = sql<number>`(select coalesce(max(revision), 0) + 1 from jobs)`;
+
+/** Jobs in SQLite or PostgreSQL: every method is one statement, so that it needs neither transactions nor locks. */
+export class KyselyJobStore implements JobStore {
+  readonly #db: Kysely<Database>;
+
+  /** @param db May run each of its statements wherever it likes. */
+  constructor(db: Kysely<Database>) {
+    this.#db = db;
+  }
+
+  async changed(revision: number): Promise<StoredJob[]> {
+    const rows = await this.#db.selectFrom('jobs').selectAll().where('revision', '>=', revision).execute();
+    return rows.map(jobOf);
+  }
+
+  async jobs(): Promise<StoredJob[]> {
+    const rows = await this.#db
+      .selectFrom('jobs')
+      .selectAll()
+      .where('removed_at', 'is', null)
+      .orderBy('name')
+      .execute();
+    return rows.map(jobOf);
+  }
+
+  async put(
+    { name, tenant, ...spec }: NamedJob,
+    { source, by, now }: { readonly source: StoredJob['source']; readonly by: string; readonly now: number },
+  ): Promise<boolean> {
+    const json = JSON.stringify(spec);
+    const schedule = JSON.stringify(spec.schedule);
+    // A job that is as it was keeps its revision and its cursor, and so does one whose schedule is as it was.
+    const isOther = sql`(jobs.removed_at is not null or jobs.spec not like ${`%${escaped(schedule)}%`} escape '\\')`;
+    const { rows } = await sql`
+      insert into jobs (name, tenant, source, spec, revision, cursor, paused_at, paused_by, removed_at, created_by, created_at)
+      values (${name}, ${tenant}, ${source}, ${json}, ${nextRevision}, ${now}, null, null, null, ${by}, ${now})
+      on conflict (name) do update set
+        tenant = excluded.tenant, source = excluded.source, spec = excluded.spec, revision = ${nextRevision},
+        cursor = case when ${isOther} then excluded.cursor else jobs.cursor end,
+        paused_at = case when jobs.removed_at is null then jobs.paused_at else null end,
+        paused_by = case when jobs.removed_at is null then jobs.paused_by else null end,
+        removed_at = null,
+        created_by = case when jobs.removed_at is null then jobs.created_by else excluded.created_by end,
+        created_at = case when jobs.removed_at is null then jobs.created_at else excluded.created_at end
+      where jobs.removed_at is not null or (excluded.source = 'config'
+        and (jobs.spec <> excluded.spec or jobs.source <> 'config' or jobs.tenant <> excluded.tenant))
+      returning name`.execute(this.#db);
+    return rows.length > 0;
+  }
+
+  async remove(name: string, source: StoredJob['source'], now: number): Promise<boolean> {
+    const rows = await this.#db
+      .updateTable('jobs')
+      .set({ removed_at: now, revision: nextRevision })
+      .where('name', '=', name)
+      .where('source', '=', source)
+      .where('removed_at', 'is', null)
+      .returning('name')
+      .execute();
+    return rows.length > 0;
+  }
+
+  async pause(name: string, by: string, now: number): Promise<boolean> {
+    const rows = await this.#db
+      .updateTable('jobs')
+      .set({ paused_at: now, paused_by: by, revision: nextRevision })
+      .where('name', '=', name)
+      .where('removed_at', 'is', null)
+      .where('paused_at', 'is', null)
+      .returning('name')
+      .execute();
+    return rows.length > 0;
+  }
+
+  async resume(name: string, now: number): Promise<boolean> {
+    const { rows } = await sql`
+      update jobs set paused_at = null, paused_by = null, revision = ${nextRevision},
+        cursor = case when cursor < ${now} then ${now} else cursor end
+      where name = ${name} and removed_at is null and paused_at is not null returning name`.execute(this.#db);
+    return rows.length > 0;
+  }
+
+  async advance(job: string, cursor: number, isBack = false): Promise<void> {
+    await this.#db
+      .updateTable('jobs')
+      .set({ cursor })
+      .where('name', '=', job)
+      .where('cursor', isBack ? '>' : '<', cursor)
+      .returning('name')
+      .execute();
+  }
+
+  create(run: NewRun): Promise<'created' | 'skipped' | 'exists'> {
+    return createRun(this.#db, run);
+  }
+
+  open(now: number): Promise<JobRun[]> {
+    return openRuns(this.#db, now);
+  }
+
+  claim(run: JobRun, owner: string, now: number): Promise<JobRun | null> {
+    return claimRun(this.#db, run, owner, now);
+  }
+
+  beat(id: string, token: number, said: string): Promise<boolean> {
+    return beatRun(this.#db, id, token, said);
+  }
+
+  end(id: string, token: number, end: RunEnd): Promise<boolean> {
+    return endRun(this.#db, id, token, end);
+  }
+
+  handOver(id: string, token: number, now: number): Promise<boolean> {
+    return handOverRun(this.#db, id, token, now);
+  }
+
+  run(scope: TenantScope, id: string): Promise<JobRun | undefined> {
+    return findRun(this.#db, scope, id);
+  }
+
+  runs(scope: TenantScope, query: RunQuery): Promise<JobRun[]> {
+    return listRuns(this.#db, scope, query);
+  }
+
+  lastRuns(): Promise<LastRuns[]> {
+    return lastRuns(this.#db);
+  }
+
+  prune(before: number, keep: number): Promise<number> {
+    return pruneRuns(this.#db, before, keep);
+  }
+}
+
+function escaped(literal: string): string {
+  return literal.replaceAll(/[\\%_]/g, String.raw`\$&`);
+}

@@ -1,0 +1,161 @@
+import type { Kysely, SqlBool } from 'kysely';
+import { sql } from 'kysely';
+import type { JobRun, LastRuns, NewRun, RunEnd, RunQuery } from '../../core/jobs.ts';
+import { systemTenant } from '../../core/jobs.ts';
+import type { TenantScope } from '../../core/request-record.ts';
+import { everyTenant } from '../../core/request-record.ts';
+import type { Database } from '../schema.ts';
+import { runOf } from './rows.ts';
+
+/** The most that is kept of what a run says, in characters. */
+const maxLog = 64 * 1024;
+
+/** The most runs that are looked at in one go. */
+const maxOpen = 500;
+
+const text = (value: string) => sql<string>`cast(${value} as text)`;
+const whole = (value: number) => sql<number>`cast(${value} as bigint)`;
+
+/** Whether a statement broke a rule of uniqueness, in the words of either engine. */
+function isTaken(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if (/unique constraint|UNIQUE/.test(cause.message)) return true;
+    if (typeof cause.cause === 'string' && /unique constraint|UNIQUE/.test(cause.cause)) return true;
+  }
+  return false;
+}
+
+/** What a tenant may see: its own, and what keeps Mizan itself going. */
+function visible(scope: TenantScope) {
+  if (scope === everyTenant) return sql<SqlBool>`1 = 1`;
+  return sql<SqlBool>`tenant in (${scope}, ${systemTenant})`;
+}
+
+/** One statement, so that two that come at once can't both make it. */
+export async function createRun(db: Kysely<Database>, run: NewRun): Promise<'created' | 'skipped' | 'exists'> {
+  const exclusive = run.isExclusive ? 1 : 0;
+  const busy = sql`(select count(*) from job_runs where job = ${run.job} and status in ('waiting', 'running'))`;
+  const status = sql`case when ${whole(run.mayWait)} >= ${busy} then 'waiting' else 'skipped' end`;
+  // What was asked for by hand is run whatever the clock says; a due time only while the job stands and isn't past it.
+  const stands =
+    run.cause === 'manual'
+      ? sql`1 = 1`
+      : sql`exists (select 1 from jobs where name = ${run.job} and removed_at is null and paused_at is null and cursor < ${run.due})`;
+  const { rows } = await sql<{ status: string }>`
+    insert into job_runs (id, job, due, tenant, cause, started_by, status, exclusive, available_at, attempts, token, beat, log, ended_at)
+    select ${text(run.id)}, ${text(run.job)}, ${whole(run.due)}, ${text(run.tenant)}, ${text(run.cause)}, ${text(run.startedBy)},
+      ${status}, ${whole(exclusive)}, ${whole(run.availableAt)}, 0, 0, 0, '',
+      case when ${whole(run.mayWait)} >= ${busy} then null else ${whole(run.availableAt)} end
+    where ${stands}
+    on conflict (job, due) do nothing
+    returning status`.execute(db);
+  const [made] = rows;
+  if (made === undefined) return 'exists';
+  return made.status === 'waiting' ? 'created' : 'skipped';
+}
+
+export async function openRuns(db: Kysely<Database>, now: number): Promise<JobRun[]> {
+  const rows = await db
+    .selectFrom('job_runs')
+    .selectAll()
+    .where(sql<SqlBool>`status in ('waiting', 'running')`)
+    .where('available_at', '<=', now)
+    .orderBy('available_at')
+    .limit(maxOpen)
+    .execute();
+  return rows.map(runOf);
+}
+
+/** Only as it was seen: whoever else took it meanwhile, or showed a sign of life, keeps it. */
+export async function claimRun(db: Kysely<Database>, run: JobRun, owner: string, now: number): Promise<JobRun | null> {
+  const { token, beat } = run.lease;
+  try {
+    const { rows } = await sql<Parameters<typeof runOf>[0]>`
+      update job_runs set status = 'running', owner = ${owner}, token = token + 1, beat = 0, attempts = attempts + 1,
+        started_at = coalesce(started_at, ${whole(now)})
+      where id = ${run.id} and status = ${run.status} and token = ${token} and beat = ${beat}
+        and (exclusive = 0 or not exists (
+          select 1 from job_runs other where other.job = ${run.job} and other.status = 'running' and other.exclusive = 1
+            and other.id <> ${run.id}))
+      returning *`.execute(db);
+    return rows[0] === undefined ? null : runOf(rows[0]);
+  } catch (error) {
+    if (isTaken(error)) return null;
+    throw error;
+  }
+}
+
+export async function beatRun(db: Kysely<Database>, id: string, token: number, said: string): Promise<boolean> {
+  const { rows } = await sql`
+    update job_runs set beat = beat + 1, log = substr(log || ${text(said)}, 1, ${sql.lit(maxLog)})
+    where id = ${id} and token = ${token} and status = 'running' returning id`.execute(db);
+  return rows.length > 0;
+}
+
+export async function endRun(db: Kysely<Database>, id: string, token: number, end: RunEnd): Promise<boolean> {
+  const rows = await db
+    .updateTable('job_runs')
+    .set({
+      status: end.status,
+      owner: null,
+      ended_at: end.status === 'waiting' ? null : end.at,
+      available_at: end.availableAt,
+      output: end.output === null || end.output === undefined ? null : JSON.stringify(end.output),
+      error: end.error,
+    })
+    .where('id', '=', id)
+    .where('token', '=', token)
+    .where('status', '=', 'running')
+    .returning('id')
+    .execute();
+  return rows.length > 0;
+}
+
+/** It hasn't failed: the try doesn't count. */
+export async function handOverRun(db: Kysely<Database>, id: string, token: number, now: number): Promise<boolean> {
+  const rows = await db
+    .updateTable('job_runs')
+    .set({ status: 'waiting', owner: null, available_at: now, attempts: sql<number>`attempts - 1` })
+    .where('id', '=', id)
+    .where('token', '=', token)
+    .where('status', '=', 'running')
+    .returning('id')
+    .execute();
+  return rows.length > 0;
+}
+
+export async function findRun(db: Kysely<Database>, scope: TenantScope, id: string): Promise<JobRun | undefined> {
+  const row = await db.selectFrom('job_runs').selectAll().where('id', '=', id).where(visible(scope)).executeTakeFirst();
+  return row === undefined ? undefined : runOf(row);
+}
+
+export async function listRuns(db: Kysely<Database>, scope: TenantScope, query: RunQuery): Promise<JobRun[]> {
+  let select = db.selectFrom('job_runs').selectAll().where(visible(scope));
+  if (query.job !== undefined) select = select.where('job', '=', query.job);
+  if (query.status !== undefined) select = select.where('status', '=', query.status);
+  if (query.before !== undefined) select = select.where('id', '<', query.before);
+  const rows = await select.orderBy('id', 'desc').limit(query.limit).execute();
+  return rows.map(runOf);
+}
+
+export async function lastRuns(db: Kysely<Database>): Promise<LastRuns[]> {
+  const rows = await db
+    .selectFrom('job_runs')
+    .select((e) => [
+      'job',
+      e.fn.max(sql<string | null>`case when status <> 'skipped' then id end`).as('last_id'),
+      e.fn.max(sql<number | null>`case when status = 'succeeded' then ended_at end`).as('success_at'),
+    ])
+    .groupBy('job')
+    .execute();
+  return rows.map(({ job, last_id, success_at }) => ({ job, lastId: last_id, lastSuccessAt: success_at }));
+}
+
+/** Of each job the newest stay, however old they are. */
+export async function pruneRuns(db: Kysely<Database>, before: number, keep: number): Promise<number> {
+  const { rows } = await sql`
+    delete from job_runs where status in ('succeeded', 'failed', 'skipped') and ended_at < ${whole(before)} and id not in (
+      select id from (select id, row_number() over (partition by job order by id desc) as place from job_runs) as placed
+      where place <= ${whole(keep)}) returning id`.execute(db);
+  return rows.length;
+}
