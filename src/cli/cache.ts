@@ -55,7 +55,7 @@ async function ask(
 ): Promise<Amount | null> {
   const { createTokens } = await import('../security/create-tokens.ts');
   const config = configOf(options);
-  const grant = { subject: 'cli', tenant: 'system', role: 'operator', agents: null, models: null } as const;
+  const grant = { subject: 'cli', tenant: 'default', role: 'operator', agents: null, models: null } as const;
   const token = await createTokens(config, options.data).sign({ ...grant, scope: 'any', ttl: 60 }, Date.now());
   const { port } = config.server;
   const host = config.server.host.replace(/^0\.0\.0\.0$/, '127.0.0.1').replace(/^::$/, '::1');
@@ -63,18 +63,23 @@ async function ask(
   const base = options.url ?? `http://${shown}:${port}`;
   const given = Object.entries({ tenant: options.tenant ?? '*', ...selection });
   const query = new URLSearchParams(given.flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])));
-  let response: Response;
+  const { guardedFetch } = await import('../egress/fetch.ts');
+  const { EgressGuard } = await import('../egress/guard.ts');
   try {
-    response = await fetch(`${base}/api/cache?${query.toString()}`, {
+    const { status, body } = await guardedFetch(new EgressGuard())({
+      url: `${base}/api/cache?${query.toString()}`,
       method,
       headers: { authorization: `Bearer ${token}` },
+      namedBy: 'config',
+      maxBytes: 65_536,
+      deadlineMs: 30_000,
     });
-  } catch {
-    say(`There is no Mizan at ${base}; give --url where it runs elsewhere.`);
-    return null;
+    const answer = JSON.parse(body.toString()) as Amount & { readonly error?: { readonly message: string } };
+    if (status < 300) return answer;
+    say(`${base} answered ${status}: ${answer.error?.message ?? ''}`);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    say(`There is no Mizan at ${base} (${reason}); give --url where it runs elsewhere.`);
   }
-  const body = (await response.json()) as Amount & { readonly error?: { readonly message: string } };
-  if (response.ok) return body;
-  say(`${base} answered ${response.status}: ${body.error?.message ?? ''}`);
   return null;
 }

@@ -43,7 +43,7 @@ test('config check says that a file is valid and what is in it, and exits 0', ()
     stdout: '',
     stderr:
       'good.yaml is valid\n  providers: simulator\n  models: default\n  agents: assistant\n' +
-      '  default agent: assistant\n  cache is set, and has no effect in this version.\n',
+      '  default agent: assistant\n',
   });
 });
 

@@ -18,7 +18,7 @@ test.each(codes)('%s has a status of its family', (code) => {
     budget: [402],
     rate_limit: [429],
     timeout: [408, 504],
-    unavailable: [503],
+    unavailable: [503, 504],
     upstream: [502],
     internal: [500],
     cancelled: [499],
