@@ -186,14 +186,15 @@ async function serve(house: House, role: 'all' | 'gateway', opened: AsyncDisposa
   const { config, store, tokens, log, metrics, models, backups, redis, clock } = house;
   checkReach(config.server.host, { ...config.auth, apiKeys: store.apiKeys, now: clock.now() });
   metrics.watchInstances(() => instanceStates(models));
-  const jobs = jobsHere(house, role === 'all');
+  const flow = flowOf(house);
+  const jobs = jobsHere(house, flow, role === 'all');
 
   const auditing = new Auditing(store.audit, clock);
   opened.defer(() => auditing.close());
   let isDraining = false;
   const running = new RunningCalls();
   const server = createServer({
-    flow: flowOf(house),
+    flow,
     limitRules: store.limitRules,
     ledger: store.ledger,
     authenticator: new Authenticator(
@@ -263,7 +264,7 @@ async function serve(house: House, role: 'all' | 'gateway', opened: AsyncDisposa
 export function startScheduler(config: Config, dataFolder: string): Promise<Process> {
   return built(async (opened) => {
     const house = await openHouse({ config, dataFolder, provide: createProvider }, opened);
-    const { scheduler } = jobsHere(house, true);
+    const { scheduler } = jobsHere(house, flowOf(house), true);
     const metricsServer = createMetricsServer(house.metrics);
     const { host, metricsPort } = config.server;
     const metricsUrl = await listenForMetrics(metricsServer, host, metricsPort).catch((error: unknown) => {
@@ -287,7 +288,7 @@ export function startScheduler(config: Config, dataFolder: string): Promise<Proc
 export async function runJobHere(config: Config, dataFolder: string, id: string): Promise<void> {
   await using opened = new AsyncDisposableStack();
   const house = await openHouse({ config, dataFolder, provide: createProvider }, opened);
-  await jobsHere(house, true).scheduler?.runOnly(id);
+  await jobsHere(house, flowOf(house), true).scheduler?.runOnly(id);
 }
 
 function flowOf({ config, store, models, limiter, cache, metrics, log, clock, random }: House): Flow {
@@ -305,8 +306,8 @@ function flowOf({ config, store, models, limiter, cache, metrics, log, clock, ra
   };
 }
 
-function jobsHere(house: House, isRunning: boolean): JobsHere {
-  return jobsOf({ ...house, flow: flowOf(house), outgoing: guardedFetch(house.guard) }, isRunning);
+function jobsHere(house: House, flow: Flow, isRunning: boolean): JobsHere {
+  return jobsOf({ ...house, flow, outgoing: guardedFetch(house.guard) }, isRunning);
 }
 
 function listenForMetrics(server: Server, host: string, port: number): Promise<string> {

@@ -88,6 +88,7 @@ beforeAll(async () => {
     },
     models: { gated: model('gated'), failing: model('failing'), torrent: model('torrent') },
     agents: { gated: { model: 'gated' }, failing: { model: 'failing' }, torrent: { model: 'torrent' } },
+    budgets: { payers: { tenant: 'payers', usd: 1, per: 'total' } },
   });
 });
 
@@ -235,6 +236,10 @@ describe('the one who began it', () => {
     );
     expect(ledRow).toMatchObject({ status: 499, cache: 'miss', usage: { output_tokens: 3, cost_usd: 0.00001 } });
     expect(followedRow).toMatchObject({ status: 200, cache: 'coalesced', attempts: 0, usage: { cost_usd: 0 } });
+    // What was held for it is given back, too: only what it cost is gone.
+    const admin = await mizan.token({ tenant: 'payers', role: 'admin' });
+    const { json } = await ask(`${mizan.url}/api/budgets`, { headers: { authorization: `Bearer ${admin}` } });
+    expect(json).toMatchObject({ budgets: [{ name: 'payers', uses: [{ used_usd: '0.00001', reserved_usd: '0' }] }] });
   });
 
   test('and everybody else may leave: then the upstream is left, too, and nobody can join it', async () => {

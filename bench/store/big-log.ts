@@ -5,14 +5,14 @@
  *   node bench/store/big-log.ts [--rows 10000000]
  */
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { firstIdAt, newRequestId } from '../../src/core/ids.ts';
+import { newRequestId } from '../../src/core/ids.ts';
 import { openStore } from '../../src/store/index.ts';
 import { requestRecord } from '../../test/support/records.ts';
+import { fillLog } from './fill.ts';
 
 const { values } = parseArgs({ options: { rows: { type: 'string' } } });
 const rows = Number(values.rows ?? 10_000_000);
@@ -53,35 +53,8 @@ async function appends(until: Promise<unknown>): Promise<string> {
 }
 
 await (await openStore({ folder, url: null })).close();
-const filler = new DatabaseSync(file);
-filler.exec('PRAGMA synchronous = OFF; PRAGMA cache_size = -200000');
-const start = Date.now() - 90 * dayMs;
 let startedAt = performance.now();
-const step = (90 * dayMs) / rows;
-const insert =
-  filler.prepare(`INSERT INTO requests (id, time, tenant, principal, agent, model, instance, provider, stream,
-  status, error_code, attempts, cache, input_tokens, output_tokens, cost_usd, usage_source, gateway_ms, upstream_ms,
-  first_token_ms, finish_reason, resumed, session, tags, error_message)
-  VALUES (?, ?, 'acme', 'someone', ?, ?, ?, 'openrouter', 0, ?, ?, 1, 'bypass', 120, 30, 0.00012, 'upstream', 0.4, ?,
-  NULL, 'stop', 0, NULL, NULL, ?)`);
-for (let i = 0; i < rows; i++) {
-  if (i % 100_000 === 0) filler.exec(i === 0 ? 'BEGIN' : 'COMMIT; BEGIN');
-  const time = Math.floor(start + i * step);
-  const isError = i % 50 === 0;
-  insert.run(
-    `${firstIdAt(time)}${String(i).padStart(16, '0')}`,
-    time,
-    `agent-${i % 5}`,
-    `model-${(i % 5) % 3}`,
-    `i-${Math.floor(i / 5) % 2}`,
-    isError ? 502 : 200,
-    isError ? 'upstream_error' : null,
-    20 + ((i * 7919) % 3000),
-    isError ? 'openrouter answered with status 502.' : null,
-  );
-}
-filler.exec('COMMIT; PRAGMA wal_checkpoint(TRUNCATE)');
-filler.close();
+const start = fillLog(file, rows, 90);
 say(
   `${rows} rows in ${((performance.now() - startedAt) / 1000).toFixed(0)} s, ${(statSync(file).size / 2 ** 20).toFixed(0)} MiB`,
 );
@@ -91,20 +64,20 @@ say(`appends alone: ${await appends(wait(10_000))}`);
 startedAt = performance.now();
 await store.requestLog.append(requestRecord({ id: newRequestId(Date.now()), time: Date.now() }));
 const whole = { from: start, to: Date.now() };
-while ((await store.overview('acme', whole)).total.requests < rows) await wait(1000);
+while ((await store.overview('default', whole)).total.requests < rows) await wait(1000);
 say(`all sums made in ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
-const list = (query: object) => store.requestHistory.list('acme', { limit: 50, ...query });
+const list = (query: object) => store.requestHistory.list('default', { limit: 50, ...query });
 await timed('first page', () => list({}));
 await timed('first page of errors', () => list({ status: 502 }));
 await timed('first page of one agent, slow ones', () => list({ agent: 'agent-1', minLatencyMs: 2900 }));
 await timed('a day in the middle', () => list({ from: start + 45 * dayMs, to: start + 46 * dayMs }));
-await timed('overview of 90 days', () => store.overview('acme', whole));
-await timed('overview of an hour', () => store.overview('acme', { from: Date.now() - 3_600_000, to: Date.now() }));
+await timed('overview of 90 days', () => store.overview('default', whole));
+await timed('overview of an hour', () => store.overview('default', { from: Date.now() - 3_600_000, to: Date.now() }));
 const nothing = await list({ tag: { name: 'x', value: 'y' } }).catch((error: unknown) => String(error));
 say(`a tag that nobody has: ${Array.isArray(nothing) ? 'nothing found' : nothing}`);
 const asking = (async () => {
   for (const end = performance.now() + 10_000; performance.now() < end;) {
-    await Promise.all([list({}), list({ agent: 'agent-1', minLatencyMs: 3015 }), store.overview('acme', whole)]);
+    await Promise.all([list({}), list({ agent: 'agent-1', minLatencyMs: 3015 }), store.overview('default', whole)]);
   }
 })();
 say(`appends while all that is asked in a loop: ${await appends(asking)}`);

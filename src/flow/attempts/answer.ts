@@ -7,21 +7,17 @@ import type { Usage } from '../../core/usage.ts';
 import { sumOf, unknownUsage } from '../../core/usage.ts';
 import type { AnswerHead } from '../call.ts';
 import type { Instance, Model } from '../routing/model.ts';
-import type { Lease, LeaseResult } from '../routing/pool.ts';
+import type { Lease } from '../routing/pool.ts';
 import type { Served } from '../routing/served.ts';
-import { estimatedCost } from '../routing/served.ts';
 import type { AttemptResult } from './attempt.ts';
 import { attempt, hasManyChoices } from './attempt.ts';
 import { nextPauseMs, pause } from './backoff.ts';
 import type { Contestant } from './hedge.ts';
-import { race } from './hedge.ts';
-import { isFree, refused, tryToHold } from './holds.ts';
+import { earnHedge, hedgeLease, race } from './hedge.ts';
+import { isFree, refused, tryToHold, unsent } from './holds.ts';
 import type { Answered, AnswerOrder, Hold, SpendingOrder } from './order.ts';
 import { Joint, PartialAnswer } from './resume.ts';
 import { errorOf, gone } from './told.ts';
-
-/** Output tokens that a request is taken for where it sets no limit, for estimating what a hedge costs. */
-const assumedOutputTokens = 256;
 
 /**
  * Brings a call to its answer: asks an instance, and decides by the table of failures what comes next. Another
@@ -226,7 +222,7 @@ class Answering {
     this.#askedAt = clock.monotonic();
     const hedgeAfterMs =
       this.#hasBegun || this.#attempts > 1 ? null : this.#served.hedgeAfterMs(chat.stream ? 'stream' : 'answer');
-    this.#earnHedge(lease.instance);
+    earnHedge(this.#served, lease.instance, this.#order.needs);
     const hold = this.#held;
     this.#held = null;
     if (hedgeAfterMs === null) {
@@ -249,7 +245,7 @@ class Answering {
       return null;
     };
     const second = (): Contestant | null | Promise<Contestant | null> => {
-      const asked = this.#hedgeLease(lease.instance);
+      const asked = hedgeLease(this.#served, this.#order.needs, new Set([...this.#tried, lease.instance]));
       if (asked === null) return null;
       const held = tryToHold(this.#order.spending, () => this.#spendingOn(asked.instance));
       return held instanceof Promise ? held.then((kept) => begin(asked, kept)) : begin(asked, held);
@@ -265,28 +261,6 @@ class Answering {
     this.#upstreamMs += upstreamMs;
     this.#firstTokenAt ??= result.firstTokenAt;
     return result;
-  }
-
-  /** An instance for a second attempt in parallel, as far as requests and money for that are left. */
-  #hedgeLease(first: Instance): Lease | null {
-    const { needs } = this.#order;
-    const { hedges, hedgeCosts, pool } = this.#served;
-    if (!hedges.has()) return null;
-    const lease = pool.acquire(needs, new Set([...this.#tried, first]));
-    if ('exclusions' in lease) return null;
-    const cost = estimatedCost(lease.instance, needs.inputTokens, needs.maxOutputTokens ?? assumedOutputTokens);
-    const isPaidFor = cost === null || cost === 0 || hedgeCosts.spend(cost);
-    if (isPaidFor && hedges.spend()) return lease;
-    lease.release(unsent);
-    return null;
-  }
-
-  #earnHedge(instance: Instance): void {
-    if (this.#served.policy.hedge === null) return;
-    const { needs } = this.#order;
-    this.#served.hedges.earn();
-    const cost = estimatedCost(instance, needs.inputTokens, needs.maxOutputTokens ?? assumedOutputTokens);
-    this.#served.hedgeCosts.earn(cost ?? 0);
   }
 
   /** One attempt at one instance, with its books: the lease, the trail, the usage. */
@@ -398,11 +372,3 @@ class Answering {
     };
   }
 }
-
-/** Of an instance that was chosen and not asked. */
-const unsent: LeaseResult = {
-  failure: { kind: 'cancelled', message: 'It was not sent.' },
-  latencyMs: null,
-  tokens: null,
-  quota: null,
-};

@@ -1,6 +1,12 @@
 import type { Failure } from '../../core/failure.ts';
 import { pause } from './backoff.ts';
 import type { AttemptResult } from './attempt.ts';
+import type { Instance } from '../routing/model.ts';
+import type { Needs } from '../routing/model.ts';
+import type { Lease } from '../routing/pool.ts';
+import type { Served } from '../routing/served.ts';
+import { estimatedCost } from '../routing/served.ts';
+import { unsent } from './holds.ts';
 
 /** One of two attempts at the same answer. */
 export interface Contestant {
@@ -69,3 +75,30 @@ export async function race(
 }
 
 const beaten: Failure = { kind: 'cancelled', message: 'Another instance answered first.' };
+
+/** Output tokens that a request is taken for where it sets no limit, for estimating what a hedge costs. */
+const assumedOutputTokens = 256;
+
+/** An instance for a second attempt in parallel, as far as requests and money for that are left. */
+export function hedgeLease(served: Served, needs: Needs, excluded: ReadonlySet<Instance>): Lease | null {
+  const { hedges, hedgeCosts, pool } = served;
+  if (!hedges.has()) return null;
+  const lease = pool.acquire(needs, excluded);
+  if ('exclusions' in lease) return null;
+  const cost = costOf(lease.instance, needs);
+  const isPaidFor = cost === null || cost === 0 || hedgeCosts.spend(cost);
+  if (isPaidFor && hedges.spend()) return lease;
+  lease.release(unsent);
+  return null;
+}
+
+/** Each attempt earns a share of another one in parallel. */
+export function earnHedge(served: Served, instance: Instance, needs: Needs): void {
+  if (served.policy.hedge === null) return;
+  served.hedges.earn();
+  served.hedgeCosts.earn(costOf(instance, needs) ?? 0);
+}
+
+function costOf(instance: Instance, { inputTokens, maxOutputTokens }: Needs): number | null {
+  return estimatedCost(instance, inputTokens, maxOutputTokens ?? assumedOutputTokens);
+}

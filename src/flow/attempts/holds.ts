@@ -1,3 +1,4 @@
+import type { LeaseResult } from '../routing/pool.ts';
 import type { Hold, Spending, SpendingOrder } from './order.ts';
 
 /** In the place of a hold: it can't be paid for. */
@@ -24,3 +25,11 @@ export function tryToHold(
     return refused;
   }
 }
+
+/** What came of an instance that was chosen and not asked. */
+export const unsent: LeaseResult = {
+  failure: { kind: 'cancelled', message: 'It was not sent.' },
+  latencyMs: null,
+  tokens: null,
+  quota: null,
+};

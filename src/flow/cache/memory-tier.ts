@@ -20,7 +20,6 @@ const largestShare = 1 / 8;
 /** Entries that are looked at in one turn of a cleaning. */
 const step = 500;
 
-/** The most entries that may be looked at between two turns of the event loop. */
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** An answer in as little memory as it takes. */
