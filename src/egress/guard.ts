@@ -2,7 +2,8 @@ import { lookup as systemLookup } from 'node:dns';
 import type { LookupAddress, LookupOptions } from 'node:dns';
 import type { LookupFunction, OnReadOpts } from 'node:net';
 import { isIP } from 'node:net';
-import { buildConnector } from 'undici';
+import type { buildConnector } from 'undici';
+import undiciConnector from 'undici/lib/core/connect.js';
 import type { EgressRules, NamedBy } from './rules.ts';
 import { egressRules, plainHost } from './rules.ts';
 
@@ -47,7 +48,12 @@ export class EgressGuard {
   connector({ origin, namedBy, timeoutMs, onread }: GuardedPlace): buildConnector.connector {
     const bound = new URL(origin);
     const lookup = this.#lookup(namedBy);
-    const connect = buildConnector({ timeout: timeoutMs, allowH2: false, lookup, ...(onread === undefined ? {} : { onread }) });
+    const connect = undiciConnector({
+      timeout: timeoutMs,
+      allowH2: false,
+      lookup,
+      ...(onread === undefined ? {} : { onread }),
+    });
     return (options, callback) => {
       const host = plainHost(options.hostname);
       const refusal = this.#refusalOf(bound, options) ?? this.#literalRefusal(host, namedBy);
