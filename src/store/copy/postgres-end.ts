@@ -9,34 +9,28 @@ export async function openPostgresEnd(url: string): Promise<CopyEnd> {
   const pool = openPool(url, { max: 2, statementTimeoutMs: 0 });
   try {
     await migrate(pool);
-    return new PostgresEnd(pool, await viewOf(pool));
+    return new PostgresEnd(pool);
   } catch (error) {
     await pool.end();
     throw error;
   }
 }
 
-/** A connection that sees the database as it is now, whatever others write meanwhile. */
-async function viewOf(pool: Pool): Promise<PoolClient> {
-  const client = await pool.connect();
-  await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-  return client;
-}
-
 class PostgresEnd implements CopyEnd {
   readonly #pool: Pool;
-  #view: PoolClient;
+  /** Sees the database as it was when it was first looked at, whatever others write meanwhile. */
+  #view: PoolClient | null = null;
 
-  constructor(pool: Pool, view: PoolClient) {
+  constructor(pool: Pool) {
     this.#pool = pool;
-    this.#view = view;
   }
 
   async page(table: TableShape, after: readonly Cell[] | null): Promise<readonly Row[]> {
     const key = table.key.map((column) => `"${column}"`).join(', ');
     const places = (after ?? []).map((_, i) => `$${i + 1}`).join(', ');
     const where = after === null ? '' : `WHERE (${key}) > (${places})`;
-    const { rows } = await this.#view.query(
+    const view = await this.#look();
+    const { rows } = await view.query(
       `SELECT * FROM "${table.name}" ${where} ORDER BY ${key} LIMIT ${pageRows(table)}`,
       [...(after ?? [])],
     );
@@ -44,11 +38,13 @@ class PostgresEnd implements CopyEnd {
   }
 
   async count(table: TableShape): Promise<number> {
-    const { rows } = await this.#view.query(`SELECT count(*) AS n FROM "${table.name}"`);
+    const { rows } = await (await this.#look()).query(`SELECT count(*) AS n FROM "${table.name}"`);
     return (rows as { n: number }[])[0]?.n ?? 0;
   }
 
   async insert(table: TableShape, rows: readonly Row[]): Promise<void> {
+    // What was looked at is locked against new partitions for as long as it is.
+    await this.refresh();
     await inTransaction(this.#pool, async (client) => {
       if (partitionedTables.some((name) => name === table.name)) {
         const ids = rows.map((row) => String(row['id'] ?? row['request_id']));
@@ -72,13 +68,21 @@ class PostgresEnd implements CopyEnd {
   }
 
   async refresh(): Promise<void> {
-    this.#view.release(true);
-    this.#view = await viewOf(this.#pool);
+    this.#view?.release(true);
+    this.#view = null;
   }
 
   async close(): Promise<void> {
-    this.#view.release(true);
+    await this.refresh();
     await this.#pool.end();
+  }
+
+  async #look(): Promise<PoolClient> {
+    if (this.#view !== null) return this.#view;
+    const view = await this.#pool.connect();
+    this.#view = view;
+    await view.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    return view;
   }
 }
 
