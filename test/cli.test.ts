@@ -145,7 +145,7 @@ describe('mizan keys', () => {
 
 describe('mizan keys rotate', () => {
   test('prints another secret for the key, and the old one works for as long as it says', async () => {
-    const options = ['--models', 'words', '--rpm', '60', '--budget', '10/day', '--any-tenant'];
+    const options = ['--models', 'words', '--rpm', '60', '--budget', '10/day/Asia/Riyadh', '--any-tenant'];
     const old = (await beside('keys', 'create', ...options)).stdout.trim();
     const { code, stdout, stderr } = await beside('keys', 'rotate', old, '--overlap', '2h', '--json');
     expect(code).toBe(0);
@@ -155,7 +155,7 @@ describe('mizan keys rotate', () => {
       id: old.slice(3, 19),
       any_tenant: true,
       models: ['words'],
-      limits: { rpm: 60, tpm: null, max_in_flight: null, budget: { usd: 10, per: 'day' } },
+      limits: { rpm: 60, tpm: null, max_in_flight: null, budget: { usd: 10, per: 'day', timezone: 'Asia/Riyadh' } },
       previous_until: expect.any(String),
     });
     for (const by of [old, key]) expect((await run(by)).status).toBe(200);
