@@ -91,7 +91,7 @@ describe('jobs', () => {
     expect(answer.status).toBe(202);
     const { id } = answer.json as ShownRun;
     const run = await until(
-      () => get<ShownRun>(`/api/job-runs/${id}`),
+      () => get<ShownRun>(`/api/job-runs/${id}`, admin),
       (seen) => seen.status === 'succeeded' || seen.status === 'failed',
     );
     expect(run).toMatchObject({ status: 'succeeded', started_by: 'ada', output: { removed: [] } });
@@ -119,7 +119,8 @@ describe('jobs', () => {
   test.each<[object, string, string]>([
     [{ name: 'x', type: 'cache-cleanup', cron: '0 0 30 2 *' }, 'cron', 'never does'],
     [{ name: 'x', type: 'cache-cleanup', cron: '* * * *' }, 'cron', 'five fields'],
-    [{ name: 'x', type: 'cache-cleanup', every: '500ms' }, 'every', 'a second or more'],
+    [{ name: 'x', type: 'cache-cleanup', every: '500ms' }, 'every', 'from a second to 366 days'],
+    [{ name: 'x', type: 'cache-cleanup', every: '999999999d' }, 'every', 'from a second to 366 days'],
     [{ name: 'x', type: 'cache-cleanup', at: 'soon' }, 'at', '2026-12-24T18:00'],
     [{ name: 'x', type: 'cache-cleanup', at: '2001-01-01' }, 'at', 'in the future'],
     [{ name: 'x', type: 'cache-cleanup' }, 'cron', 'One of cron, every and at'],

@@ -26,6 +26,7 @@ import { jobFigures } from '../telemetry/job-metrics.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { agentRuns } from './agent-runs.ts';
+import { makersOf } from './makers.ts';
 import { probesOf } from './probes.ts';
 
 /** What jobs are made of. */
@@ -93,6 +94,7 @@ function jobTypesOf(house: JobsHouse, post: PostWebhook): ReadonlyMap<string, Jo
       agents: Object.keys(config.agents),
       post,
       webhooks: Object.keys(config.schedule.webhooks),
+      agentsOf: makersOf(store),
     }),
     backup(backups),
     retention({

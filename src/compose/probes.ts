@@ -54,7 +54,7 @@ export function probesOf(parts: {
     async chat({ provider, upstreamModel }, signal) {
       const target = { model: `${provider}/${upstreamModel}` };
       try {
-        const order = { target, input: '.', tenant: systemTenant, subject: 'job:model-health', maxTokens: 1, signal };
+        const order = { target, input: '.', tenant: systemTenant, agents: null, subject: 'job:model-health', maxTokens: 1, signal };
         const { latencyMs } = await runAgent(order);
         return { state: 'up', latencyMs, detail: null };
       } catch (error) {

@@ -9,7 +9,7 @@ const cronSchema = text('a cron of five or six fields').superRefine((expression,
   if (message !== undefined) context.addIssue({ code: 'custom', message });
 });
 
-const everyError = 'expected an interval of a second or more, such as "90s", "15m" or "6h"';
+const everyError = 'expected an interval from a second to 366 days, such as "90s", "15m" or "6h"';
 
 const everySchema = z
   .string({ error: everyError })

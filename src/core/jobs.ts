@@ -1,3 +1,4 @@
+import type { Principal } from './principal.ts';
 import type { TenantScope } from './request-record.ts';
 import type { Language } from './schedule-words.ts';
 import { inWords } from './schedule-words.ts';
@@ -32,6 +33,14 @@ export interface JobSpec {
   /** How long a try may take before it is aborted. */
   readonly timeoutMs: number;
   readonly settings: JobSettings;
+  /** On whose word it runs; absent where that is the configuration's. */
+  readonly maker?: JobMaker;
+}
+
+/** Who made a job over the API, as they were when they did: it does nothing that they might not. */
+export interface JobMaker extends Pick<Principal, 'subject' | 'agents' | 'scope' | 'via' | 'credential'> {
+  /** In ms since the Unix epoch. */
+  readonly at: number;
 }
 
 export interface NamedJob extends JobSpec {
@@ -42,6 +51,16 @@ export interface NamedJob extends JobSpec {
 
 /** Whose the jobs are that are nobody's in particular. */
 export const systemTenant = 'system';
+
+/** The name under which a job that was made over the API is kept: no tenant's is in the way of another's. */
+export function keptName(tenant: string, name: string): string {
+  return tenant === systemTenant ? name : `${tenant}/${name}`;
+}
+
+/** The names that somebody who looks after `scope` may mean by `given`, theirs first. */
+export function namesOf(scope: TenantScope, given: string): readonly string[] {
+  return typeof scope === 'string' ? [keptName(scope, given), given] : [given];
+}
 
 /** A job as it is kept. */
 export interface StoredJob extends NamedJob {
@@ -124,7 +143,8 @@ export interface RunEnd {
 export interface RunQuery {
   /** At most so many, newest first; 1 to 1000. */
   readonly limit: number;
-  readonly job?: string | undefined;
+  /** Runs of these jobs. */
+  readonly jobs?: readonly string[] | undefined;
   readonly status?: RunStatus | undefined;
   /** Only those before this id. */
   readonly before?: string | undefined;
@@ -213,7 +233,7 @@ export interface Jobs {
   pause(job: JobView, by: string): Promise<void>;
   resume(job: JobView): Promise<void>;
   /** @throws MizanError `invalid_request`, `job_exists`. */
-  create(order: JobOrder, from: { readonly tenant: string; readonly by: string }): Promise<JobView>;
+  create(order: JobOrder, from: { readonly tenant: string; readonly maker: JobMaker }): Promise<JobView>;
   /** @throws MizanError `job_of_config`. */
   remove(job: JobView): Promise<void>;
 }
@@ -291,6 +311,9 @@ function publicSchedule(schedule: Schedule) {
   }
 }
 
+/** The last moment that a date can be, in ms. */
+const latestTime = 8.64e15;
+
 function iso(time: number | null): string | null {
-  return time === null ? null : new Date(time).toISOString();
+  return time === null || Math.abs(time) > latestTime ? null : new Date(time).toISOString();
 }

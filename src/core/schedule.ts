@@ -17,8 +17,9 @@ export interface Timetable {
   last(time: number): number | null;
 }
 
-/** The shortest interval, in ms. */
+/** The shortest interval and the longest, in ms: a second and a leap year. */
 const shortestMs = 1000;
+const longestMs = 366 * 86_400_000;
 
 /** Long before any clock of ours: whether a cron fires one day doesn't depend on the year. */
 const someTime = new Date('2000-01-01T00:00:00Z');
@@ -44,10 +45,10 @@ export function cronProblem(expression: string): string | undefined {
   }
 }
 
-/** `90s`, `15m`, `1h`, `7d` or seconds, as ms; `undefined` where it is none, or shorter than a second. */
+/** `90s`, `15m`, `1h`, `7d` or seconds, as ms; `undefined` where it is none, under a second or over 366 days. */
 export function everyOf(written: string): number | undefined {
   const ms = (parseDuration(written.trim()) ?? 0) * 1000;
-  return ms >= shortestMs ? ms : undefined;
+  return ms >= shortestMs && ms <= longestMs ? ms : undefined;
 }
 
 const isoPattern = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?(Z|[+-]\d{2}:?\d{2})?$/;

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../core/clock.ts';
-import { MizanError } from '../core/errors.ts';
+import type { ErrorType } from '../core/errors.ts';
+import { errorTable, MizanError } from '../core/errors.ts';
 import type { JobRun, JobStore, NewRun, RunEnd, StoredJob } from '../core/jobs.ts';
 import type { Random } from '../core/random.ts';
 import { everyTenant } from '../core/request-record.ts';
@@ -218,7 +219,7 @@ export class Engine {
       return;
     }
     const error = errorOf(outcome, job);
-    const isAgain = error !== null && job !== undefined && run.attempts <= job.retries;
+    const isAgain = error !== null && !isFinal(error) && job !== undefined && run.attempts <= job.retries;
     const end: RunEnd = {
       status: error === null ? 'succeeded' : isAgain ? 'waiting' : 'failed',
       at: now,
@@ -278,6 +279,13 @@ function errorOf(outcome: Outcome, job: StoredJob | undefined): unknown {
   if (outcome.kind === 'done') return null;
   const seconds = Math.round((job?.timeoutMs ?? 0) / 1000);
   return new MizanError('internal', `It took longer than its time limit of ${seconds} s, and was aborted.`);
+}
+
+/** What somebody has to change first fails again at every try. */
+const finalTypes: ReadonlySet<ErrorType> = new Set(['invalid_request', 'authentication', 'permission', 'not_found']);
+
+function isFinal(error: unknown): boolean {
+  return error instanceof MizanError && finalTypes.has(errorTable[error.code].type);
 }
 
 /** Messages of our errors are for people; of others, nobody knows what is in them. */

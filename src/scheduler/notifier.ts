@@ -44,7 +44,7 @@ export class WebhookNotifier implements Notifier {
   }
 
   async #recovered(run: JobRun): Promise<void> {
-    const [before] = await this.#parts.store.runs(everyTenant, { limit: 1, job: run.job, before: run.id });
+    const [before] = await this.#parts.store.runs(everyTenant, { limit: 1, jobs: [run.job], before: run.id });
     if (before?.status !== 'failed') return;
     this.#told.delete(`failure ${run.job}`);
     this.#tell('recovery', run, `Job ${run.job} is well again.`);

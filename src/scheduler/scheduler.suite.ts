@@ -99,7 +99,7 @@ export function schedulerContract(name: string, prepare: () => Promise<{ open():
     }
 
     const history = async ({ name: of }: NamedJob): Promise<JobRun[]> =>
-      (await one.jobs.runs(everyTenant, { limit: 1000, job: of })).toReversed();
+      (await one.jobs.runs(everyTenant, { limit: 1000, jobs: [of] })).toReversed();
     const ends = async (of: NamedJob): Promise<string[]> =>
       (await history(of)).map(({ status, due }) => `${status} ${(due - start) / 1000}`);
 

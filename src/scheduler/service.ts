@@ -1,6 +1,7 @@
 import type { Clock } from '../core/clock.ts';
 import { MizanError } from '../core/errors.ts';
 import type {
+  JobMaker,
   JobOrder,
   JobRun,
   Jobs,
@@ -11,7 +12,7 @@ import type {
   RunQuery,
   StoredJob,
 } from '../core/jobs.ts';
-import { systemTenant } from '../core/jobs.ts';
+import { keptName, namesOf, systemTenant } from '../core/jobs.ts';
 import { didYouMean } from '../core/nearest.ts';
 import type { TenantScope } from '../core/request-record.ts';
 import { everyTenant } from '../core/request-record.ts';
@@ -61,16 +62,25 @@ export class JobsService implements Jobs {
     return Promise.all(
       visible.map(async (job) => {
         const { lastId = null, lastSuccessAt = null } = byJob.get(job.name) ?? {};
-        const last = lastId === null ? null : ((await store.run(everyTenant, lastId)) ?? null);
-        return { ...job, next: this.#next(job), last, lastSuccessAt };
+        const last = lastId === null ? undefined : await store.run(job.tenant, lastId);
+        // A job of that name may have been somebody else's before.
+        const isIts = last?.tenant === job.tenant;
+        return {
+          ...job,
+          next: this.#next(job),
+          last: isIts ? last : null,
+          lastSuccessAt: isIts ? lastSuccessAt : null,
+        };
       }),
     );
   }
 
   async find(scope: TenantScope, name: string): Promise<JobView> {
     const jobs = await this.list(scope);
-    const job = jobs.find((each) => each.name === name);
-    if (job !== undefined) return job;
+    for (const meant of namesOf(scope, name)) {
+      const job = jobs.find((each) => each.name === meant);
+      if (job !== undefined) return job;
+    }
     const hint = didYouMean(
       name,
       jobs.map((each) => each.name),
@@ -119,26 +129,31 @@ export class JobsService implements Jobs {
     await this.#parts.store.resume(job.name, this.#parts.clock.now());
   }
 
-  async create(order: JobOrder, { tenant, by }: { readonly tenant: string; readonly by: string }): Promise<JobView> {
+  async create(
+    order: JobOrder,
+    from: { readonly tenant: string; readonly maker: JobMaker },
+  ): Promise<JobView> {
     const { store, clock, types } = this.#parts;
     const type = types.get(order.type);
     if (type === undefined) {
       const known = [...types.keys()];
       throw new MizanError('invalid_request', `type must be one of ${known.join(', ')}.`, { param: 'type' });
     }
+    const tenant = order.type === 'agent' ? from.tenant : systemTenant;
     const job: NamedJob = {
       ...usual,
-      name: order.name,
-      tenant: order.type === 'agent' ? tenant : systemTenant,
+      name: keptName(tenant, order.name),
+      tenant,
+      maker: from.maker,
       type: order.type,
       schedule: this.#scheduleOf(order),
       settings: type.check(order.settings),
       catchUp: order.catchUp ?? usual.catchUp,
       overlap: order.overlap ?? usual.overlap,
     };
-    const isMade = await store.put(job, { source: 'api', by, now: clock.now() });
+    const isMade = await store.put(job, { source: 'api', by: from.maker.subject, now: clock.now() });
     if (!isMade) throw new MizanError('job_exists', `There is a job "${order.name}" already.`, { param: 'name' });
-    return this.find(everyTenant, order.name);
+    return this.find(everyTenant, job.name);
   }
 
   async remove(job: JobView): Promise<void> {
@@ -159,7 +174,7 @@ export class JobsService implements Jobs {
     if (every !== undefined) {
       const everyMs = everyOf(every);
       if (everyMs !== undefined) return { kind: 'every', everyMs };
-      throw new MizanError('invalid_request', 'every must be a second or more, such as 90s, 15m or 6h.', {
+      throw new MizanError('invalid_request', 'every must be from a second to 366 days, such as 90s, 15m or 6h.', {
         param: 'every',
       });
     }

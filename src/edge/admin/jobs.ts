@@ -1,9 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { MizanError } from '../../core/errors.ts';
-import type { JobView } from '../../core/jobs.ts';
-import { catchUps, overlaps, publicJob, publicRun, runStatuses, systemTenant } from '../../core/jobs.ts';
+import type { JobRun, JobView } from '../../core/jobs.ts';
+import { catchUps, namesOf, overlaps, publicJob, publicRun, runStatuses, systemTenant } from '../../core/jobs.ts';
 import { includesRole } from '../../core/principal.ts';
+import type { Language } from '../../core/schedule-words.ts';
 import type { EdgeContext } from '../http/context.ts';
 import { orNull, readBody } from './body.ts';
 import { readQuery } from './query.ts';
@@ -12,13 +13,13 @@ import { readQuery } from './query.ts';
 export async function listJobs({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const { language } = readQuery(listing, listingWords, request);
   const found = await jobs.list(request.tenantScope);
-  return { jobs: found.map((job) => publicJob(job, language)) };
+  return { jobs: found.map((job) => shownJob(request, job, language)) };
 }
 
 /** `GET /api/jobs/:name` */
 export async function getJob({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const { language } = readQuery(listing, listingWords, request);
-  return publicJob(await jobs.find(request.tenantScope, nameOf(request)), language);
+  return shownJob(request, await jobs.find(request.tenantScope, nameOf(request)), language);
 }
 
 const listing = z.strictObject({ tenant: z.string().optional(), language: z.enum(['en', 'ar']).default('en') });
@@ -40,14 +41,15 @@ const runsWords = {
 export async function listJobRuns({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const { tenant: _, ...query } = readQuery(runsQuery, runsWords, request);
   const { name } = request.params as { readonly name?: string };
-  const runs = await jobs.history(request.tenantScope, { ...query, job: name });
-  return { runs: runs.map((run) => publicRun(run)) };
+  const scope = request.tenantScope;
+  const runs = await jobs.history(scope, { ...query, jobs: name === undefined ? undefined : namesOf(scope, name) });
+  return { runs: runs.map((run) => shownRun(request, run)) };
 }
 
 /** `GET /api/job-runs/:id`: one run, with what it said. */
 export async function getJobRun({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const { id } = request.params as { readonly id: string };
-  return publicRun(await jobs.findRun(request.tenantScope, id));
+  return shownRun(request, await jobs.findRun(request.tenantScope, id));
 }
 
 const order = z.strictObject({
@@ -75,10 +77,15 @@ const orderWords = {
 };
 
 /** `POST /api/jobs`: a job beside those of the configuration. */
-export async function createJob({ jobs }: EdgeContext, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+export async function createJob(
+  { jobs, flow }: EdgeContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<unknown> {
   request.audit = { action: 'job.create' };
   const { name, type, cron, every, at, timezone, catch_up, overlap, settings } = readBody(order, request, orderWords);
-  if (type !== 'agent') mayTouchMizan(request);
+  if (type === 'agent') mayCall(request, settings['agent']);
+  else mayTouchMizan(request);
   const tenant = typeof request.tenantScope === 'string' ? request.tenantScope : request.principal.tenant;
   const wanted = {
     name,
@@ -91,17 +98,19 @@ export async function createJob({ jobs }: EdgeContext, request: FastifyRequest, 
     overlap: overlap ?? undefined,
     settings,
   };
-  const job = await jobs.create(wanted, { tenant, by: request.principal.subject });
+  const { subject, agents, scope, via, credential } = request.principal;
+  const maker = { subject, agents, scope, via, credential, at: flow.clock.now() };
+  const job = await jobs.create(wanted, { tenant, maker });
   request.audit = { action: 'job.create', tenant: job.tenant, target: `job:${name}`, after: wanted };
   void reply.code(201);
-  return publicJob(job, 'en');
+  return shownJob(request, job, 'en');
 }
 
 /** `DELETE /api/jobs/:name` */
 export async function removeJob({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const job = await touched({ jobs }, request, 'job.remove');
   await jobs.remove(job);
-  return publicJob(job, 'en');
+  return shownJob(request, job, 'en');
 }
 
 /** `POST /api/jobs/:name/run`: asks for a run and answers 202; `GET /api/job-runs/:id` says how it does. */
@@ -109,21 +118,21 @@ export async function runJob({ jobs }: EdgeContext, request: FastifyRequest, rep
   const job = await touched({ jobs }, request, 'job.run');
   const run = await jobs.run(job, request.principal.subject);
   void reply.code(202);
-  return publicRun(run);
+  return shownRun(request, run);
 }
 
 /** `POST /api/jobs/:name/pause` */
 export async function pauseJob({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const job = await touched({ jobs }, request, 'job.pause');
   await jobs.pause(job, request.principal.subject);
-  return publicJob(await jobs.find(request.tenantScope, job.name), 'en');
+  return shownJob(request, await jobs.find(request.tenantScope, job.name), 'en');
 }
 
 /** `POST /api/jobs/:name/resume` */
 export async function resumeJob({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const job = await touched({ jobs }, request, 'job.resume');
   await jobs.resume(job);
-  return publicJob(await jobs.find(request.tenantScope, job.name), 'en');
+  return shownJob(request, await jobs.find(request.tenantScope, job.name), 'en');
 }
 
 /** The job that is to be changed, once it is noted and allowed. */
@@ -140,6 +149,23 @@ async function touched({ jobs }: Pick<EdgeContext, 'jobs'>, request: FastifyRequ
 function mayTouchMizan({ principal }: FastifyRequest): void {
   if (includesRole(principal.role, 'admin') && principal.scope === 'any') return;
   throw new MizanError('forbidden', 'Jobs that keep Mizan itself going need the role admin, for every tenant.');
+}
+
+/** @throws MizanError `forbidden` where whoever makes the job may not call its agent either. */
+function mayCall({ principal }: FastifyRequest, agent: unknown): void {
+  if (principal.agents === null || typeof agent !== 'string' || principal.agents.includes(agent)) return;
+  throw new MizanError('forbidden', `This identity may not call the agent "${agent.slice(0, 100)}".`);
+}
+
+function shownJob(request: FastifyRequest, job: JobView, language: Language) {
+  const last = job.last === null ? null : shownRun(request, job.last);
+  return { ...publicJob(job, language), last };
+}
+
+/** What Mizan's own jobs say is of places, tables and keys: not for those who look after one tenant. */
+function shownRun({ principal }: FastifyRequest, run: JobRun) {
+  const isTheirs = run.tenant !== systemTenant || principal.scope === 'any';
+  return { ...publicRun(run), ...(isTheirs ? {} : { output: null, error: null, log: '' }) };
 }
 
 function nameOf(request: FastifyRequest): string {

@@ -102,7 +102,7 @@ async function sayChanges(
   reports: readonly InstanceReport[],
   { parts, context }: { readonly parts: ModelHealthParts; readonly context: JobContext },
 ): Promise<void> {
-  const [last] = await parts.store.runs(everyTenant, { limit: 1, job: context.job.name, status: 'succeeded' });
+  const [last] = await parts.store.runs(everyTenant, { limit: 1, jobs: [context.job.name], status: 'succeeded' });
   const output = last?.output as { readonly instances?: readonly InstanceReport[] } | null | undefined;
   for (const { model, instance, state, detail } of reports) {
     const before = output?.instances?.find((each) => each.model === model && each.instance === instance);

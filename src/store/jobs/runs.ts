@@ -131,7 +131,7 @@ export async function findRun(db: Kysely<Database>, scope: TenantScope, id: stri
 
 export async function listRuns(db: Kysely<Database>, scope: TenantScope, query: RunQuery): Promise<JobRun[]> {
   let select = db.selectFrom('job_runs').selectAll().where(visible(scope));
-  if (query.job !== undefined) select = select.where('job', '=', query.job);
+  if (query.jobs !== undefined) select = select.where('job', 'in', query.jobs);
   if (query.status !== undefined) select = select.where('status', '=', query.status);
   if (query.before !== undefined) select = select.where('id', '<', query.before);
   const rows = await select.orderBy('id', 'desc').limit(query.limit).execute();
