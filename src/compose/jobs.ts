@@ -6,6 +6,7 @@ import type { Jobs } from '../core/jobs.ts';
 import type { WatchedInstance } from '../core/model-health.ts';
 import type { Outgoing } from '../core/outgoing.ts';
 import type { Random } from '../core/random.ts';
+import type { Provider } from '../core/upstream.ts';
 import type { CacheCleaner } from '../core/response-cache.ts';
 import type { SealPurpose } from '../core/sealing.ts';
 import type { PostWebhook } from '../core/webhooks.ts';
@@ -37,6 +38,8 @@ export interface JobsHouse {
   readonly cache: CacheCleaner;
   readonly flow: Flow;
   readonly outgoing: Outgoing;
+  /** By their names. */
+  readonly providers: ReadonlyMap<string, Provider>;
   readonly metrics: Metrics;
   readonly log: Log;
   readonly clock: Clock;
@@ -83,12 +86,22 @@ async function pausing(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 function jobTypesOf(house: JobsHouse, post: PostWebhook): ReadonlyMap<string, JobType> {
-  const { config, store, backups, cache, clock, flow, outgoing } = house;
+  const { config, store, backups, cache, clock, flow, log, providers } = house;
   const runAgent = agentRuns(flow);
-  const probes = probesOf({ providers: config.providers, outgoing, runAgent, clock });
+  const probes = probesOf({ providers, runAgent, clock });
   const types = [
     cacheCleanup(cache),
-    modelHealth({ instances: instancesOf(config), overviews: store, probes, store: store.jobs, clock }),
+    modelHealth({
+      instances: instancesOf(config),
+      store: store.modelHealth,
+      probes,
+      clock,
+      changed: ({ model, instance, state, source, detail }, { state: before }) => {
+        const facts = { event: 'instance_state', model, instance, before, state, source, detail };
+        if (state === 'down') log.warn(facts);
+        else log.info(facts);
+      },
+    }),
     agentJob({
       runAgent,
       agents: Object.keys(config.agents),

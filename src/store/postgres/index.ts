@@ -10,6 +10,8 @@ import { makeDue, rebuildSums } from '../rollups.ts';
 import { removeOld } from './retention.ts';
 import { KyselyRequestHistory } from '../history.ts';
 import { KyselyJobStore } from '../jobs/index.ts';
+import { KyselyModelHealth } from '../model-health.ts';
+import { KyselyNotices } from '../notices.ts';
 import type { MigrationReport } from '../migration-run.ts';
 import type { MasterKeys } from '../../security/master-keys.ts';
 import { openDatabase } from '../sqlite/database.ts';
@@ -119,6 +121,8 @@ function direct(local: Store, file: string, url: string): Store {
     requestHistory: new KyselyRequestHistory(kyselyOver(pool)),
     ledger: { ...local.ledger, uses: () => readUses(kyselyOver(pool)), check: () => checkLedger(kyselyOver(pool)) },
     jobs: new KyselyJobStore(kyselyOver(pool)),
+    modelHealth: new KyselyModelHealth(kyselyOver(pool)),
+    notices: new KyselyNotices(kyselyOver(pool)),
     payloadHistory: new KyselyPayloadHistory(kyselyOver(pool), local.payloads),
     overview: async (scope, query) => {
       while (await makeDue(kyselyOver(pool))) continue;
@@ -176,6 +180,8 @@ function serving(
     requestHistory: new KyselyRequestHistory(history),
     ledger: { ...local.ledger, uses: () => readUses(history), check: () => checkLedger(history) },
     jobs: new KyselyJobStore(history),
+    modelHealth: new KyselyModelHealth(history),
+    notices: new KyselyNotices(history),
     payloadHistory: new KyselyPayloadHistory(history, local.payloads),
     overview: async (scope, query) =>
       (await thread.ask({ kind: 'overview', tenant: tenantIn(scope), query })) as Overview,
