@@ -61,7 +61,7 @@ export function jobsOf(house: JobsHouse, isRunning: boolean): JobsHere {
   const types = jobTypesOf(house, post);
   const notifier =
     isRunning && notify.webhooks.length > 0
-      ? new WebhookNotifier({ ...notify, post, store: store.jobs, clock, log })
+      ? new WebhookNotifier({ ...notify, post, notices: store.notices, clock, log })
       : null;
   const scheduler = isRunning
     ? new Scheduler({

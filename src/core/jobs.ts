@@ -148,19 +148,31 @@ export interface RunQuery {
   readonly status?: RunStatus | undefined;
   /** Only those before this id. */
   readonly before?: string | undefined;
+  readonly ids?: readonly string[] | undefined;
 }
 
-/** The end of a job's last run, and of its last good one. */
+/** A job's last run, the end of its last good one, and how many began late since one last began in time. */
 export interface LastRuns {
   readonly job: string;
   readonly lastId: string | null;
   readonly lastSuccessAt: number | null;
+  readonly lateInARow: number;
 }
+
+/** From when on after its due time, with its jitter, the start of a run counts as late; in ms. */
+export const lateMs = 60_000;
+
+/** How many jobs a tenant may have that were made over the API. */
+export const mostJobs = 500;
 
 /** Where jobs and their runs are kept. Every method is one step that is done wholly or not at all. */
 export interface JobStore {
   /** All jobs there are, by name. */
   jobs(): Promise<StoredJob[]>;
+  /** Those of these names. */
+  find(names: readonly string[]): Promise<StoredJob[]>;
+  /** How many jobs of a tenant were made over the API. */
+  count(tenant: string): Promise<number>;
   /** Those that were changed or removed with this revision or later. */
   changed(revision: number): Promise<StoredJob[]>;
   /**
@@ -193,8 +205,8 @@ export interface JobStore {
   handOver(id: string, token: number, now: number): Promise<boolean>;
   run(scope: TenantScope, id: string): Promise<JobRun | undefined>;
   runs(scope: TenantScope, query: RunQuery): Promise<JobRun[]>;
-  /** Of every job that has run. */
-  lastRuns(): Promise<LastRuns[]>;
+  /** Of all jobs there are, or of those of these names. */
+  lastRuns(names?: readonly string[]): Promise<LastRuns[]>;
   /** Removes ended runs that are older than `before`, but the newest `keep` of each job. @returns How many. */
   prune(before: number, keep: number): Promise<number>;
 }

@@ -34,6 +34,9 @@ const longestRetryMs = 3_600_000;
 /** How often the end of a run is tried to be noted while the store is away, and for how long; in ms. */
 const noting = { everyMs: 1000, forMs: 300_000 };
 
+/** How often a run is begun again whose runner was gone: it may be the run that ends them. */
+const mostTakeOvers = 3;
+
 /** The result of a try is kept in the history up to so many characters of JSON. */
 const maxOutput = 64 * 1024;
 
@@ -197,6 +200,9 @@ export class Engine {
     let outcome: Outcome;
     if (job === undefined || type === undefined) {
       outcome = { kind: 'failed', error: new MizanError('not_found', `There is no job "${run.job}" any more.`) };
+    } else if (run.attempts > job.retries + 1 + mostTakeOvers) {
+      const error = new MizanError('internal', `Whoever ran it was gone before its end, ${run.attempts - 1} times.`);
+      outcome = { kind: 'failed', error };
     } else outcome = await running.go(job, (context) => type.run(context));
     await this.#note(run, job, { outcome, durationMs: clock.monotonic() - startedAt });
     this.#running.delete(run.id);

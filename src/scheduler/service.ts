@@ -8,11 +8,12 @@ import type {
   JobSpec,
   JobStore,
   JobView,
+  LastRuns,
   NamedJob,
   RunQuery,
   StoredJob,
 } from '../core/jobs.ts';
-import { keptName, namesOf, systemTenant } from '../core/jobs.ts';
+import { keptName, mostJobs, namesOf, systemTenant } from '../core/jobs.ts';
 import { didYouMean } from '../core/nearest.ts';
 import type { TenantScope } from '../core/request-record.ts';
 import { everyTenant } from '../core/request-record.ts';
@@ -34,6 +35,12 @@ export interface JobsParts {
 
 /** How many due times are shown ahead. */
 const ahead = 5;
+
+/** How many jobs are made ready to be shown in one turn of the event loop: a few ms for crons. */
+const atOnce = 20;
+
+/** How many names are looked through for the one that was meant. */
+const mostNear = 1000;
 
 /** What a job made over the API is where it doesn't say. */
 const usual: Omit<JobSpec, 'type' | 'schedule' | 'settings'> = {
@@ -57,35 +64,44 @@ export class JobsService implements Jobs {
   async list(scope: TenantScope): Promise<JobView[]> {
     const { store } = this.#parts;
     const [jobs, lasts] = await Promise.all([store.jobs(), store.lastRuns()]);
-    const visible = jobs.filter((job) => isVisible(job, scope));
-    const byJob = new Map(lasts.map((last) => [last.job, last]));
-    return Promise.all(
-      visible.map(async (job) => {
-        const { lastId = null, lastSuccessAt = null } = byJob.get(job.name) ?? {};
-        const last = lastId === null ? undefined : await store.run(job.tenant, lastId);
-        // A job of that name may have been somebody else's before.
-        const isIts = last?.tenant === job.tenant;
-        return {
-          ...job,
-          next: this.#next(job),
-          last: isIts ? last : null,
-          lastSuccessAt: isIts ? lastSuccessAt : null,
-        };
-      }),
+    return this.#views(
+      jobs.filter((job) => isVisible(job, scope)),
+      lasts,
     );
   }
 
   async find(scope: TenantScope, name: string): Promise<JobView> {
-    const jobs = await this.list(scope);
-    for (const meant of namesOf(scope, name)) {
-      const job = jobs.find((each) => each.name === meant);
-      if (job !== undefined) return job;
-    }
+    const { store } = this.#parts;
+    const names = namesOf(scope, name);
+    const found = (await store.find(names)).filter((job) => isVisible(job, scope));
+    const job = names.flatMap((meant) => found.find((each) => each.name === meant) ?? [])[0];
+    const [view] = job === undefined ? [] : await this.#views([job], await store.lastRuns([job.name]));
+    if (view !== undefined) return view;
+    const known = (await store.jobs()).filter((each) => isVisible(each, scope)).slice(0, mostNear);
     const hint = didYouMean(
       name,
-      jobs.map((each) => each.name),
+      known.map((each) => each.name),
     );
     throw new MizanError('not_found', `There is no job "${name.slice(0, 100)}".${hint}`);
+  }
+
+  /** Some at a time, so that others get to run in between. */
+  async #views(jobs: readonly StoredJob[], lasts: readonly LastRuns[]): Promise<JobView[]> {
+    const byJob = new Map(lasts.map((last) => [last.job, last]));
+    const views: JobView[] = [];
+    for (let i = 0; i < jobs.length; i += atOnce) {
+      const some = jobs.slice(i, i + atOnce);
+      const ids = some.flatMap(({ name }) => byJob.get(name)?.lastId ?? []);
+      const runs = ids.length === 0 ? [] : await this.#parts.store.runs(everyTenant, { limit: ids.length, ids });
+      const byId = new Map(runs.map((run) => [run.id, run]));
+      for (const job of some) {
+        const { lastId = null, lastSuccessAt = null } = byJob.get(job.name) ?? {};
+        const last = lastId === null ? null : (byId.get(lastId) ?? null);
+        views.push({ ...job, next: this.#next(job), last, lastSuccessAt });
+      }
+      if (i + atOnce < jobs.length) await new Promise((resolve) => setImmediate(resolve));
+    }
+    return views;
   }
 
   history(scope: TenantScope, query: RunQuery): Promise<JobRun[]> {
@@ -151,6 +167,9 @@ export class JobsService implements Jobs {
       catchUp: order.catchUp ?? usual.catchUp,
       overlap: order.overlap ?? usual.overlap,
     };
+    if (tenant !== systemTenant && (await store.count(tenant)) >= mostJobs) {
+      throw new MizanError('invalid_request', `A tenant has ${mostJobs} jobs at the most; remove one.`);
+    }
     const isMade = await store.put(job, { source: 'api', by: from.maker.subject, now: clock.now() });
     if (!isMade) throw new MizanError('job_exists', `There is a job "${order.name}" already.`, { param: 'name' });
     return this.find(everyTenant, job.name);

@@ -25,11 +25,13 @@ export async function getJob({ jobs }: EdgeContext, request: FastifyRequest): Pr
 const listing = z.strictObject({ tenant: z.string().optional(), language: z.enum(['en', 'ar']).default('en') });
 const listingWords = { language: 'must be en or ar' };
 
+const runId = /^run_[0-9a-z]{26}$/;
+
 const runsQuery = z.strictObject({
   tenant: z.string().optional(),
   limit: z.coerce.number().int().min(1).max(1000).default(20),
   status: z.enum(runStatuses).optional(),
-  before: z.string().optional(),
+  before: z.string().regex(runId).optional(),
 });
 const runsWords = {
   limit: 'must be a whole number from 1 to 1000',
@@ -41,6 +43,7 @@ const runsWords = {
 export async function listJobRuns({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const { tenant: _, ...query } = readQuery(runsQuery, runsWords, request);
   const { name } = request.params as { readonly name?: string };
+  if (name !== undefined) checkName(name);
   const scope = request.tenantScope;
   const runs = await jobs.history(scope, { ...query, jobs: name === undefined ? undefined : namesOf(scope, name) });
   return { runs: runs.map((run) => shownRun(request, run)) };
@@ -49,6 +52,7 @@ export async function listJobRuns({ jobs }: EdgeContext, request: FastifyRequest
 /** `GET /api/job-runs/:id`: one run, with what it said. */
 export async function getJobRun({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const { id } = request.params as { readonly id: string };
+  if (!runId.test(id)) throw new MizanError('not_found', 'There is no run of that id.');
   return shownRun(request, await jobs.findRun(request.tenantScope, id));
 }
 
@@ -169,7 +173,14 @@ function shownRun({ principal }: FastifyRequest, run: JobRun) {
 }
 
 function nameOf(request: FastifyRequest): string {
-  return (request.params as { readonly name: string }).name;
+  const { name } = request.params as { readonly name: string };
+  checkName(name);
+  return name;
+}
+
+/** A job's name may have its tenant's before it; no name has what no database takes. @throws MizanError `not_found` */
+function checkName(name: string): void {
+  if (name.length > 500 || /\p{Cc}/u.test(name)) throw new MizanError('not_found', 'There is no job of that name.');
 }
 
 function isTimeZone(zone: string): boolean {
