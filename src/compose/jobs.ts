@@ -111,7 +111,7 @@ function jobTypesOf(house: JobsHouse, post: PostWebhook): ReadonlyMap<string, Jo
     }),
     backup(backups),
     retention({
-      removeOld: () => store.removeOld(config.retention),
+      removeOld: (signal) => store.removeOld(config.retention, signal),
       store: store.jobs,
       clock,
       historyDays: config.schedule.historyDays,

@@ -22,6 +22,7 @@ import type { AuditLogEvents } from '../sqlite/audit-log.ts';
 import { KyselyPayloadHistory } from '../payloads/history.ts';
 import type { PayloadEvents } from '../payloads/queue.ts';
 import type { RequestLogEvents } from '../sqlite/request-log.ts';
+import { stopFlag } from '../stop-flag.ts';
 import { remoteKysely, Thread } from '../thread.ts';
 import { kyselyOver, openPool, placeOf } from './connection.ts';
 import { Courier } from './courier.ts';
@@ -128,7 +129,7 @@ function direct(local: Store, file: string, url: string): Store {
       while (await makeDue(kyselyOver(pool))) continue;
       return readOverview(kyselyOver(pool), tenantIn(scope), query);
     },
-    removeOld: (retention) => removeOld(pool, retention, Date.now()),
+    removeOld: (retention, signal) => removeOld(pool, retention, Date.now(), () => signal?.aborted === true),
     rebuildSums: () => rebuildSums(kyselyOver(pool)),
     state: () => ({ ...local.state(), engine: 'postgres' }),
     settled: () => courier.deliver(),
@@ -185,7 +186,8 @@ function serving(
     payloadHistory: new KyselyPayloadHistory(history, local.payloads),
     overview: async (scope, query) =>
       (await thread.ask({ kind: 'overview', tenant: tenantIn(scope), query })) as Overview,
-    removeOld: async (retention) => (await thread.ask({ kind: 'remove old', retention })) as Removed,
+    removeOld: async (retention, signal) =>
+      (await thread.ask({ kind: 'remove old', retention, stop: stopFlag(signal) })) as Removed,
     state() {
       const here = local.state();
       const trouble = state.isAway ? `PostgreSQL can't be used: ${state.reason ?? ''}` : here.trouble;

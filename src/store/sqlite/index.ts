@@ -79,8 +79,11 @@ export interface Store {
   readonly modelHealth: ModelHealthStore;
   readonly notices: Notices;
   overview(scope: TenantScope, query: OverviewQuery): Promise<Overview>;
-  /** Removes what is older than it is to be kept; beside answers, not in their way. */
-  removeOld(retention: Retention): Promise<Removed>;
+  /**
+   * Removes what is older than it is to be kept; beside answers, not in their way.
+   * @param signal Ends it with the step that is under way: what is left goes another time.
+   */
+  removeOld(retention: Retention, signal?: AbortSignal): Promise<Removed>;
   /** Makes all sums anew from the log. For a command: a process that serves keeps them by itself. */
   rebuildSums(): Promise<void>;
   /** How the database is doing, as far as it is known; asked for at any time. */
@@ -194,7 +197,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
         await rollUpNow(database);
         return readOverview(kyselyOver(database), tenantIn(scope), query);
       },
-      removeOld: (retention) => removeOld(database, retention, Date.now()),
+      removeOld: (retention, signal) => removeOld(database, retention, Date.now(), () => signal?.aborted === true),
       rebuildSums: () => rebuildSums(kyselyOver(database)),
       state: () => ({
         engine: 'sqlite',
@@ -247,7 +250,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     limitRules,
     ledger: sqliteLedger(database, kysely),
     overview: (scope, query) => worker.overview(tenantIn(scope), query),
-    removeOld: (retention) => worker.removeOld(retention),
+    removeOld: (retention, signal) => worker.removeOld(retention, signal),
     rebuildSums: () => rebuildSums(kyselyOver(database)),
     state: () => ({
       engine: 'sqlite',
