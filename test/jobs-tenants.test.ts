@@ -84,7 +84,9 @@ test('a job runs no agent that its maker may not call, and none once what it was
   expect(refused.status).toBe(403);
   expect(errorOf(refused.json)).toMatchObject({ code: 'forbidden' });
   expect(errorOf(refused.json).message).toContain('"secret"');
-  expect((await post(`${mizan.url}${jobs}`, key.key, { ...order(), settings: { ...order().settings } })).status).toBe(201);
+  expect((await post(`${mizan.url}${jobs}`, key.key, { ...order(), settings: { ...order().settings } })).status).toBe(
+    201,
+  );
   expect((await ran('daily', key.key)).last).toMatchObject({ status: 'succeeded' });
   expect((await ask(`${mizan.url}/api/keys/${key.id}`, { method: 'DELETE', token: admin })).status).toBe(200);
   const { last } = await ran('daily', admin);

@@ -13,7 +13,9 @@ interface InstancesOptions extends CommonOptions {
 /** `mizan instances` */
 export function registerInstances(program: Command): void {
   withCommonOptions(
-    program.command('instances').description('how every instance of every model does, by the last look of model-health'),
+    program
+      .command('instances')
+      .description('how every instance of every model does, by the last look of model-health'),
   )
     .option('--json', 'print JSON')
     .action((options: InstancesOptions) => list(options).catch(sayError));
@@ -32,7 +34,13 @@ async function list(options: InstancesOptions): Promise<void> {
     const shown = rows.map(({ check, ...row }) => ({ ...row, check: check === undefined ? null : publicCheck(check) }));
     print(JSON.stringify(shown, null, 2));
   } else if (rows.length === 0) say('The configuration has no instances.');
-  else print(table(titles, rows.map(({ model, instance, provider, check }) => [model, instance, provider, ...cells(check)])));
+  else
+    print(
+      table(
+        titles,
+        rows.map(({ model, instance, provider, check }) => [model, instance, provider, ...cells(check)]),
+      ),
+    );
 }
 
 const titles = ['MODEL', 'INSTANCE', 'PROVIDER', 'STATE', 'BY', 'MS', '5 MIN', '1 H', '1 D', 'LOOKED AT', 'DETAIL'];
@@ -41,6 +49,8 @@ function cells(check: InstanceCheck | undefined): string[] {
   if (check === undefined) return ['not looked at yet', '-', '-', '-', '-', '-', '-', ''];
   const { state, source, latencyMs, uptime, checkedAt, detail } = check;
   const looked = new Date(checkedAt).toISOString().replace('T', ' ').slice(0, 19);
-  const shares = [uptime.m5, uptime.h1, uptime.d1].map((share) => (share === null ? '-' : `${(share * 100).toFixed(1)} %`));
+  const shares = [uptime.m5, uptime.h1, uptime.d1].map((share) =>
+    share === null ? '-' : `${(share * 100).toFixed(1)} %`,
+  );
   return [state, source, latencyMs === null ? '-' : String(latencyMs), ...shares, `${looked}Z`, detail ?? ''];
 }

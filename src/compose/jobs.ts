@@ -8,7 +8,6 @@ import type { Outgoing } from '../core/outgoing.ts';
 import type { Random } from '../core/random.ts';
 import type { Provider } from '../core/upstream.ts';
 import type { CacheCleaner } from '../core/response-cache.ts';
-import type { SealPurpose } from '../core/sealing.ts';
 import type { PostWebhook } from '../core/webhooks.ts';
 import type { Flow } from '../flow/run.ts';
 import type { JobType } from '../scheduler/contract.ts';
@@ -116,8 +115,7 @@ function jobTypesOf(house: JobsHouse, post: PostWebhook): ReadonlyMap<string, Jo
       clock,
       historyDays: config.schedule.historyDays,
     }),
-    // The configuration knows the names of purposes, and nobody else makes such jobs.
-    keyRotation({ rotate: (purpose) => store.vault.renew({ purpose: purpose as SealPurpose | undefined }) }),
+    keyRotation({ rotate: (purpose) => store.vault.renew({ purpose }) }),
   ];
   return new Map(types.map((type) => [type.name, type]));
 }

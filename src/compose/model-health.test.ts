@@ -179,7 +179,12 @@ describe.each(['SQLite', 'PostgreSQL'])('the health of models, kept in %s', { ti
     status = 503;
     clock.advance(minute);
     const first = await look();
-    expect(first).toMatchObject({ state: 'down', downs: 1, detail: 'It answered with status 503.', uptime: { m5: 0.5 } });
+    expect(first).toMatchObject({
+      state: 'down',
+      downs: 1,
+      detail: 'It answered with status 503.',
+      uptime: { m5: 0.5 },
+    });
     expect(isProven(first)).toBe(false);
     clock.advance(minute);
     const second = await look();

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { parseDuration } from '../core/duration.ts';
-import { catchUps, jobTypeNames, overlaps } from '../core/jobs.ts';
+import { catchUps, jobTypeNames, longestTimeout, overlaps } from '../core/jobs.ts';
 import { isTenantName } from '../core/principal.ts';
+import { sealPurposes } from '../core/sealing.ts';
 import { atOf, cronProblem, everyOf } from '../core/schedule.ts';
 import { integer, name, secret, text, timeZone } from './fields.ts';
 
@@ -34,9 +35,6 @@ function time(example: string, minSeconds: number, maxSeconds = 31_622_400) {
   });
 }
 
-/** What a timer can hold, less than 25 days; in seconds. */
-const longestTimeout = 20 * 86_400;
-
 const webhookName = text('the name of a webhook');
 
 const jobSchema = z.strictObject({
@@ -60,7 +58,7 @@ const jobSchema = z.strictObject({
   timeout: time('1h', 1, longestTimeout).prefault('1h').describe('How long a run may take before it is aborted.'),
   enabled: z.boolean({ error: 'expected true or false' }).default(true).describe('Whether it is there at all.'),
   keep: integer(1, 10_000).exactOptional().describe('Of backup: how many stay; backup.keep if absent.'),
-  purpose: text('a purpose of data keys').exactOptional().describe('Of key-rotation: only the keys of this purpose.'),
+  purpose: z.enum(sealPurposes).exactOptional().describe('Of key-rotation: only the keys of this purpose.'),
   probe: z
     .enum(['off', 'list', 'chat'])
     .exactOptional()
@@ -69,7 +67,8 @@ const jobSchema = z.strictObject({
   input: text('what the agent is told').exactOptional().describe('Of agent: what it is told.'),
   tenant: text('the name of a tenant')
     .refine(isTenantName, { error: 'expected the name of one tenant, other than "system"' })
-    .exactOptional().describe('Of agent: whose request it is; "default" if absent.'),
+    .exactOptional()
+    .describe('Of agent: whose request it is; "default" if absent.'),
   webhook: webhookName.exactOptional().describe('Of agent: where its output is posted to.'),
 });
 

@@ -159,6 +159,9 @@ export interface LastRuns {
   readonly lateInARow: number;
 }
 
+/** How long a try may take at the most, in seconds: what a timer can hold, less than 25 days. */
+export const longestTimeout = 20 * 86_400;
+
 /** From when on after its due time, with its jitter, the start of a run counts as late; in ms. */
 export const lateMs = 60_000;
 
@@ -229,6 +232,11 @@ export interface JobOrder {
   readonly timezone?: string | undefined;
   readonly catchUp?: CatchUp | undefined;
   readonly overlap?: Overlap | undefined;
+  readonly jitterMs?: number | undefined;
+  readonly retries?: number | undefined;
+  readonly retryMs?: number | undefined;
+  readonly timeoutMs?: number | undefined;
+  readonly catchUpWindowMs?: number | undefined;
   readonly settings: JobSettings;
 }
 

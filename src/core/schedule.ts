@@ -38,11 +38,18 @@ export function cronProblem(expression: string): string | undefined {
   if (!expression.trim().startsWith('@') && fields !== 5 && fields !== 6) return fieldsWanted;
   try {
     const next = cronOf(expression, 'UTC').nextRun(someTime);
-    return next === null ? 'expected a cron that fires; this one never does' : undefined;
+    return next === null ? `expected a cron that fires; this one never does${nextForm(expression)}` : undefined;
   } catch (cause) {
     const why = cause instanceof Error ? cause.message.replace(/^Cron\w+: /, '') : String(cause);
     return `expected a cron of five or six fields: ${why}`;
   }
+}
+
+/** What a cron for a day that no such month has may have been meant to be. */
+function nextForm(expression: string): string {
+  const fields = expression.trim().split(/\s+/);
+  const meant = fields.with(-3, 'L').join(' ');
+  return cronOf(meant, 'UTC').nextRun(someTime) === null ? '' : `; "${meant}" does, on the month’s last day`;
 }
 
 /** `90s`, `15m`, `1h`, `7d` or seconds, as ms; `undefined` where it is none, under a second or over 366 days. */

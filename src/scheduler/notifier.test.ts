@@ -33,7 +33,10 @@ afterAll(async () => {
 });
 
 /** Two processes that tell one receiver of a job of its own. The receiver answers with each status, then with 200. */
-async function told(statuses: number[] = [], on: readonly ('failure' | 'late' | 'recovery')[] = ['failure', 'late', 'recovery']) {
+async function told(
+  statuses: number[] = [],
+  on: readonly ('failure' | 'late' | 'recovery')[] = ['failure', 'late', 'recovery'],
+) {
   const receiver = await startUpstream((_, response) => response.writeHead(statuses.shift() ?? 200).end());
   const clock = new ManualClock(Date.UTC(2026, 0, 1));
   const post = webhookPoster({

@@ -145,10 +145,7 @@ export class JobsService implements Jobs {
     await this.#parts.store.resume(job.name, this.#parts.clock.now());
   }
 
-  async create(
-    order: JobOrder,
-    from: { readonly tenant: string; readonly maker: JobMaker },
-  ): Promise<JobView> {
+  async create(order: JobOrder, from: { readonly tenant: string; readonly maker: JobMaker }): Promise<JobView> {
     const { store, clock, types } = this.#parts;
     const type = types.get(order.type);
     if (type === undefined) {
@@ -166,6 +163,11 @@ export class JobsService implements Jobs {
       settings: type.check(order.settings),
       catchUp: order.catchUp ?? usual.catchUp,
       overlap: order.overlap ?? usual.overlap,
+      jitterMs: order.jitterMs ?? usual.jitterMs,
+      retries: order.retries ?? usual.retries,
+      retryMs: order.retryMs ?? usual.retryMs,
+      timeoutMs: order.timeoutMs ?? usual.timeoutMs,
+      catchUpWindowMs: order.catchUpWindowMs ?? usual.catchUpWindowMs,
     };
     if (tenant !== systemTenant && (await store.count(tenant)) >= mostJobs) {
       throw new MizanError('invalid_request', `A tenant has ${mostJobs} jobs at the most; remove one.`);

@@ -43,7 +43,12 @@ export class KyselyModelHealth implements ModelHealthStore {
   }
 
   async checks(): Promise<InstanceCheck[]> {
-    const rows = await this.#db.selectFrom('instance_checks').selectAll().orderBy('model').orderBy('instance').execute();
+    const rows = await this.#db
+      .selectFrom('instance_checks')
+      .selectAll()
+      .orderBy('model')
+      .orderBy('instance')
+      .execute();
     return rows.map(checkOf);
   }
 

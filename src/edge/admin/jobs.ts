@@ -2,11 +2,21 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { MizanError } from '../../core/errors.ts';
 import type { JobRun, JobView } from '../../core/jobs.ts';
-import { catchUps, namesOf, overlaps, publicJob, publicRun, runStatuses, systemTenant } from '../../core/jobs.ts';
+import {
+  catchUps,
+  longestTimeout,
+  namesOf,
+  overlaps,
+  publicJob,
+  publicRun,
+  runStatuses,
+  systemTenant,
+} from '../../core/jobs.ts';
+import { didYouMean } from '../../core/nearest.ts';
 import { includesRole } from '../../core/principal.ts';
 import type { Language } from '../../core/schedule-words.ts';
 import type { EdgeContext } from '../http/context.ts';
-import { orNull, readBody } from './body.ts';
+import { orNull, readBody, seconds } from './body.ts';
 import { readQuery } from './query.ts';
 
 /** `GET /api/jobs`: those of the tenant, and those that keep Mizan itself going. */
@@ -56,15 +66,27 @@ export async function getJobRun({ jobs }: EdgeContext, request: FastifyRequest):
   return shownRun(request, await jobs.findRun(request.tenantScope, id));
 }
 
+const year = 366 * 86_400;
+
+/** A time such as `90s`, or a number of seconds; becomes ms. */
+function span(least: number, most: number) {
+  return seconds.refine((given) => given >= least && given <= most).transform((given) => given * 1000);
+}
+
 const order = z.strictObject({
   name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/),
   type: z.string().default('agent'),
   cron: orNull(z.string()),
   every: orNull(z.string()),
   at: orNull(z.string()),
-  timezone: orNull(z.string().refine(isTimeZone)),
+  timezone: orNull(z.string()),
   catch_up: orNull(z.enum(catchUps)),
   overlap: orNull(z.enum(overlaps)),
+  jitter: orNull(span(0, year)),
+  retries: orNull(z.int().min(0).max(20)),
+  retry_after: orNull(span(1, year)),
+  timeout: orNull(span(1, longestTimeout)),
+  catch_up_window: orNull(span(0, year)),
   settings: z.record(z.string(), z.unknown()).default({}),
 });
 
@@ -77,6 +99,11 @@ const orderWords = {
   timezone: 'must be a time zone such as Asia/Riyadh',
   catch_up: `must be one of ${catchUps.join(', ')}`,
   overlap: `must be one of ${overlaps.join(', ')}`,
+  jitter: 'must be a time such as 30s, of 366 days at the most',
+  retries: 'must be a whole number from 0 to 20',
+  retry_after: 'must be a time such as 30s, from a second to 366 days',
+  timeout: 'must be a time such as 1h, from a second to 20 days',
+  catch_up_window: 'must be a time such as 7d, of 366 days at the most',
   settings: 'must be an object',
 };
 
@@ -87,19 +114,26 @@ export async function createJob(
   reply: FastifyReply,
 ): Promise<unknown> {
   request.audit = { action: 'job.create' };
-  const { name, type, cron, every, at, timezone, catch_up, overlap, settings } = readBody(order, request, orderWords);
+  const given = readBody(order, request, orderWords);
+  const { name, type, settings, timezone } = given;
+  if (timezone !== null) checkTimeZone(timezone);
   if (type === 'agent') mayCall(request, settings['agent']);
   else mayTouchMizan(request);
   const tenant = typeof request.tenantScope === 'string' ? request.tenantScope : request.principal.tenant;
   const wanted = {
     name,
     type,
-    cron: cron ?? undefined,
-    every: every ?? undefined,
-    at: at ?? undefined,
+    cron: given.cron ?? undefined,
+    every: given.every ?? undefined,
+    at: given.at ?? undefined,
     timezone: timezone ?? undefined,
-    catchUp: catch_up ?? undefined,
-    overlap: overlap ?? undefined,
+    catchUp: given.catch_up ?? undefined,
+    overlap: given.overlap ?? undefined,
+    jitterMs: given.jitter ?? undefined,
+    retries: given.retries ?? undefined,
+    retryMs: given.retry_after ?? undefined,
+    timeoutMs: given.timeout ?? undefined,
+    catchUpWindowMs: given.catch_up_window ?? undefined,
     settings,
   };
   const { subject, agents, scope, via, credential } = request.principal;
@@ -183,10 +217,14 @@ function checkName(name: string): void {
   if (name.length > 500 || /\p{Cc}/u.test(name)) throw new MizanError('not_found', 'There is no job of that name.');
 }
 
-function isTimeZone(zone: string): boolean {
+/** @throws MizanError `invalid_request`, with the nearest name. */
+function checkTimeZone(zone: string): void {
   try {
-    return new Intl.DateTimeFormat('en', { timeZone: zone }).resolvedOptions().timeZone !== '';
+    Intl.DateTimeFormat('en', { timeZone: zone });
   } catch {
-    return false;
+    const hint = didYouMean(zone, ['UTC', ...Intl.supportedValuesOf('timeZone')]);
+    throw new MizanError('invalid_request', `timezone must be a time zone such as Asia/Riyadh.${hint}`, {
+      param: 'timezone',
+    });
   }
 }

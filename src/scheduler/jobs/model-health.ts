@@ -83,7 +83,9 @@ async function look(parts: ModelHealthParts, context: JobContext): Promise<unkno
     changed(check, before);
     context.say(`${check.model}/${check.instance} was ${before.state} and is ${check.state}. ${check.detail ?? ''}`);
   }
-  return { instances: checks.map((check) => ({ model: check.model, instance: check.instance, ...publicCheck(check) })) };
+  return {
+    instances: checks.map((check) => ({ model: check.model, instance: check.instance, ...publicCheck(check) })),
+  };
 }
 
 async function knownOf({ instances, store }: ModelHealthParts, now: number): Promise<Known[]> {
