@@ -17,8 +17,9 @@ export interface Timetable {
   last(time: number): number | null;
 }
 
-/** The shortest interval, in ms. */
+/** The shortest interval and the longest, in ms: a second and a leap year. */
 const shortestMs = 1000;
+const longestMs = 366 * 86_400_000;
 
 /** Long before any clock of ours: whether a cron fires one day doesn't depend on the year. */
 const someTime = new Date('2000-01-01T00:00:00Z');
@@ -37,17 +38,24 @@ export function cronProblem(expression: string): string | undefined {
   if (!expression.trim().startsWith('@') && fields !== 5 && fields !== 6) return fieldsWanted;
   try {
     const next = cronOf(expression, 'UTC').nextRun(someTime);
-    return next === null ? 'expected a cron that fires; this one never does' : undefined;
+    return next === null ? `expected a cron that fires; this one never does${nextForm(expression)}` : undefined;
   } catch (cause) {
     const why = cause instanceof Error ? cause.message.replace(/^Cron\w+: /, '') : String(cause);
     return `expected a cron of five or six fields: ${why}`;
   }
 }
 
-/** `90s`, `15m`, `1h`, `7d` or seconds, as ms; `undefined` where it is none, or shorter than a second. */
+/** What a cron for a day that no such month has may have been meant to be. */
+function nextForm(expression: string): string {
+  const fields = expression.trim().split(/\s+/);
+  const meant = fields.with(-3, 'L').join(' ');
+  return cronOf(meant, 'UTC').nextRun(someTime) === null ? '' : `; "${meant}" does, on the month’s last day`;
+}
+
+/** `90s`, `15m`, `1h`, `7d` or seconds, as ms; `undefined` where it is none, under a second or over 366 days. */
 export function everyOf(written: string): number | undefined {
   const ms = (parseDuration(written.trim()) ?? 0) * 1000;
-  return ms >= shortestMs ? ms : undefined;
+  return ms >= shortestMs && ms <= longestMs ? ms : undefined;
 }
 
 const isoPattern = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?(Z|[+-]\d{2}:?\d{2})?$/;

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../core/clock.ts';
-import { MizanError } from '../core/errors.ts';
+import type { ErrorType } from '../core/errors.ts';
+import { errorTable, MizanError } from '../core/errors.ts';
 import type { JobRun, JobStore, NewRun, RunEnd, StoredJob } from '../core/jobs.ts';
 import type { Random } from '../core/random.ts';
 import { everyTenant } from '../core/request-record.ts';
@@ -32,6 +33,9 @@ const longestRetryMs = 3_600_000;
 
 /** How often the end of a run is tried to be noted while the store is away, and for how long; in ms. */
 const noting = { everyMs: 1000, forMs: 300_000 };
+
+/** How often a run is begun again whose runner was gone: it may be the run that ends them. */
+const mostTakeOvers = 3;
 
 /** The result of a try is kept in the history up to so many characters of JSON. */
 const maxOutput = 64 * 1024;
@@ -196,6 +200,9 @@ export class Engine {
     let outcome: Outcome;
     if (job === undefined || type === undefined) {
       outcome = { kind: 'failed', error: new MizanError('not_found', `There is no job "${run.job}" any more.`) };
+    } else if (run.attempts > job.retries + 1 + mostTakeOvers) {
+      const error = new MizanError('internal', `Whoever ran it was gone before its end, ${run.attempts - 1} times.`);
+      outcome = { kind: 'failed', error };
     } else outcome = await running.go(job, (context) => type.run(context));
     await this.#note(run, job, { outcome, durationMs: clock.monotonic() - startedAt });
     this.#running.delete(run.id);
@@ -218,7 +225,7 @@ export class Engine {
       return;
     }
     const error = errorOf(outcome, job);
-    const isAgain = error !== null && job !== undefined && run.attempts <= job.retries;
+    const isAgain = error !== null && !isFinal(error) && job !== undefined && run.attempts <= job.retries;
     const end: RunEnd = {
       status: error === null ? 'succeeded' : isAgain ? 'waiting' : 'failed',
       at: now,
@@ -278,6 +285,13 @@ function errorOf(outcome: Outcome, job: StoredJob | undefined): unknown {
   if (outcome.kind === 'done') return null;
   const seconds = Math.round((job?.timeoutMs ?? 0) / 1000);
   return new MizanError('internal', `It took longer than its time limit of ${seconds} s, and was aborted.`);
+}
+
+/** What somebody has to change first fails again at every try. */
+const finalTypes: ReadonlySet<ErrorType> = new Set(['invalid_request', 'authentication', 'permission', 'not_found']);
+
+function isFinal(error: unknown): boolean {
+  return error instanceof MizanError && finalTypes.has(errorTable[error.code].type);
 }
 
 /** Messages of our errors are for people; of others, nobody knows what is in them. */

@@ -99,7 +99,7 @@ export function schedulerContract(name: string, prepare: () => Promise<{ open():
     }
 
     const history = async ({ name: of }: NamedJob): Promise<JobRun[]> =>
-      (await one.jobs.runs(everyTenant, { limit: 1000, job: of })).toReversed();
+      (await one.jobs.runs(everyTenant, { limit: 1000, jobs: [of] })).toReversed();
     const ends = async (of: NamedJob): Promise<string[]> =>
       (await history(of)).map(({ status, due }) => `${status} ${(due - start) / 1000}`);
 
@@ -323,6 +323,45 @@ export function schedulerContract(name: string, prepare: () => Promise<{ open():
       expect(handed).toMatchObject({ status: 'waiting', attempts: 0 });
       await party(async () => 'done', { clock, type: mine.type, store: other }).turn();
       expect(await history(mine)).toMatchObject([{ status: 'succeeded', attempts: 1, output: 'done' }]);
+    });
+
+    test('give up a run that ends whoever runs it', async () => {
+      const mine = await job();
+      const clock = new ManualClock(start + 1500);
+      const begun: number[] = [];
+      const survivor = party(async ({ run }) => void begun.push(run.attempts), { clock, type: mine.type });
+      await survivor.engine.refresh();
+      await survivor.engine.makeDue();
+      await one.jobs.pause(mine.name, 'test', clock.now());
+      for (let i = 0; i < 4; i++) {
+        const [open] = (await one.jobs.open(clock.now())).filter(({ job: of }) => of === mine.name);
+        await other.jobs.claim(open!, 'dead', clock.now());
+      }
+      await survivor.turn();
+      clock.advance(7600);
+      await survivor.turn();
+      expect(begun).toEqual([]);
+      const error = 'Whoever ran it was gone before its end, 4 times.';
+      expect(await history(mine)).toMatchObject([{ status: 'failed', attempts: 5, error }]);
+    });
+
+    test('know how many runs in a row began late, whoever ran them and whatever was asked for in between', async () => {
+      const mine = await job();
+      const clock = new ManualClock(start + 1500);
+      const runner = party(async () => null, { clock, type: mine.type });
+      const later = async (lateness: number): Promise<number> => {
+        await runner.engine.refresh();
+        await runner.engine.makeDue();
+        clock.advance(lateness);
+        await runner.turn();
+        const [last] = await one.jobs.lastRuns([mine.name]);
+        clock.advance(1000);
+        return last!.lateInARow;
+      };
+      expect(await later(0)).toBe(0);
+      expect(await later(61_000)).toBe(1);
+      expect(await later(70_000)).toBe(2);
+      expect(await later(0)).toBe(0);
     });
 
     test('keep a job’s place where only its settings change, and begin anew where its schedule does', async () => {

@@ -1,4 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import type { FailureKind } from '../core/failure.ts';
+import { failureTable } from '../core/failure.ts';
 import type { RequestRecord } from '../core/request-record.ts';
 import type { TrailStep } from '../core/trail.ts';
 import { CacheMetrics } from './cache-metrics.ts';
@@ -16,6 +18,23 @@ export interface InstanceState {
   readonly model: string;
   readonly isUp: boolean;
   readonly inFlight: number;
+}
+
+/** What came of an instance's attempts since the start of this process. */
+export interface AttemptSums {
+  readonly instance: string;
+  /** The model's label. */
+  readonly model: string;
+  readonly ok: number;
+  /** By the instance's own fault. */
+  readonly failed: number;
+  /** How long those took that were answered, all together, in ms. */
+  readonly okMs: number;
+}
+
+function isAgainst(outcome: string): boolean {
+  const { instance } = failureTable[outcome as FailureKind];
+  return instance === 'failed' || instance === 'locked';
 }
 
 /** How a limit or a budget is doing. */
@@ -86,6 +105,7 @@ export class Metrics {
   readonly #byAgent = new SeriesMap((agent, model) => this.#seriesOf({ agent, model }));
   readonly #byInstance = new SeriesMap((instance, model) => ({
     upstream: this.#upstream.series({ instance, model }),
+    okMs: 0,
     outcomes: new SeriesMap((outcome) => this.#attempts.series({ instance, model, outcome })),
   }));
   /** The response cache's. */
@@ -157,6 +177,19 @@ export class Metrics {
     const series = this.#byInstance.get(instance, model);
     series.outcomes.get(outcome).add();
     series.upstream.observe(durationMs / 1000);
+    if (outcome === 'ok') series.okMs += durationMs;
+  }
+
+  /** What came of the attempts so far, by instance. Those that say nothing of their instance are not counted. */
+  *attempts(): Generator<AttemptSums> {
+    for (const [instance, model, { outcomes, okMs }] of this.#byInstance.all()) {
+      const sums = { ok: 0, failed: 0 };
+      for (const [outcome, , { value }] of outcomes.all()) {
+        if (outcome === 'ok') sums.ok += value;
+        else if (isAgainst(outcome)) sums.failed += value;
+      }
+      yield { instance, model, ...sums, okMs };
+    }
   }
 
   /** @param name The limit's, where the configuration has it. */
