@@ -53,6 +53,7 @@ export function schedulerContract(name: string, prepare: () => Promise<{ open():
         ended: (each, { status }) => void heard.push(`${status} ${(each.due - start) / 1000}`),
         skipped: (_, due) => void heard.push(`skipped ${(due - start) / 1000}`),
         missed: (_, letGo) => void heard.push(`missed ${letGo}`),
+        unreadable: told('unreadable'),
         takenOver: told('taken over'),
         lost: told('lost'),
         storeFailed: (error) => {
