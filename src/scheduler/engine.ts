@@ -127,7 +127,9 @@ export class Engine {
       const ended = this.#leases.ended(others);
       const busy = new Set(running.map(({ job }) => job));
       for (const run of [...ended, ...open.filter(({ status }) => status === 'waiting')]) {
-        if (this.#isStopping || this.#running.size >= mostRunning) return;
+        if (this.#isStopping) return;
+        // What has lost its holder has waited long enough, however much goes on here.
+        if (this.#running.size >= (run.status === 'running' ? 2 : 1) * mostRunning) return;
         const isExclusive = this.catalogue.get(run.job)?.job.overlap !== 'allow';
         if (run.status === 'waiting' && isExclusive && busy.has(run.job)) continue;
         if (!this.#isForUs(run)) continue;
