@@ -1,7 +1,7 @@
 import { globSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import type { JobRun } from '../../src/core/jobs.ts';
+import type { JobRun, StoredJob } from '../../src/core/jobs.ts';
 import type { TrialOptions } from './stage.ts';
 import { off, Stage } from './stage.ts';
 
@@ -28,7 +28,7 @@ const edges: readonly Edge[] = [
 ];
 
 /** How long before and after an edge is lived through, and how much faster than the clock on the wall. */
-const window = { beforeMs: 42 * minuteMs, afterMs: 40 * minuteMs, speed: 20 } as const;
+const window = { beforeMs: 75 * minuteMs, afterMs: 40 * minuteMs, speed: 20 } as const;
 
 /** Both edges of daylight saving in five zones, and what happens to a clock besides; each with a scheduler of its own. */
 export async function clocks({ services, only }: TrialOptions): Promise<object> {
@@ -51,17 +51,16 @@ async function crossing(edge: Edge, services: object, preload: Readonly<Record<s
     ...off,
     cleanup: { type: 'cache-cleanup', cron: '0 * * * *', timezone: zone },
     quarters: { type: 'cache-cleanup', cron: '*/15 * * * *', timezone: zone },
+    minutes: { type: 'cache-cleanup', cron: '* * * * *', timezone: zone, overlap: 'allow' },
     nightly: { type: 'backup', cron: `${minute} ${hour} * * *`, timezone: zone },
   };
   const stage = new Stage({ ...services, schedule: { jobs } });
   try {
     const began = new Date(from).toISOString().slice(0, 19).replace('T', ' ');
     const scheduler = await stage.scheduler({ ...preload, FAKETIME: `@${began} x${window.speed}` });
-    const [first] = scheduler.log;
-    const start = Math.max(from, first?.time ?? 0);
     await wait((window.beforeMs + window.afterMs) / window.speed);
     await scheduler.end('SIGTERM');
-    const to = scheduler.log.at(-1)?.time ?? 0;
+    const { createdAt: start, cursor: to } = born(await stage.jobs(), 'minutes');
     const seen: Record<string, unknown> = {};
     let isAsStated = true;
     for (const [job, of] of Object.entries({ cleanup: 60, quarters: 15, nightly: time })) {
@@ -79,6 +78,13 @@ async function crossing(edge: Edge, services: object, preload: Readonly<Record<s
   } finally {
     stage.remove();
   }
+}
+
+/** When a job was made, and up to when its due times were looked at. */
+function born(jobs: readonly StoredJob[], name: string): StoredJob {
+  const job = jobs.find((each) => each.name === name);
+  if (job === undefined) throw new Error(`The job ${name} is not there.`);
+  return job;
 }
 
 const duesOf = (runs: readonly JobRun[]): string[] => runs.map(({ due }) => iso(due)).toSorted();

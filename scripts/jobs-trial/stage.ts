@@ -6,8 +6,9 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import type { JobRun } from '../../src/core/jobs.ts';
+import type { JobRun, StoredJob } from '../../src/core/jobs.ts';
 import { everyTenant } from '../../src/core/request-record.ts';
+import type { Store } from '../../src/store/index.ts';
 import { openStore } from '../../src/store/index.ts';
 import { ownPostgres } from '../../test/support/postgres.ts';
 import { startRedis } from '../../test/support/redis.ts';
@@ -138,13 +139,23 @@ export class Stage {
     return stdout;
   }
 
-  /** All runs of these jobs, oldest first; the last `limit` of each. */
-  async history(jobs: readonly string[], limit = 10_000): Promise<JobRun[]> {
+  /** All runs of these jobs, oldest first; the last thousand of each. */
+  history(jobs: readonly string[]): Promise<JobRun[]> {
+    return this.#asking(async (store) => {
+      const runs = await Promise.all(jobs.map((job) => store.jobs.runs(everyTenant, { job, limit: 1000 })));
+      return runs.flatMap((each) => each.toReversed());
+    });
+  }
+
+  /** The jobs there are. */
+  jobs(): Promise<StoredJob[]> {
+    return this.#asking((store) => store.jobs.jobs());
+  }
+
+  async #asking<T>(ask: (store: Store) => Promise<T>): Promise<T> {
     const store = await openStore({ folder: join(this.folder, 'data'), url: this.#url, events: silent });
     try {
-      const runs: JobRun[] = [];
-      for (const job of jobs) runs.push(...(await store.jobs.runs(everyTenant, { job, limit })).toReversed());
-      return runs;
+      return await ask(store);
     } finally {
       await store.close();
     }
