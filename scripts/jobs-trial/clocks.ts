@@ -89,15 +89,16 @@ function born(jobs: readonly StoredJob[], name: string): StoredJob {
 
 const duesOf = (runs: readonly JobRun[]): string[] => runs.map(({ due }) => iso(due)).toSorted();
 
-function localTime(time: number, zone: string): string {
-  return new Date(time).toLocaleTimeString('en-GB', { timeZone: zone, hour: '2-digit', minute: '2-digit' });
+/** What the clock shows there, as `2026-03-29 02:30`. */
+function shownAt(time: number, zone: string): string {
+  return new Date(time).toLocaleString('sv-SE', { timeZone: zone, dateStyle: 'short', timeStyle: 'short' });
 }
 
 /** Every minute of real time whose clock shows a multiple of so many minutes: in both hours, and none in a gap. */
 function intervals(minutes: number, zone: string, from: number, to: number): string[] {
   const times: string[] = [];
   for (let time = Math.ceil(from / minuteMs) * minuteMs; time <= to; time += minuteMs) {
-    if (Number(localTime(time, zone).slice(3)) % minutes === 0) times.push(new Date(time).toISOString());
+    if (Number(shownAt(time, zone).slice(-2)) % minutes === 0) times.push(new Date(time).toISOString());
   }
   return times;
 }
@@ -106,9 +107,9 @@ function intervals(minutes: number, zone: string, from: number, to: number): str
 function timesOfDay(wanted: string, zone: string, from: number, to: number): string[] {
   const begin = Math.ceil(from / minuteMs) * minuteMs;
   for (let time = begin; time <= to; time += minuteMs) {
-    const [before, now] = [localTime(time - minuteMs, zone), localTime(time, zone)];
-    const isPast = before < wanted && now > wanted;
-    if (now === wanted || isPast) return [new Date(time).toISOString()];
+    const now = shownAt(time, zone);
+    const due = `${now.slice(0, 10)} ${wanted}`;
+    if (now === due || (now > due && shownAt(time - minuteMs, zone) < due)) return [iso(time)];
   }
   return [];
 }

@@ -53,6 +53,7 @@ export async function effects({ services, processes }: TrialOptions): Promise<ob
       return runs.every(({ status }) => status === 'succeeded');
     }, 120_000);
     await Promise.all(schedulers.filter((each) => each !== killed).map((each) => each.end('SIGTERM')));
+    runs = (await stage.history(names)).filter(({ due }) => due <= last);
     const ids = new Set(runs.map(({ id }) => id));
     for (const id of came.keys()) if (!ids.has(id)) came.delete(id);
     return {
