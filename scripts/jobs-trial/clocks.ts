@@ -130,10 +130,15 @@ async function jumping(services: object, preload: Readonly<Record<string, string
   };
   const stage = new Stage({ ...services, schedule: { jobs } });
   const file = join(stage.folder, 'clock');
-  const set = (time: number): void => writeFileSync(file, `${Math.round((time - Date.now()) / 1000)}`.replace(/^\d/, '+$&'));
+  const set = (time: number): void =>
+    writeFileSync(file, `${Math.round((time - Date.now()) / 1000)}`.replace(/^\d/, '+$&'));
   try {
     set(jumpsFrom);
-    const scheduler = await stage.scheduler({ ...preload, FAKETIME_TIMESTAMP_FILE: file, FAKETIME_CACHE_DURATION: '1' });
+    const scheduler = await stage.scheduler({
+      ...preload,
+      FAKETIME_TIMESTAMP_FILE: file,
+      FAKETIME_CACHE_DURATION: '1',
+    });
     set(jumpsFrom);
     await wait(25_000);
     // Half past ten was jumped over; eleven is on time.

@@ -119,6 +119,9 @@ function cronTimetable(expression: string, timezone: string): Timetable {
   return {
     next: (time) => cron().nextRun(new Date(time))?.getTime() ?? null,
     // It looks strictly before the whole second of what it is given.
-    last: (time) => cron().previousRuns(1, new Date(Math.floor(time / 1000) * 1000 + 1000))[0]?.getTime() ?? null,
+    last: (time) =>
+      cron()
+        .previousRuns(1, new Date(Math.floor(time / 1000) * 1000 + 1000))[0]
+        ?.getTime() ?? null,
   };
 }
