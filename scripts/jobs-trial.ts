@@ -32,12 +32,12 @@ if (trial === undefined) {
   process.stderr.write(usage);
   process.exitCode = 2;
 } else {
-  const { services, end } = await stores(values);
+  const place = await stores(values);
   try {
     const { processes, jobs, only } = values;
-    const figures = await trial({ services, processes: Number(processes), jobs: Number(jobs), only });
+    const figures = await trial({ services: place.services, processes: Number(processes), jobs: Number(jobs), only });
     process.stdout.write(`${JSON.stringify({ trial: positionals[0], ...figures }, null, 2)}\n`);
   } finally {
-    await end();
+    await place.end();
   }
 }

@@ -56,8 +56,8 @@ test('every difference is one, and the page about the scheduler says why', () =>
   const page = readFileSync(join(import.meta.dirname, '../docs/en/scheduler.md'), 'utf8');
   const differing = programs.flatMap(casesOf).filter(({ why }) => why !== undefined);
   expect(differing.filter(({ theirs, ours }) => theirs === ours)).toEqual([]);
-  const reasons = [...new Set(differing.map(({ why }) => why))].toSorted();
+  const reasons = new Set(differing.map(({ why }) => why));
   const [, table = ''] = /\n\| Difference [^\n]*\n\|[^\n]*\n((?:\|[^\n]*\n)+)/.exec(page) ?? [];
   const listed = [...table.matchAll(/^\| `([\w-]+)` /gm)].map(([, name]) => name);
-  expect(listed.toSorted()).toEqual(reasons);
+  expect(new Set(listed)).toEqual(reasons);
 });

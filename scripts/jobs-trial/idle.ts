@@ -12,9 +12,10 @@ export async function idle({ services, jobs: count }: TrialOptions): Promise<obj
   const jobs = Object.fromEntries(crons.map((cron, i) => [`j-${i}`, { type: 'cache-cleanup', cron }]));
   const stage = new Stage({ ...services, schedule: { jobs: { ...off, ...jobs } } });
   try {
-    const { child, end } = await stage.scheduler({ LOG_LEVEL: 'info' });
+    const scheduler = await stage.scheduler({ LOG_LEVEL: 'info' });
+    const { pid } = scheduler.child;
     await wait(seconds.settling * 1000);
-    const proc = (file: string): string => readFileSync(`/proc/${child.pid}/${file}`, 'utf8');
+    const proc = (file: string): string => readFileSync(`/proc/${pid}/${file}`, 'utf8');
     const cpu = (): number => {
       const fields = proc('stat').split(') ')[1]?.split(' ') ?? [];
       // In hundredths of a second: of the program, and of the kernel for it.
@@ -24,7 +25,7 @@ export async function idle({ services, jobs: count }: TrialOptions): Promise<obj
     await wait(seconds.watched * 1000);
     const used = cpu() - before;
     const [, kilobytes] = /VmRSS:\s+(\d+)/.exec(proc('status')) ?? [];
-    await end('SIGTERM');
+    await scheduler.end('SIGTERM');
     return {
       jobs: count,
       distinct_crons: new Set(crons).size,

@@ -47,8 +47,8 @@ describe('a period', () => {
       let before = periodAt(at(change) - 3 * 3_600_000, 'hour', timezone);
       for (let now = at(change) - 3 * 3_600_000; now < at(change) + 3 * 3_600_000; now += 60_000) {
         const period = periodAt(now, 'hour', timezone);
-        if (now < before.end) expect(period).toEqual(before);
-        else expect(period.start).toBe(before.end);
+        expect(period.start).toBe(now < before.end ? before.start : before.end);
+        expect(period.end).toBe(now < before.end ? before.end : period.end);
         before = period;
       }
     }
