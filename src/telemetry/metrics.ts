@@ -4,6 +4,7 @@ import { failureTable } from '../core/failure.ts';
 import type { RequestRecord } from '../core/request-record.ts';
 import type { TrailStep } from '../core/trail.ts';
 import { CacheMetrics } from './cache-metrics.ts';
+import { rareLookMs, watchEventLoop } from './event-loop.ts';
 import { CounterFamily, HistogramFamily, SeriesMap } from './series.ts';
 
 /** Seconds. From a cached answer to a long piece of reasoning. */
@@ -115,7 +116,8 @@ export class Metrics {
 
   /** @param rowsPending How many records wait to be committed. */
   constructor(rowsPending: () => number) {
-    collectDefaultMetrics({ register: this.registry });
+    collectDefaultMetrics({ register: this.registry, eventLoopMonitoringPrecision: rareLookMs });
+    watchEventLoop(this.registry);
     this.#gaugeOf('mizan_requests_in_flight', 'Requests that are being answered now.', () => this.#running);
     this.#gaugeOf('mizan_rows_pending', 'Rows of the request log that are not in the database yet.', rowsPending);
     this.#gaugeOf('mizan_database_up', '0 while the database can not be written or reached, 1 otherwise.', () =>
