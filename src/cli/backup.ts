@@ -116,13 +116,14 @@ async function restore(given: string, options: CommonOptions): Promise<void> {
   const { restoreBackup } = await import('../store/backup/restore.ts');
   const settings = await restoreSettings(options);
   const configFile = options.config ?? process.env['MIZAN_CONFIG'] ?? 'mizan.yaml';
+  const before = auditHead(settings);
   const { manifest, aside, config } = await reading(given, settings, (file, facts) =>
     restoreBackup(file, { ...facts, configFile }),
   );
   const target = `backup:${basename(given)}`;
   const after = { created_at: manifest.createdAt, aside };
   // In the database that was restored.
-  await noteAudit(settings.dataFolder, { action: 'backup.restore', target, before: lastEntryIn(aside), after });
+  await noteAudit(settings.dataFolder, { action: 'backup.restore', target, before: putAside(before, auditHead(settings)), after });
   say(`The data is that of ${manifest.createdAt}: ${rowsOf(manifest)}.`);
   if (aside !== null) say(`What was there before is in ${aside}.`);
   if (config !== null) say(`The configuration of that time is in ${config}.`);
@@ -143,10 +144,14 @@ async function reading<T>(
   return withBackupFile(place, (file) => use(file, facts)).finally(clear);
 }
 
+function auditHead({ dataFolder }: BackupSettings): string | null {
+  const file = join(dataFolder, 'audit.head');
+  return existsSync(file) ? readFileSync(file, 'utf8') : null;
+}
+
 /** How far the audit log had got that was put aside, so that the one that goes on says what it doesn't have. */
-function lastEntryIn(aside: string | null): { readonly audit_seq: number } | null {
-  const head = aside === null ? '' : join(aside, 'audit.head');
-  const [seq] = existsSync(head) ? (/^\d+/.exec(readFileSync(head, 'utf8')) ?? []) : [];
+function putAside(before: string | null, after: string | null): { readonly audit_seq: number } | null {
+  const [seq] = before === after ? [] : (/^\d+/.exec(before ?? '') ?? []);
   return seq === undefined ? null : { audit_seq: Number(seq) };
 }
 
