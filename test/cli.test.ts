@@ -259,6 +259,15 @@ describe('mizan doctor', () => {
     expect(stdout.match(/in use by a running Mizan/g)).toHaveLength(2);
   });
 
+  test('looks at the ports that it is told, by the names that start has for them', async () => {
+    const [port, metricsPort] = [mizan.url, mizan.metricsUrl].map((url) => new URL(url).port);
+    const ports = ['--port', port!, '--metrics-port', metricsPort!, '--host', '127.0.0.1'];
+    const { stdout } = await beside('doctor', ...ports);
+    expect(stdout).toMatch(new RegExp(`^ok {3}port ${port}: in use by a running Mizan$`, 'm'));
+    expect(stdout).toMatch(new RegExp(`^ok {3}port ${metricsPort}: in use by a running Mizan$`, 'm'));
+    expect((await beside('doctor', '--port', '70000')).code).toBe(2);
+  });
+
   test('changes nothing: where there is no data folder yet, there is none after it', async () => {
     const house = await furnish({
       server: { port: await closedPort(), metricsPort: await closedPort() },

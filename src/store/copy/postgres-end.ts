@@ -1,9 +1,13 @@
 import type { Pool, PoolClient } from 'pg';
+import { SetupError } from '../../core/errors.ts';
 import { inTransaction, openPool } from '../postgres/connection.ts';
 import { migrate } from '../postgres/migrate.ts';
 import { dayOfId, ensurePartitions, partitionedTables } from '../postgres/partitions.ts';
 import type { Cell, CopyEnd, Row, TableShape } from './end.ts';
 import { pageRows } from './end.ts';
+
+/** How long others may be in the way, in ms. */
+const lockTimeoutMs = 30_000;
 
 export async function openPostgresEnd(url: string): Promise<CopyEnd> {
   const pool = openPool(url, { max: 2, statementTimeoutMs: 0 });
@@ -16,9 +20,16 @@ export async function openPostgresEnd(url: string): Promise<CopyEnd> {
   }
 }
 
+/** A connection that sees the database as it is now, whatever others write meanwhile. */
+async function viewOf(pool: Pool): Promise<PoolClient> {
+  const client = await pool.connect();
+  await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+  return client;
+}
+
 class PostgresEnd implements CopyEnd {
   readonly #pool: Pool;
-  /** Sees the database as it was when it was first looked at, whatever others write meanwhile. */
+  /** `null` until something is read. */
   #view: PoolClient | null = null;
 
   constructor(pool: Pool) {
@@ -29,8 +40,7 @@ class PostgresEnd implements CopyEnd {
     const key = table.key.map((column) => `"${column}"`).join(', ');
     const places = (after ?? []).map((_, i) => `$${i + 1}`).join(', ');
     const where = after === null ? '' : `WHERE (${key}) > (${places})`;
-    const view = await this.#look();
-    const { rows } = await view.query(
+    const { rows } = await (await this.#viewed()).query(
       `SELECT * FROM "${table.name}" ${where} ORDER BY ${key} LIMIT ${pageRows(table)}`,
       [...(after ?? [])],
     );
@@ -38,14 +48,25 @@ class PostgresEnd implements CopyEnd {
   }
 
   async count(table: TableShape): Promise<number> {
-    const { rows } = await (await this.#look()).query(`SELECT count(*) AS n FROM "${table.name}"`);
+    const { rows } = await (await this.#viewed()).query(`SELECT count(*) AS n FROM "${table.name}"`);
     return (rows as { n: number }[])[0]?.n ?? 0;
   }
 
   async insert(table: TableShape, rows: readonly Row[]): Promise<void> {
-    // What was looked at is locked against new partitions for as long as it is.
-    await this.refresh();
+    // What was read is locked for as long as the view is open, and a new partition needs its table for itself.
+    this.#leave();
+    try {
+      await this.#insert(table, rows);
+    } catch (error) {
+      const isLocked = error instanceof Error && 'code' in error && error.code === '55P03';
+      if (!isLocked) throw error;
+      throw new SetupError(`${table.name} is in use by others in the target. Stop every Mizan there first.`);
+    }
+  }
+
+  async #insert(table: TableShape, rows: readonly Row[]): Promise<void> {
     await inTransaction(this.#pool, async (client) => {
+      await client.query(`SET LOCAL lock_timeout = '${lockTimeoutMs}ms'`);
       if (partitionedTables.some((name) => name === table.name)) {
         const ids = rows.map((row) => String(row['id'] ?? row['request_id']));
         await ensurePartitions(client, new Set(ids.map(dayOfId).filter((day) => day !== null)));
@@ -68,21 +89,21 @@ class PostgresEnd implements CopyEnd {
   }
 
   async refresh(): Promise<void> {
-    this.#view?.release(true);
-    this.#view = null;
+    this.#leave();
   }
 
   async close(): Promise<void> {
-    await this.refresh();
+    this.#leave();
     await this.#pool.end();
   }
 
-  async #look(): Promise<PoolClient> {
-    if (this.#view !== null) return this.#view;
-    const view = await this.#pool.connect();
-    this.#view = view;
-    await view.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-    return view;
+  async #viewed(): Promise<PoolClient> {
+    return (this.#view ??= await viewOf(this.#pool));
+  }
+
+  #leave(): void {
+    this.#view?.release(true);
+    this.#view = null;
   }
 }
 
