@@ -1,3 +1,4 @@
+import type { ErrorCode } from './errors.ts';
 import type { Usage } from './usage.ts';
 
 /** Whose answer it is and what it answers; entries are removed by these. */
@@ -51,8 +52,53 @@ export interface Freed {
 export type SharedLook =
   /** An answer; `forAll` where it is kept, and not only handed to those who wait for it. */
   | { readonly found: CachedAnswer; readonly forAll: boolean }
-  /** There is none. `mine`: the upstream is this process' to ask; `theirs`: another one asks it; `away`: who knows. */
-  | { readonly found: null; readonly turn: 'mine' | 'theirs' | 'away' };
+  /** There is none. `mine`: the upstream is this process' to ask; `away`: who knows. */
+  | { readonly found: null; readonly turn: 'mine' | 'away' }
+  /** There is none, and another process asks: `holder` is its upstream call. */
+  | { readonly found: null; readonly turn: 'theirs'; readonly holder: string };
+
+/** A complete answer but for what it says. */
+export type AnswerFacts = Omit<CachedAnswer, 'body' | 'usageEvent'>;
+
+/** What other processes are told of an answer under way: who gives it, what it says bit by bit, and how it ended. */
+export type Word =
+  | { readonly kind: 'head'; readonly model: string; readonly instance: string; readonly provider: string }
+  | { readonly kind: 'part'; readonly bytes: Buffer; readonly isUsage: boolean }
+  /** It is complete. `isKept`: for all who ask later. */
+  | { readonly kind: 'end'; readonly facts: AnswerFacts; readonly isKept: boolean; readonly resumed: number }
+  /** It broke off. */
+  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string; readonly status: number }
+  /** It does not come in parts: it will be there at its end. */
+  | { readonly kind: 'whole' }
+  /** It can't be told from its start: it is too long for that. */
+  | { readonly kind: 'untold' };
+
+/** What was heard of another process' answer. */
+export type Heard =
+  | 'away'
+  | {
+      readonly words: readonly Word[];
+      /** The number of the last piece that was heard, to go on from. */
+      readonly upTo: number;
+      /** Whether the other process still says that it is at it. */
+      readonly isHeld: boolean;
+      /** Something in between is lost, or was altered. */
+      readonly isBroken: boolean;
+    };
+
+/** Told who listens in other processes. */
+export interface Audience {
+  /** @param wantsParts Whether any of them wants to hear the answer as it comes. */
+  changed(isThere: boolean, wantsParts: boolean): void;
+}
+
+/** How one upstream call is told to other processes. */
+export interface Teller {
+  /** Comes back at once. What can't be told in time is not told any more, and nothing after it. */
+  say(word: Word): void;
+  /** Looks whether anybody listens; the audience is told. Resolves within the deadline of a look. */
+  look(): Promise<void>;
+}
 
 /** Answers that several processes share. It never makes anybody wait for long, and never rejects. */
 export interface SharedAnswers extends CacheCleaner {
@@ -62,6 +108,19 @@ export interface SharedAnswers extends CacheCleaner {
    * @param isWaiting Whether it was another's turn before: then an answer will do that is not kept for others.
    */
   look(key: CacheKey, ticket: string, isWaiting: boolean): Promise<SharedLook>;
+  /**
+   * This process has the turn: others may listen from now on, until it has landed. What is said goes through the shared
+   * cache only while somebody does.
+   */
+  tell(key: CacheKey, ticket: string, audience: Audience): Teller;
+
+  /**
+   * Hears what is new of another process' answer, and says that somebody listens. Comes back as soon as there is
+   * something, and after a moment in any case.
+   * @param upTo The last piece that was heard; 0 for none.
+   */
+  hear(key: CacheKey, from: { readonly holder: string; readonly upTo: number }, signal: AbortSignal): Promise<Heard>;
+
   /**
    * The upstream call is over. Comes back at once; everything else is done behind the answer.
    * @param answer `null` where there is nothing to give.

@@ -42,6 +42,7 @@ export class RedisConnection {
   readonly #events: RedisEvents;
   readonly #breaker = new Breaker();
   readonly #probing: NodeJS.Timeout;
+  readonly #listeners: Redis[] = [];
   #trouble: string | null = 'not connected yet';
   #toldTrouble = false;
   #isProbing = false;
@@ -97,11 +98,27 @@ export class RedisConnection {
     return answer;
   }
 
+  /**
+   * Listens to a channel, on a connection of its own, for as long as this one is not closed. What is published while
+   * that one is away is not heard.
+   */
+  listen(channel: string, heard: (message: string) => void): void {
+    const client = this.#client.duplicate({ connectionName: 'mizan-listener', autoResubscribe: false });
+    this.#listeners.push(client);
+    client.on('error', () => {
+      // The other connection says what is the matter.
+    });
+    client.on('ready', () => void client.subscribe(channel).catch(() => {}));
+    client.on('message', (_channel, message) => heard(message));
+    client.connect().catch(() => {});
+  }
+
   /** Ends it. Questions after that are answered by `away`. */
   close(): void {
     this.#isClosed = true;
     this.#trouble = 'closed';
     clearInterval(this.#probing);
+    for (const listener of this.#listeners) listener.disconnect();
     this.#client.disconnect();
   }
 

@@ -2,18 +2,25 @@ import { hash, randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { LRUCache } from 'lru-cache';
 import type {
+  Audience,
   CachedAnswer,
   CacheKey,
   CacheSelection,
   Freed,
+  Heard,
   SharedAnswers,
   SharedLook,
+  Teller,
+  Word,
 } from '../core/response-cache.ts';
 import type { SealContext, Sealing } from '../core/sealing.ts';
+import { Bells } from './bells.ts';
 import { read, written } from './cached-value.ts';
 import type { RedisConnection } from './connection.ts';
 import { away } from './connection.ts';
-import { land, look, renew } from './scripts.ts';
+import { channelPrefix, hear, land, look } from './scripts.ts';
+import { pieceContext, Telling } from './telling.ts';
+import { wordsOf } from './words.ts';
 
 /** Before the name of every key; the number changes with the form of what is there. */
 const prefix = 'mizan:cache:1';
@@ -22,7 +29,16 @@ const prefix = 'mizan:cache:1';
 const purgeList = 'mizan:cache:purges';
 
 /** How long another process' upstream call is waited for without a word from it, and how often it says one. In ms. */
-const lease = { lengthMs: 5000, renewMs: 1500 };
+const lease = { lengthMs: 2000, renewMs: 500 };
+
+/** For how long who has asked listens, and at the latest asks again. In ms. */
+const hearing = { lengthMs: 2000, againMs: 200 };
+
+/** Pieces of another process' answer that are read at once. */
+const most = 8;
+
+/** Leases that are renewed in one question. */
+const atOnce = 200;
 
 /** How long an answer that is not kept is there for those who wait for it, in ms. */
 const handedMs = 5000;
@@ -64,8 +80,11 @@ export class RedisAnswers implements SharedAnswers {
   readonly #tags = new LRUCache<string, string>({ max: 1000 });
   readonly #landing: Landing[] = [];
   #isLanding: Promise<void> | null = null;
-  /** The leases of this process: their keys by their tickets. */
-  readonly #leases = new Map<string, string>();
+  /** Names this process to others. */
+  readonly #node = randomUUID();
+  /** The upstream calls of this process, by their tickets. */
+  readonly #tellings = new Map<string, Telling>();
+  readonly #bells = new Bells();
   readonly #timers: NodeJS.Timeout[];
   #purged: ((isPurged: (key: CacheKey) => boolean, before: number) => void) | null = null;
   /** The purges that were heeded already. */
@@ -79,23 +98,49 @@ export class RedisAnswers implements SharedAnswers {
       setInterval(() => this.#renew(), lease.renewMs).unref(),
       setInterval(() => void this.#heedPurges(), purges.everyMs).unref(),
     ];
+    redis.listen(`${channelPrefix}${this.#node}`, (name) => this.#rung(name));
   }
 
   async look(key: CacheKey, ticket: string, isWaiting: boolean): Promise<SharedLook> {
     const keys = this.#keysOf(key);
-    const args = [ticket, lease.lengthMs, isWaiting ? 1 : 0];
-    const reply = await this.#ask((redis) => redis.callBuffer('EVAL', [look, 3, ...keys, ...args]));
+    const own = ticket === '' ? '' : this.#owned(ticket);
+    const args = [own, lease.lengthMs, isWaiting ? 1 : 0, `${this.#node}-`, hearing.lengthMs];
+    const reply = await this.#ask((redis) => redis.callBuffer('EVAL', [look, 4, ...keys, ...args]));
     if (reply === away) return { found: null, turn: 'away' };
-    const [what, sealed] = reply as [number, Buffer?];
-    const found = sealed === undefined ? null : this.#opened(sealed, key);
-    if (found !== null) return { found, forAll: what === 1 };
-    if (what === 4) return { found: null, turn: 'theirs' };
-    if (ticket !== '') this.#leases.set(ticket, keys[2]);
-    return { found: null, turn: 'mine' };
+    const [what, said] = reply as [number, Buffer?];
+    if (what === 4) return { found: null, turn: 'theirs', holder: String(said) };
+    const found = said === undefined ? null : this.#opened(said, key);
+    return found === null ? { found: null, turn: 'mine' } : { found, forAll: what === 1 };
+  }
+
+  tell(key: CacheKey, ticket: string, audience: Audience): Teller {
+    const [, , name, ears] = this.#keysOf(key);
+    const own = this.#owned(ticket);
+    const place = { key, ticket: own, lease: name, ears, pieces: piecesOf(name, own) };
+    const telling = new Telling(
+      { ...place, leaseMs: lease.lengthMs, node: this.#node },
+      { redis: this.#redis, sealing: this.#sealing, audience, gaveUp: () => this.land(key, ticket, null, false) },
+    );
+    this.#tellings.set(ticket, telling);
+    return telling;
+  }
+
+  async hear(
+    key: CacheKey,
+    { holder, upTo }: { readonly holder: string; readonly upTo: number },
+    signal: AbortSignal,
+  ): Promise<Heard> {
+    const [, , name] = this.#keysOf(key);
+    const bell = this.#bells.listen(name, hearing.againMs, signal);
+    const heard = await this.#hearNow(key, holder, upTo);
+    const isNews = heard === 'away' || heard.isBroken || heard.words.length > 0;
+    if (!isNews) await bell.heard;
+    bell.end();
+    return isNews || signal.aborted ? heard : this.#hearNow(key, holder, upTo);
   }
 
   land(key: CacheKey, ticket: string, answer: CachedAnswer | null, isKept: boolean): void {
-    this.#leases.delete(ticket);
+    this.#tellings.delete(ticket);
     const isTooMuch = this.#landing.length >= maxWaiting || (answer !== null && answer.body.length > largest);
     this.#landing.push({ key, ticket, answer: isTooMuch ? null : answer, isKept });
     this.#isLanding ??= this.#landAll().finally(() => {
@@ -192,8 +237,8 @@ export class RedisAnswers implements SharedAnswers {
       const sealed = answer === null ? null : await this.#sealed(answer, key);
       const forMs = answer === null ? 0 : isKept ? lifeOf(answer) : handedMs;
       const place = sealed === null || forMs <= 0 ? 0 : isKept ? 1 : 2;
-      const args = [ticket, place, sealed ?? '', Math.max(1, Math.ceil(forMs))];
-      void this.#ask((redis) => redis.callBuffer('EVAL', [land, 3, ...this.#keysOf(key), ...args]));
+      const args = [this.#owned(ticket), place, sealed ?? '', Math.max(1, Math.ceil(forMs))];
+      void this.#ask((redis) => redis.callBuffer('EVAL', [land, 3, ...this.#keysOf(key).slice(0, 3), ...args]));
     }
   }
 
@@ -216,14 +261,61 @@ export class RedisAnswers implements SharedAnswers {
     return answer;
   }
 
+  async #hearNow(key: CacheKey, holder: string, upTo: number): Promise<Heard> {
+    const [, , name, ears] = this.#keysOf(key);
+    const args = [holder, `${this.#node}+`, hearing.lengthMs, upTo, most];
+    const reply = await this.#ask((redis) =>
+      redis.callBuffer('EVAL', [hear, 3, name, ears, piecesOf(name, holder), ...args]),
+    );
+    if (reply === away) return 'away';
+    const [isHeld, pieces] = reply as [number, [id: Buffer, fields: [Buffer, Buffer]][]];
+    const words: Word[] = [];
+    let last = upTo;
+    for (const [id, [, sealed]] of pieces) {
+      const said = Number.parseInt(String(id), 10) === last + 1 ? this.#piece(sealed, key, holder, last + 1) : null;
+      if (said === null) return { words, upTo: last, isHeld: isHeld === 1, isBroken: words.length === 0 };
+      words.push(...said);
+      last++;
+    }
+    return { words, upTo: last, isHeld: isHeld === 1, isBroken: false };
+  }
+
+  #piece(sealed: Buffer, key: CacheKey, holder: string, number: number): Word[] | null {
+    let words: Word[] | null = null;
+    try {
+      words = wordsOf(this.#sealing.open(sealed, pieceContext(key, holder, number)));
+    } catch {
+      // As with answers.
+    }
+    if (words === null) this.#settings.refused();
+    return words;
+  }
+
+  /** Something is new about a lease: of this process, or one that is listened to. */
+  #rung(name: string): void {
+    this.#bells.ring(name);
+    for (const telling of this.#tellings.values()) if (telling.place.lease === name) void telling.look();
+  }
+
   #renew(): void {
-    if (this.#leases.size === 0) return;
-    const leases = [...this.#leases];
-    void this.#ask((redis) => {
+    const all = [...this.#tellings.values()];
+    for (let from = 0; from < all.length; from += atOnce) void this.#renewSome(all.slice(from, from + atOnce));
+  }
+
+  async #renewSome(tellings: readonly Telling[]): Promise<void> {
+    const replies = await this.#redis.ask((redis) => {
       const asking = redis.pipeline();
-      for (const [ticket, name] of leases) asking.call('EVAL', renew, 1, name, ticket, lease.lengthMs);
+      for (const telling of tellings) telling.renewal(asking);
       return asking.exec();
     });
+    for (const [i, telling] of tellings.entries()) {
+      telling.heard(replies === away ? away : replies?.[i]?.[1]);
+    }
+  }
+
+  /** A ticket with the process that has it. */
+  #owned(ticket: string): string {
+    return `${this.#node}/${ticket}`;
   }
 
   async #heedPurges(): Promise<void> {
@@ -245,9 +337,14 @@ export class RedisAnswers implements SharedAnswers {
   }
 
   /** All in one slot of a cluster. Names of tenants, agents and models are not to be read from them. */
-  #keysOf({ hash: digest, tenant, agent, model }: CacheKey): [value: string, handed: string, lease: string] {
+  #keysOf({
+    hash: digest,
+    tenant,
+    agent,
+    model,
+  }: CacheKey): [value: string, handed: string, lease: string, ears: string] {
     const name = `${prefix}:${this.#tag(tenant)}:${this.#tag(agent ?? '')}:${this.#tag(model)}:{${digest}}`;
-    return [name, `${name}:handed`, `${name}:lease`];
+    return [name, `${name}:handed`, `${name}:lease`, `${name}:ears`];
   }
 
   #tag(name: string): string {
@@ -255,6 +352,11 @@ export class RedisAnswers implements SharedAnswers {
     if (tag === undefined) this.#tags.set(name, (tag = hash('sha256', name, 'base64url').slice(0, 16)));
     return tag;
   }
+}
+
+/** Where the pieces of a call lie. */
+function piecesOf(leaseName: string, holder: string): string {
+  return `${leaseName}:${holder}`;
 }
 
 function contextOf({ hash: row, tenant }: CacheKey): SealContext {

@@ -1,10 +1,12 @@
 import type { ChatEvents } from '../../core/chat.ts';
 import { isUsageOnly } from '../../core/chat.ts';
-import type { CachedAnswer } from '../../core/response-cache.ts';
+import type { MizanError } from '../../core/errors.ts';
+import type { AnswerFacts, CachedAnswer } from '../../core/response-cache.ts';
 import { answer } from '../attempts/answer.ts';
 import type { Answered, AnswerOrder } from '../attempts/order.ts';
 import type { AnswerHead, AnswerSink } from '../call.ts';
 import { splitAt } from './replay.ts';
+import { Retold } from './retold.ts';
 import type { Part } from './storable.ts';
 
 /** What came of a flight. */
@@ -17,9 +19,25 @@ export type Landing =
       readonly isWhole: boolean;
     }
   /** Somebody else had it, or got it meanwhile. */
-  | { readonly kept: CachedAnswer; readonly how: 'hit' | 'coalesced' }
+  | Kept
+  /** Another process' stream, part by part. */
+  | { readonly told: Told; readonly parts: readonly Part[]; readonly isWhole: boolean }
   /** It never came to an attempt. */
   | { readonly thrown: Error };
+
+/** An answer that another process has made. */
+export interface Kept {
+  readonly kept: CachedAnswer;
+  readonly how: 'hit' | 'coalesced';
+}
+
+/** How another process' stream ended. */
+export type Told =
+  | { readonly facts: AnswerFacts; readonly isKept: boolean; readonly resumed: number }
+  | { readonly error: MizanError };
+
+/** What was found in other processes. */
+export type Found = Kept | Told;
 
 /** A caller to whom the stream goes. */
 export interface StreamListener {
@@ -29,8 +47,15 @@ export interface StreamListener {
   wake(): void;
 }
 
-/** Where the answer comes from, if not from the upstream; until nobody waits any more. */
-export type Source = (signal: AbortSignal) => Promise<Landing | null>;
+/**
+ * Where the answer comes from, if not from the upstream; until nobody waits any more. What comes in parts goes to the
+ * sink; `cut` where the last of them are missing.
+ */
+export type Source = (flight: {
+  readonly signal: AbortSignal;
+  readonly sink: AnswerSink;
+  readonly wantsParts: () => boolean;
+}) => Promise<Found | 'cut' | null>;
 
 /**
  * One upstream call for all who ask the same at the same time. It goes on for as long as anybody waits for it, whoever
@@ -51,6 +76,7 @@ export class Flight {
   #dropped = 0;
   #bytes = 0;
   #head: AnswerHead | null = null;
+  #isTold = false;
   #isOver = false;
   #isOpen = true;
   #drained: (() => void) | null = null;
@@ -83,6 +109,11 @@ export class Flight {
     return this.#head;
   }
 
+  /** Whether the parts are another process'. */
+  get isTold(): boolean {
+    return this.#isTold;
+  }
+
   get isOver(): boolean {
     return this.#isOver;
   }
@@ -104,9 +135,16 @@ export class Flight {
     if (listener !== null) this.#streaming.delete(listener);
     if (this.#waiting > 0) this.took();
     else if (!this.#isOver) {
-      this.#close();
-      this.#abort.abort(reason);
+      const looking = this.#events.deserted();
+      if (looking === null) this.#end(reason);
+      else void looking.then(() => this.#waiting === 0 && this.#end(reason));
     }
+  }
+
+  #end(reason: unknown): void {
+    if (this.#isOver) return;
+    this.#close();
+    this.#abort.abort(reason);
   }
 
   /** A listener has taken what there was: what nobody needs any more goes, and more may come. */
@@ -122,8 +160,7 @@ export class Flight {
   async #fly(source: Source | null): Promise<Landing> {
     let landing: Landing;
     try {
-      const elsewhere = source === null ? null : await source(this.#abort.signal);
-      landing = elsewhere ?? (await this.#ask());
+      landing = await this.#land(source);
     } catch (thrown) {
       landing = { thrown: thrown instanceof Error ? thrown : new Error(String(thrown)) };
     }
@@ -133,6 +170,29 @@ export class Flight {
     this.#events.collected(-this.#bytes);
     for (const listener of this.#streaming) listener.wake();
     return landing;
+  }
+
+  async #land(source: Source | null): Promise<Landing> {
+    if (source === null) return this.#ask();
+    const wantsParts = (): boolean => this.isStream || this.#streaming.size > 0;
+    const found = await source({ signal: this.#abort.signal, sink: this.#toldSink(), wantsParts });
+    if (found === null) return this.#ask();
+    if (found === 'cut') return this.#tellRest();
+    return 'kept' in found ? found : { told: found, parts: this.#parts, isWhole: this.#isOpen };
+  }
+
+  /**
+   * The rest of a stream that another process could not tell to its end: the upstream is asked the same, and where it
+   * says the same, it goes on from there.
+   */
+  async #tellRest(): Promise<Landing> {
+    const retold = new Retold(this.#dropped > 0 ? null : this.#parts, this.#sink());
+    if (!this.isStream || !retold.canBe) return { told: { error: Retold.error() }, parts: this.#parts, isWhole: false };
+    const { call } = this.#order;
+    const signal = AbortSignal.any([this.#abort.signal, retold.signal]);
+    const answered = await answer({ ...this.#order, call: { ...call, signal, sink: retold } });
+    const error = retold.signal.aborted ? Retold.error() : answered.error;
+    return { answered: { ...answered, error, hasBegun: true }, parts: this.#parts, isWhole: false };
   }
 
   async #ask(): Promise<Landing> {
@@ -146,6 +206,17 @@ export class Flight {
         this.#head = head;
       },
       write: (events, drained) => this.#take(events, drained),
+    };
+  }
+
+  #toldSink(): AnswerSink {
+    const sink = this.#sink();
+    return {
+      begin: (head) => {
+        this.#isTold = true;
+        sink.begin(head);
+      },
+      write: sink.write,
     };
   }
 
@@ -186,6 +257,8 @@ export class Flight {
 /** What happens to a flight. */
 export interface FlightEvents {
   landed(landing: Landing): void;
+  /** Nobody waits for it here. Resolves when it is known whether anybody does elsewhere; `null` where nobody can. */
+  deserted(): Promise<void> | null;
   /** Nobody can join it any more. */
   closed(): void;
   /** It keeps more than before, or less; in bytes. */

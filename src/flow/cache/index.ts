@@ -16,10 +16,11 @@ import type { CacheMetrics } from '../../telemetry/cache-metrics.ts';
 import { answer } from '../attempts/answer.ts';
 import type { Answered, AnswerOrder } from '../attempts/order.ts';
 import type { AnswerSink, Call } from '../call.ts';
+import { Afar, errorOfLanding } from './afar.ts';
 import type { Directives } from './directives.ts';
 import { directivesOf } from './directives.ts';
 import { lookElsewhere } from './elsewhere.ts';
-import type { FlightEvents, Landing, Source } from './flight.ts';
+import type { FlightEvents, Kept, Landing, Source } from './flight.ts';
 import { Flight } from './flight.ts';
 import { cacheKeyOf, Spellings } from './key.ts';
 import type { Holding, MemoryTierSettings } from './memory-tier.ts';
@@ -29,7 +30,7 @@ import type { CacheRule, CacheRules } from './policy.ts';
 import { asCompletion, replay } from './replay.ts';
 import type { Ridden } from './ride.ts';
 import { ride } from './ride.ts';
-import { cachedAnswer, isStorable } from './storable.ts';
+import { bodyOf, cachedAnswer, isStorable } from './storable.ts';
 import { isCacheable, isFresh, isOutage, isShared } from './verdicts.ts';
 
 /** The most that one answer under way is kept for those who come later, in bytes. */
@@ -61,6 +62,8 @@ export class AnswerCache implements CacheCleaner {
   readonly #flights = new Map<string, Flight>();
   readonly #refreshes = new Map<string, AbortController>();
   #collected = 0;
+  /** Makes tickets of one call different. */
+  #tickets = 0;
 
   constructor(
     rules: CacheRules,
@@ -180,7 +183,9 @@ export class AnswerCache implements CacheCleaner {
     for (;;) {
       const running = asked.wish.noCache ? undefined : this.#flights.get(asked.key.hash);
       if (running === undefined) {
-        return this.#led(asked, await ride(this.#begin(asked), asked.order, 'miss'), old);
+        const led = this.#led(asked, await ride(this.#begin(asked), asked.order, 'miss'), old);
+        if (led !== null) return led;
+        continue;
       }
       const followed = this.#followed(asked, await ride(running, asked.order, 'coalesced'), old);
       if (followed !== null) return followed;
@@ -190,13 +195,17 @@ export class AnswerCache implements CacheCleaner {
   #begin(asked: Asked): Flight {
     const { order, key, wish } = asked;
     const { hash } = key;
+    const shared = this.#shared;
     const room = Math.min(largestFlight, this.#mostCollected - this.#collected);
-    const ticket = this.#shared === null ? '' : order.call.id;
-    const source = this.#shared === null || wish.noCache ? null : this.#elsewhere(asked, ticket, this.#shared);
+    const ticket = shared === null ? '' : `${order.call.id}.${this.#tickets++}`;
+    let afar: Afar | null = null;
+    const leads = (): void => {
+      if (shared !== null) afar = new Afar(flight, (audience) => shared.tell(key, ticket, audience));
+    };
+    const source = shared === null || wish.noCache ? null : this.#elsewhere(asked, { shared, ticket, leads });
     const events: FlightEvents = {
-      landed: (landing) => {
-        if (!('kept' in landing)) this.#keep(asked, landing, ticket);
-      },
+      landed: (landing) => this.#landed(asked, landing, { ticket, afar }),
+      deserted: () => afar?.look() ?? null,
       closed: () => {
         if (this.#flights.get(hash) === flight) this.#flights.delete(hash);
       },
@@ -209,29 +218,38 @@ export class AnswerCache implements CacheCleaner {
     return flight;
   }
 
-  /** Keeps what an upstream said, as far as it is for others. */
-  #keep({ order, rule, key }: Asked, landing: Landing, ticket: string): void {
+  /** Keeps what an upstream said, and tells others of it, as far as it is for them. */
+  #landed({ order, rule, key }: Asked, landing: Landing, { ticket, afar }: { ticket: string; afar: Afar | null }): void {
     const { policy } = rule;
-    if (!('answered' in landing) || !landing.isWhole || landing.answered.error !== null) {
+    if ('kept' in landing) return;
+    if ('told' in landing) {
+      const { told, parts, isWhole } = landing;
+      if ('facts' in told && told.isKept && isWhole) this.#memory.set(key, { ...told.facts, ...bodyOf(parts) });
+      return;
+    }
+    const error = errorOfLanding(landing);
+    if (!('answered' in landing) || error !== null) {
+      afar?.ended({ error: error ?? gone() });
       this.#shared?.land(key, ticket, null, false);
       return;
     }
-    const { answered, parts } = landing;
-    const isKept = isStorable(answered, parts, { policy, model: order.served.pool.model.id });
+    const { answered, parts, isWhole } = landing;
+    const isKept = isWhole && isStorable(answered, parts, { policy, model: order.served.pool.model.id });
     if (!isKept && this.#shared === null) return;
     const kept = cachedAnswer(answered, parts, { policy, now: this.#clock.now() });
     if (isKept) this.#memory.set(key, kept);
-    this.#shared?.land(key, ticket, kept, isKept);
+    const { body: _body, usageEvent: _event, ...facts } = kept;
+    afar?.ended({ facts, isKept, resumed: answered.resumed });
+    this.#shared?.land(key, ticket, isWhole ? kept : null, isKept);
   }
 
   /** What other processes have, or are about to have. */
-  #elsewhere(asked: Asked, ticket: string, shared: SharedAnswers): Source {
+  #elsewhere(asked: Asked, own: { shared: SharedAnswers; ticket: string; leads: () => void }): Source {
     const { key, order } = asked;
-    return (signal) =>
+    return (flight) =>
       lookElsewhere(key, {
-        shared,
-        ticket,
-        signal,
+        ...own,
+        ...flight,
         clock: this.#clock,
         deadline: order.call.startedAt + order.served.pool.model.timeouts.totalMs,
         isGood: (kept) => isFresh(kept, this.#clock.now(), asked),
@@ -240,9 +258,10 @@ export class AnswerCache implements CacheCleaner {
       });
   }
 
-  /** What came of it for the one who began it. */
-  #led(asked: Asked, ridden: Ridden, old: CachedAnswer | undefined): Answered | Promise<Answered> {
+  /** What came of it for the one who began it; `null` where that says nothing of this caller's own request. */
+  #led(asked: Asked, ridden: Ridden, old: CachedAnswer | undefined): Answered | Promise<Answered> | null {
     const { landing, hasLeft, hasBegun, firstTokenAt, waitedMs } = ridden;
+    if ('told' in landing) return this.#toldEnd(asked, ridden, landing);
     if ('kept' in landing) {
       return hasLeft ? leftEarly(asked.order, waitedMs) : this.#giveFound(asked, landing, waitedMs);
     }
@@ -271,6 +290,7 @@ export class AnswerCache implements CacheCleaner {
       this.#metrics.answered('coalesced');
       return { ...leftEarly(order, waitedMs), hasBegun, firstTokenAt };
     }
+    if ('told' in landing) return this.#toldEnd(asked, ridden, landing);
     if ('kept' in landing) {
       const isGood = landing.how === 'coalesced' || isFresh(landing.kept, this.#clock.now(), asked);
       return isGood ? this.#giveFound(asked, landing, waitedMs) : null;
@@ -302,9 +322,33 @@ export class AnswerCache implements CacheCleaner {
     return { ...answeredFree(order, origin, said), hasBegun, resumed: answered.resumed };
   }
 
+  /** What came of another process' stream for whoever waited for it here; `null` where that has to ask for itself. */
+  #toldEnd(
+    asked: Asked,
+    { hasLeft, hasBegun, firstTokenAt, waitedMs }: Ridden,
+    { told, parts, isWhole }: Extract<Landing, { told: unknown }>,
+  ): Answered | Promise<Answered> | null {
+    const { order } = asked;
+    const label = order.served.pool.model.label;
+    if (!hasLeft && !hasBegun && ('error' in told || !isWhole)) return null;
+    if (!hasLeft && !hasBegun && 'facts' in told) {
+      return this.#give(asked, { ...told.facts, ...bodyOf(parts) }, 'coalesced', waitedMs);
+    }
+    this.#metrics.answered('coalesced');
+    if (hasLeft) return { ...leftEarly(order, waitedMs), hasBegun, firstTokenAt };
+    if ('error' in told) return { ...leftEarly(order, waitedMs), error: told.error, hasBegun, firstTokenAt };
+    this.#metrics.saved(label, told.facts.usage);
+    const origin = { kept: told.facts, cache: 'coalesced' as const, age: null, waitedMs };
+    return {
+      ...answeredFree(order, origin, { answer: null, firstTokenAt }),
+      hasBegun,
+      resumed: told.resumed,
+    };
+  }
+
   #giveFound(
     asked: Asked,
-    { kept, how }: Extract<Landing, { kept: unknown }>,
+    { kept, how }: Kept,
     waitedMs: number,
   ): Answered | Promise<Answered> {
     return this.#give(asked, kept, how, how === 'hit' ? 0 : waitedMs);
