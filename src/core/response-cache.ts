@@ -48,14 +48,19 @@ export interface Freed {
   readonly bytes: number;
 }
 
+/** What a purge has given back so far, and whether it is done. */
+export interface Purged extends Freed {
+  readonly complete: boolean;
+}
+
 /** What a look into the shared cache came to. */
 export type SharedLook =
   /** An answer; `forAll` where it is kept, and not only handed to those who wait for it. */
   | { readonly found: CachedAnswer; readonly forAll: boolean }
   /** There is none. `mine`: the upstream is this process' to ask; `away`: who knows. */
-  | { readonly found: null; readonly turn: 'mine' | 'away' }
+  | { readonly found: null; readonly turn: 'mine' | 'away'; readonly old?: CachedAnswer }
   /** There is none, and another process asks: `holder` is its upstream call. */
-  | { readonly found: null; readonly turn: 'theirs'; readonly holder: string };
+  | { readonly found: null; readonly turn: 'theirs'; readonly holder: string; readonly old?: CachedAnswer };
 
 /** A complete answer but for what it says. */
 export type AnswerFacts = Omit<CachedAnswer, 'body' | 'usageEvent'>;
@@ -106,8 +111,9 @@ export interface SharedAnswers extends CacheCleaner {
    * Looks for an answer, and where there is none, for the right to ask the upstream.
    * @param ticket Of this upstream call, to be given back by {@link SharedAnswers.land}.
    * @param isWaiting Whether it was another's turn before: then an answer will do that is not kept for others.
+   * @param wantsNewer What is there is too old: whose turn it is comes with it, as `old`.
    */
-  look(key: CacheKey, ticket: string, isWaiting: boolean): Promise<SharedLook>;
+  look(key: CacheKey, ticket: string, isWaiting: boolean, wantsNewer?: boolean): Promise<SharedLook>;
   /**
    * This process has the turn: others may listen from now on, until it has landed. What is said goes through the shared
    * cache only while somebody does.
@@ -127,8 +133,11 @@ export interface SharedAnswers extends CacheCleaner {
    * @param isKept Whether it is for all who ask later, or only for those who wait for it now.
    */
   land(key: CacheKey, ticket: string, answer: CachedAnswer | null, isKept: boolean): void;
-  /** Removes the entries of a selection, here and in the memory of every process. */
-  purge(selection: CacheSelection): Promise<Freed>;
+  /**
+   * Removes the entries of a selection, here and in the memory of every process. Where it can't be done in a few
+   * seconds it is not `complete`; then it goes on for as long as this process runs.
+   */
+  purge(selection: CacheSelection): Promise<Purged>;
   /** @param purged Told which entries another process has purged, and up to when they were stored. */
   watch(purged: (isPurged: (key: CacheKey) => boolean, before: number) => void): void;
   /** What is left to be done is done. */

@@ -45,6 +45,7 @@ export class RedisConnection {
   readonly #listeners: Redis[] = [];
   #trouble: string | null = 'not connected yet';
   #toldTrouble = false;
+  #unanswered = 0;
   #isProbing = false;
   #isClosed = false;
   #answeredAt = performance.now();
@@ -83,14 +84,23 @@ export class RedisConnection {
     return this.#trouble;
   }
 
+  /** Questions that were not answered in time, refused, or not asked at all because Redis is away. */
+  get unanswered(): number {
+    return this.#unanswered;
+  }
+
   /**
    * Asks Redis something.
    * @param question Sends one command, script or pipeline.
    * @returns `away` where Redis can't be reached, is too slow or refuses.
    */
   async ask<T>(question: (client: Redis) => Promise<T>): Promise<T | typeof away> {
-    if (this.#trouble !== null) return away;
+    if (this.#trouble !== null) {
+      this.#unanswered++;
+      return away;
+    }
     const answer = await this.#inTime(question);
+    if (answer === refused || answer === away) this.#unanswered++;
     if (answer === refused) return away;
     if (this.#trouble === null && this.#breaker.noted(answer !== away) === 'open') {
       this.#lost(`slower than ${deadlineMs} ms`);

@@ -28,12 +28,13 @@ end
 
 /**
  * KEYS: the value, what is handed over, the lease, who listens. ARGV: the ticket, how long a lease lasts (ms), whether
- * what is handed over will do, who asks, for how long that one listens (ms). Gives the value, or whose turn it is. Where
+ * what is handed over will do, who asks, for how long that one listens (ms), whether the value is too old: then whose
+ * turn it is comes with it. Gives the value, or whose turn it is. Where
  * Redis is full or read-only it gives no leases: then everybody asks for himself.
  */
 export const look = `${present}
 local value = redis.call('GET', KEYS[1])
-if value then return {1, value} end
+if value and ARGV[6] ~= '1' then return {1, value} end
 if ARGV[3] == '1' then
   local handed = redis.call('GET', KEYS[2])
   if handed then return {2, handed} end
@@ -42,10 +43,10 @@ if ARGV[1] == '' then return {3} end
 local holder = redis.call('GET', KEYS[3])
 if holder and holder ~= ARGV[1] then
   present(KEYS[4], ARGV[4], tonumber(ARGV[5]), holder, KEYS[3])
-  return {4, holder}
+  return {4, holder, value}
 end
 redis.pcall('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
-return {3}
+return {3, false, value}
 `;
 
 /**

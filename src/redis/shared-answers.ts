@@ -8,6 +8,7 @@ import type {
   CacheSelection,
   Freed,
   Heard,
+  Purged,
   SharedAnswers,
   SharedLook,
   Teller,
@@ -18,15 +19,15 @@ import { Bells } from './bells.ts';
 import { read, written } from './cached-value.ts';
 import type { RedisConnection } from './connection.ts';
 import { away } from './connection.ts';
+import { purgeList, Purges } from './purges.ts';
 import { channelPrefix, hear, land, look } from './scripts.ts';
+import type { Seen } from './sweeping.ts';
+import { sweep, trimTenants } from './sweeping.ts';
 import { pieceContext, Telling } from './telling.ts';
 import { wordsOf } from './words.ts';
 
 /** Before the name of every key; the number changes with the form of what is there. */
 const prefix = 'mizan:cache:1';
-
-/** What was purged lately, for those who did not do it. */
-const purgeList = 'mizan:cache:purges';
 
 /** How long another process' upstream call is waited for without a word from it, and how often it says one. In ms. */
 const lease = { lengthMs: 2000, renewMs: 500 };
@@ -43,17 +44,11 @@ const atOnce = 200;
 /** How long an answer that is not kept is there for those who wait for it, in ms. */
 const handedMs = 5000;
 
-/** How often it is looked for purges, in ms, and how many are remembered for how long, in s. */
-const purges = { everyMs: 1000, most: 100, forS: 3600 };
-
 /** Answers that may wait to be sealed; what is more than that is not shared. */
 const maxWaiting = 1000;
 
 /** The largest value that is left in Redis, in bytes. */
 const largest = 8 * 1024 * 1024;
-
-/** Keys that are looked at in one step of a cleaning. */
-const step = 200;
 
 export interface SharedAnswersSettings {
   /** What a tenant has more than this is removed when it is cleaned; in bytes, `Infinity` for no such limit. */
@@ -86,31 +81,51 @@ export class RedisAnswers implements SharedAnswers {
   readonly #tellings = new Map<string, Telling>();
   readonly #bells = new Bells();
   readonly #timers: NodeJS.Timeout[];
-  #purged: ((isPurged: (key: CacheKey) => boolean, before: number) => void) | null = null;
-  /** The purges that were heeded already. */
-  #heeded = new Set<string>();
+  readonly #purges: Purges;
 
   constructor(redis: RedisConnection, sealing: Sealing, settings: SharedAnswersSettings) {
     this.#redis = redis;
     this.#sealing = sealing;
     this.#settings = settings;
-    this.#timers = [
-      setInterval(() => this.#renew(), lease.renewMs).unref(),
-      setInterval(() => void this.#heedPurges(), purges.everyMs).unref(),
-    ];
+    this.#timers = [setInterval(() => this.#renew(), lease.renewMs).unref()];
+    this.#purges = new Purges(redis, prefix, (name) => this.#tag(name));
     redis.listen(`${channelPrefix}${this.#node}`, (name) => this.#rung(name));
   }
 
-  async look(key: CacheKey, ticket: string, isWaiting: boolean): Promise<SharedLook> {
+  async look(key: CacheKey, ticket: string, isWaiting: boolean, wantsNewer = false): Promise<SharedLook> {
+    return this.#look(key, ticket, { isWaiting, value: wantsNewer ? 'old' : 'wanted' });
+  }
+
+  /** @param value `old`: it comes with the turn; `useless`: it isn't looked at. */
+  async #look(
+    key: CacheKey,
+    ticket: string,
+    { isWaiting, value: what }: { readonly isWaiting: boolean; readonly value: 'wanted' | 'old' | 'useless' },
+  ): Promise<SharedLook> {
     const keys = this.#keysOf(key);
     const own = ticket === '' ? '' : this.#owned(ticket);
-    const args = [own, lease.lengthMs, isWaiting ? 1 : 0, `${this.#node}-`, hearing.lengthMs];
+    const args = [
+      own,
+      lease.lengthMs,
+      isWaiting ? 1 : 0,
+      `${this.#node}-`,
+      hearing.lengthMs,
+      what === 'wanted' ? 0 : 1,
+    ];
     const reply = await this.#ask((redis) => redis.callBuffer('EVAL', [look, 4, ...keys, ...args]));
     if (reply === away) return { found: null, turn: 'away' };
-    const [what, said] = reply as [number, Buffer?];
-    if (what === 4) return { found: null, turn: 'theirs', holder: String(said) };
-    const found = said === undefined ? null : this.#opened(said, key);
-    return found === null ? { found: null, turn: 'mine' } : { found, forAll: what === 1 };
+    const [which, said, value] = reply as [number, (Buffer | null)?, (Buffer | null)?];
+    if (which === 3 || which === 4) {
+      const old = what === 'old' && isThere(value) ? this.#opened(value, key) : null;
+      const known = old === null ? {} : { old };
+      return which === 3
+        ? { found: null, turn: 'mine', ...known }
+        : { found: null, turn: 'theirs', holder: String(said), ...known };
+    }
+    const found = isThere(said) ? this.#opened(said, key) : null;
+    if (found !== null) return { found, forAll: which === 1 };
+    // What does not open, or was purged, is not there.
+    return this.#look(key, ticket, { isWaiting: false, value: 'useless' });
   }
 
   tell(key: CacheKey, ticket: string, audience: Audience): Teller {
@@ -149,84 +164,32 @@ export class RedisAnswers implements SharedAnswers {
   }
 
   watch(purged: (isPurged: (key: CacheKey) => boolean, before: number) => void): void {
-    this.#purged = purged;
+    this.#purges.watch(purged);
   }
 
-  async purge(selection: CacheSelection): Promise<Freed> {
-    const tags = [selection.tenant, selection.agent, selection.model].map((name) =>
-      name === undefined ? null : this.#tag(name),
-    );
-    const note = JSON.stringify({ tags, before: Date.now(), id: randomUUID() });
-    this.#heeded.add(note);
-    await this.#ask((redis) =>
-      redis.multi().rpush(purgeList, note).ltrim(purgeList, -purges.most, -1).expire(purgeList, purges.forS).exec(),
-    );
-    const pattern = `${prefix}:${tags.map((tag) => tag ?? '*').join(':')}:*`;
-    return this.#sweep(pattern, () => true, new AbortController().signal);
+  async purge(selection: CacheSelection): Promise<Purged> {
+    return this.#purges.purge(selection);
   }
 
   /** Redis removes by itself what is too old. What has no time to live can only be something left behind. */
   async cleanup(signal: AbortSignal): Promise<Freed> {
-    const byTenant = new Map<string, number>();
-    const { maxBytesPerTenant } = this.#settings;
-    return this.#sweep(
-      'mizan:cache:*',
-      ({ name, bytes, ttl }) => {
-        if (name === purgeList) return false;
-        if (ttl === -1) return true;
-        const tenant = name.split(':')[3] ?? '';
-        const sum = (byTenant.get(tenant) ?? 0) + bytes;
-        if (sum > maxBytesPerTenant) return true;
-        byTenant.set(tenant, sum);
-        return false;
-      },
-      signal,
-    );
+    const isLeft = ({ name, ttl }: Seen): boolean => name !== purgeList && ttl === -1;
+    const left = await sweep(this.#redis, { pattern: 'mizan:cache:*', isUseless: isLeft, signal });
+    const maxBytes = this.#settings.maxBytesPerTenant;
+    if (maxBytes === Infinity) return { entries: left.entries, bytes: left.bytes };
+    const tenantOf = (name: string): string => name.split(':')[3] ?? '';
+    const much = await trimTenants(this.#redis, { pattern: `${prefix}:*`, tenantOf, maxBytes, signal });
+    return { entries: left.entries + much.entries, bytes: left.bytes + much.bytes };
   }
 
   async close(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
+    this.#purges.close();
     await this.#isLanding;
   }
 
   async #ask(question: (redis: Redis) => Promise<unknown>): Promise<unknown> {
     return this.#redis.ask(question);
-  }
-
-  /** Looks at the keys of a pattern in small steps and removes some. What Redis doesn't answer in time is left. */
-  async #sweep(
-    pattern: string,
-    isUseless: (key: { readonly name: string; readonly bytes: number; readonly ttl: number }) => boolean,
-    signal: AbortSignal,
-  ): Promise<Freed> {
-    let cursor = '0';
-    const freed = { entries: 0, bytes: 0 };
-    do {
-      const at = cursor;
-      const scanned = await this.#redis.ask((redis) => redis.scan(at, 'MATCH', pattern, 'COUNT', step));
-      if (scanned === away) break;
-      const [next, names] = scanned;
-      cursor = next;
-      if (names.length === 0) continue;
-      const facts = await this.#redis.ask((redis) => {
-        const asking = redis.pipeline();
-        for (const name of names) asking.call('STRLEN', name).pttl(name);
-        return asking.exec();
-      });
-      if (facts === away || facts === null) break;
-      const keys = names.map((name, i) => ({
-        name,
-        bytes: Number(facts[2 * i]?.[1]) || 0,
-        ttl: Number(facts[2 * i + 1]?.[1]),
-      }));
-      const useless = keys.filter(isUseless);
-      if (useless.length === 0) continue;
-      const removed = await this.#redis.ask((redis) => redis.unlink(...useless.map(({ name }) => name)));
-      if (removed === away) break;
-      freed.entries += useless.length;
-      freed.bytes += useless.reduce((sum, { bytes }) => sum + bytes, 0);
-    } while (cursor !== '0' && !signal.aborted);
-    return freed;
   }
 
   /** Seals and sends what has landed, an answer at a time, so that what is being answered goes on in between. */
@@ -258,7 +221,7 @@ export class RedisAnswers implements SharedAnswers {
       // Altered, moved, or sealed with a key that is not here.
     }
     if (answer === null) this.#settings.refused();
-    return answer;
+    return answer !== null && this.#purges.hasGone(key, answer.storedAt) ? null : answer;
   }
 
   async #hearNow(key: CacheKey, holder: string, upTo: number): Promise<Heard> {
@@ -318,24 +281,6 @@ export class RedisAnswers implements SharedAnswers {
     return `${this.#node}/${ticket}`;
   }
 
-  async #heedPurges(): Promise<void> {
-    const notes = await this.#redis.ask((redis) => redis.lrange(purgeList, 0, -1));
-    if (notes === away) return;
-    for (const note of notes.filter((each) => !this.#heeded.has(each))) this.#heed(note);
-    this.#heeded = new Set(notes);
-  }
-
-  #heed(note: string): void {
-    try {
-      const { tags, before } = JSON.parse(note) as { readonly tags: readonly unknown[]; readonly before: number };
-      const isPurged = ({ tenant, agent, model }: CacheKey): boolean =>
-        [tenant, agent ?? '', model].every((name, i) => tags[i] === null || tags[i] === this.#tag(name));
-      this.#purged?.(isPurged, before);
-    } catch {
-      // Not ours.
-    }
-  }
-
   /** All in one slot of a cluster. Names of tenants, agents and models are not to be read from them. */
   #keysOf({
     hash: digest,
@@ -357,6 +302,10 @@ export class RedisAnswers implements SharedAnswers {
 /** Where the pieces of a call lie. */
 function piecesOf(leaseName: string, holder: string): string {
   return `${leaseName}:${holder}`;
+}
+
+function isThere(value: Buffer | null | undefined): value is Buffer {
+  return value !== null && value !== undefined;
 }
 
 function contextOf({ hash: row, tenant }: CacheKey): SealContext {

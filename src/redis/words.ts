@@ -27,7 +27,10 @@ export function frameOf(word: Word): Buffer {
 export async function pieceOf(frames: readonly Buffer[]): Promise<Buffer> {
   const plain = Buffer.concat(frames);
   const isLong = plain.length >= leastCompressed;
-  return Buffer.concat([Buffer.from([isLong ? forms.compressed : forms.plain]), isLong ? await compress(plain) : plain]);
+  return Buffer.concat([
+    Buffer.from([isLong ? forms.compressed : forms.plain]),
+    isLong ? await compress(plain) : plain,
+  ]);
 }
 
 /** @returns `null` for what is no such piece. */
@@ -37,7 +40,7 @@ export function wordsOf(piece: Buffer): Word[] | null {
     if (piece[0] !== forms.plain && piece[0] !== forms.compressed) return null;
     const plain = piece[0] === forms.compressed ? zstdDecompressSync(rest) : rest;
     const words: Word[] = [];
-    for (let at = 0; at < plain.length; ) {
+    for (let at = 0; at < plain.length;) {
       const mark = plain[at];
       const end = at + 5 + plain.readUInt32BE(at + 1);
       const said = plain.subarray(at + 5, end);

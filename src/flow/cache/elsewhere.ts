@@ -20,8 +20,12 @@ export interface Elsewhere {
   /** Until when another process is waited for, on the monotonic clock. */
   readonly deadline: number;
   readonly isGood: (kept: CachedAnswer) => boolean;
+  /** Whether it will do while another is fetched. */
+  readonly isGoodForNow: (kept: CachedAnswer) => boolean;
   /** Told of an answer that is kept. */
   readonly found: (kept: CachedAnswer) => void;
+  /** Told of one that is too old. */
+  readonly hasOld: (kept: CachedAnswer) => void;
   /** Where the parts of a stream go that another process is given. */
   readonly sink: AnswerSink;
   /** Whether anybody wants them as they come. */
@@ -42,14 +46,25 @@ export async function lookElsewhere(key: CacheKey, at: Elsewhere): Promise<Found
   let pauseMs = pauses.first;
   let heardAt = startedAt;
   let comesWhole = '';
-  for (let isWaiting = false; ; isWaiting = true) {
-    const look = await shared.look(key, ticket, isWaiting);
+  let old: CachedAnswer | null = null;
+  for (let isWaiting = false; ;) {
+    const look = await shared.look(key, ticket, isWaiting, old !== null);
     const now = clock.monotonic();
-    if (!isWaiting) at.lookedUp(now - startedAt);
+    if (!isWaiting && old === null) at.lookedUp(now - startedAt);
+    const found: CachedAnswer | undefined = look.found ?? look.old;
+    if (look.found !== null && !look.forAll) return { kept: look.found, how: 'coalesced' };
+    if (found !== undefined) {
+      const isNew = old === null ? at.isGood(found) : found.storedAt > old.storedAt;
+      if (isNew || old === null) at.found(found);
+      if (isNew && look.found === null && look.turn === 'mine') shared.land(key, ticket, null, false);
+      if (isNew) return { kept: found, how: isWaiting ? 'coalesced' : 'hit' };
+      if (at.isGoodForNow(found)) return { kept: found, how: 'stale' };
+      at.hasOld(found);
+    }
     if (look.found !== null) {
-      if (look.forAll) at.found(look.found);
-      if (!isWaiting && !at.isGood(look.found)) return null;
-      return { kept: look.found, how: isWaiting ? 'coalesced' : 'hit' };
+      // Too old: whose turn it is to fetch another is the next question.
+      old = look.found;
+      continue;
     }
     if (look.turn !== 'away') heardAt = now;
     const isSilent = look.turn === 'away' && (!isWaiting || now - heardAt > patienceMs);
@@ -63,5 +78,6 @@ export async function lookElsewhere(key: CacheKey, at: Elsewhere): Promise<Found
     }
     await pause(pauseMs, signal);
     pauseMs = Math.min(pauseMs * 2, pauses.most);
+    isWaiting = true;
   }
 }

@@ -28,7 +28,7 @@ export type Landing =
 /** An answer that another process has made. */
 export interface Kept {
   readonly kept: CachedAnswer;
-  readonly how: 'hit' | 'coalesced';
+  readonly how: 'hit' | 'stale' | 'coalesced';
 }
 
 /** How another process' stream ended. */
@@ -55,6 +55,8 @@ export type Source = (flight: {
   readonly signal: AbortSignal;
   readonly sink: AnswerSink;
   readonly wantsParts: () => boolean;
+  /** An answer that is too old, for where no other can be had. */
+  readonly hasOld: (old: CachedAnswer) => void;
 }) => Promise<Found | 'cut' | null>;
 
 /**
@@ -75,6 +77,7 @@ export class Flight {
   /** Parts that were let go of, since everybody has had them. */
   #dropped = 0;
   #bytes = 0;
+  #old: CachedAnswer | undefined;
   #head: AnswerHead | null = null;
   #isTold = false;
   #isOver = false;
@@ -114,6 +117,11 @@ export class Flight {
     return this.#isTold;
   }
 
+  /** An answer that was found and is too old. */
+  get old(): CachedAnswer | undefined {
+    return this.#old;
+  }
+
   get isOver(): boolean {
     return this.#isOver;
   }
@@ -133,6 +141,7 @@ export class Flight {
   leave(listener: StreamListener | null, reason: unknown): void {
     this.#waiting--;
     if (listener !== null) this.#streaming.delete(listener);
+    if (this.#isOver) this.#letGo();
     if (this.#waiting > 0) this.took();
     else if (!this.#isOver) {
       const looking = this.#events.deserted();
@@ -149,7 +158,7 @@ export class Flight {
 
   /** A listener has taken what there was: what nobody needs any more goes, and more may come. */
   took(): void {
-    if (this.#isOpen || this.#drained === null) return;
+    if (this.#isOpen || this.#isOver || this.#drained === null) return;
     this.#trim();
     if (this.#bytes > this.#limit) return;
     const drained = this.#drained;
@@ -167,15 +176,18 @@ export class Flight {
     this.#isOver = true;
     this.#events.landed(landing);
     this.#close();
-    this.#events.collected(-this.#bytes);
     for (const listener of this.#streaming) listener.wake();
+    this.#letGo();
     return landing;
   }
 
   async #land(source: Source | null): Promise<Landing> {
     if (source === null) return this.#ask();
     const wantsParts = (): boolean => this.isStream || this.#streaming.size > 0;
-    const found = await source({ signal: this.#abort.signal, sink: this.#toldSink(), wantsParts });
+    const hasOld = (old: CachedAnswer): void => {
+      this.#old = old;
+    };
+    const found = await source({ signal: this.#abort.signal, sink: this.#toldSink(), wantsParts, hasOld });
     if (found === null) return this.#ask();
     if (found === 'cut') return this.#tellRest();
     return 'kept' in found ? found : { told: found, parts: this.#parts, isWhole: this.#isOpen };
@@ -246,6 +258,11 @@ export class Flight {
     for (const { next } of this.#streaming) needed = Math.min(needed, next);
     for (const { events } of this.#parts.splice(0, needed - this.#dropped)) this.#count(-events.bytes.length);
     this.#dropped = needed;
+  }
+
+  /** Nobody has to read anything of it any more. */
+  #letGo(): void {
+    if (this.#streaming.size === 0) this.#count(-this.#bytes);
   }
 
   #count(bytes: number): void {

@@ -1,21 +1,18 @@
 import type { Clock } from '../../core/clock.ts';
 import { MizanError } from '../../core/errors.ts';
-import { newRequestId } from '../../core/ids.ts';
 import type {
   CachedAnswer,
   CacheCleaner,
   CacheKey,
   CacheSelection,
   Freed,
+  Purged,
   SharedAnswers,
 } from '../../core/response-cache.ts';
 import { isSelected } from '../../core/response-cache.ts';
-import type { Usage } from '../../core/usage.ts';
-import { unknownUsage } from '../../core/usage.ts';
 import type { CacheMetrics } from '../../telemetry/cache-metrics.ts';
 import { answer } from '../attempts/answer.ts';
 import type { Answered, AnswerOrder } from '../attempts/order.ts';
-import type { AnswerSink, Call } from '../call.ts';
 import { Afar, errorOfLanding } from './afar.ts';
 import type { Directives } from './directives.ts';
 import { directivesOf } from './directives.ts';
@@ -25,13 +22,15 @@ import { Flight } from './flight.ts';
 import { cacheKeyOf, Spellings } from './key.ts';
 import type { Holding, MemoryTierSettings } from './memory-tier.ts';
 import { MemoryTier } from './memory-tier.ts';
-import { answeredFree, headOf } from './outcome.ts';
+import { answeredFree, cachedHead, gone, headOf, leftEarly, unused } from './outcome.ts';
 import type { CacheRule, CacheRules } from './policy.ts';
+import type { Background } from './refreshes.ts';
+import { Refreshes } from './refreshes.ts';
 import { asCompletion, replay } from './replay.ts';
 import type { Ridden } from './ride.ts';
 import { ride } from './ride.ts';
 import { bodyOf, cachedAnswer, isStorable } from './storable.ts';
-import { isCacheable, isFresh, isOutage, isShared } from './verdicts.ts';
+import { isCacheable, isFresh, isGoodForNow, isOutage, isShared } from './verdicts.ts';
 
 /** The most that one answer under way is kept for those who come later, in bytes. */
 const largestFlight = 8 * 1024 * 1024;
@@ -39,8 +38,8 @@ const largestFlight = 8 * 1024 * 1024;
 /** As much as all answers under way may be kept together, where that is more than the cache itself has. In bytes. */
 const leastCollected = 16 * 1024 * 1024;
 
-/** Takes a call through the flow that nobody waits for. */
-export type Background = (call: Call) => Promise<unknown>;
+/** How often each process cleans its memory, in ms. */
+const cleanEveryMs = 3_600_000;
 
 /** A request on its way through the cache. */
 interface Asked {
@@ -48,6 +47,8 @@ interface Asked {
   readonly rule: CacheRule;
   readonly key: CacheKey;
   readonly wish: Directives;
+  /** Fetches a newer answer where an old one is good enough. */
+  readonly background: Background;
 }
 
 /** Answers from memory where the same was asked before, and once for all who ask the same at the same time. */
@@ -60,7 +61,10 @@ export class AnswerCache implements CacheCleaner {
   readonly #mostCollected: number;
   readonly #spellings = new Spellings();
   readonly #flights = new Map<string, Flight>();
-  readonly #refreshes = new Map<string, AbortController>();
+  readonly #refreshes: Refreshes;
+  /** The hourly job runs in one process; what is in the memory of each is its own to clean. */
+  readonly #cleaning: NodeJS.Timeout;
+  readonly #end = new AbortController();
   #collected = 0;
   /** Makes tickets of one call different. */
   #tickets = 0;
@@ -78,8 +82,10 @@ export class AnswerCache implements CacheCleaner {
     this.#shared = shared;
     this.#metrics = metrics;
     this.#clock = clock;
+    this.#refreshes = new Refreshes(shared, clock);
     this.#memory = new MemoryTier(settings, () => metrics.evicted());
     this.#mostCollected = Math.max(leastCollected, settings.maxBytes);
+    this.#cleaning = setInterval(() => void this.#memory.cleanup(clock.now(), this.#end.signal), cleanEveryMs).unref();
     metrics.watch(() => this.#memory.holding());
     shared?.watch((isPurged, before) => void this.#memory.remove(isPurged, before));
   }
@@ -103,15 +109,15 @@ export class AnswerCache implements CacheCleaner {
     const spelling = this.#spellings.spell(call.principal, { model, chat }, rule);
     const known = spelling === null ? undefined : this.#spellings.find(spelling);
     const key = known ?? cacheKeyOf(call.principal, { agent, model, chat }, rule);
-    const asked = { order, rule, key, wish };
+    const asked = { order, rule, key, wish, background };
     const kept = this.#memory.get(key.hash);
     if (kept !== undefined && known === undefined && spelling !== null) this.#spellings.remember(spelling, key);
     this.#metrics.lookedUp('memory', this.#clock.monotonic() - startedAt);
     if (kept !== undefined && !wish.noCache) {
       const now = this.#clock.now();
       if (isFresh(kept, now, asked)) return this.#give(asked, kept);
-      if (now < kept.refreshUntil && wish.maxAgeMs === Infinity) {
-        this.#refresh(asked, background);
+      if (isGoodForNow(kept, now, wish)) {
+        this.#refresh(asked);
         return this.#give(asked, kept, 'stale');
       }
     }
@@ -132,9 +138,10 @@ export class AnswerCache implements CacheCleaner {
   }
 
   /** Removes the entries of a selection, here and wherever they are shared. */
-  async purge(selection: CacheSelection): Promise<Freed> {
+  async purge(selection: CacheSelection): Promise<Purged> {
     const own = await this.#memory.remove((key) => isSelected(key, selection));
-    return sumOf(own, await this.#shared?.purge(selection));
+    const purged = await this.#shared?.purge(selection);
+    return { ...sumOf(own, purged), complete: purged?.complete ?? true };
   }
 
   /** Removes what is of no use any more, here and wherever answers are shared, in small steps. */
@@ -145,7 +152,9 @@ export class AnswerCache implements CacheCleaner {
 
   /** Ends what nobody waits for, and leaves with others what they are to have. */
   async close(): Promise<void> {
-    for (const abort of this.#refreshes.values()) abort.abort();
+    clearInterval(this.#cleaning);
+    this.#end.abort();
+    this.#refreshes.close();
     await this.#shared?.close();
   }
 
@@ -183,11 +192,14 @@ export class AnswerCache implements CacheCleaner {
     for (;;) {
       const running = asked.wish.noCache ? undefined : this.#flights.get(asked.key.hash);
       if (running === undefined) {
-        const led = this.#led(asked, await ride(this.#begin(asked), asked.order, 'miss'), old);
+        const flight = this.#begin(asked);
+        const ridden = await ride(flight, asked.order, 'miss');
+        const led = this.#led(asked, ridden, old ?? flight.old);
         if (led !== null) return led;
         continue;
       }
-      const followed = this.#followed(asked, await ride(running, asked.order, 'coalesced'), old);
+      const ridden = await ride(running, asked.order, 'coalesced');
+      const followed = this.#followed(asked, ridden, old ?? running.old);
       if (followed !== null) return followed;
     }
   }
@@ -219,7 +231,11 @@ export class AnswerCache implements CacheCleaner {
   }
 
   /** Keeps what an upstream said, and tells others of it, as far as it is for them. */
-  #landed({ order, rule, key }: Asked, landing: Landing, { ticket, afar }: { ticket: string; afar: Afar | null }): void {
+  #landed(
+    { order, rule, key }: Asked,
+    landing: Landing,
+    { ticket, afar }: { ticket: string; afar: Afar | null },
+  ): void {
     const { policy } = rule;
     if ('kept' in landing) return;
     if ('told' in landing) {
@@ -253,6 +269,7 @@ export class AnswerCache implements CacheCleaner {
         clock: this.#clock,
         deadline: order.call.startedAt + order.served.pool.model.timeouts.totalMs,
         isGood: (kept) => isFresh(kept, this.#clock.now(), asked),
+        isGoodForNow: (kept) => isGoodForNow(kept, this.#clock.now(), asked.wish),
         found: (kept) => this.#memory.set(key, kept),
         lookedUp: (ms) => this.#metrics.lookedUp('redis', ms),
       });
@@ -292,7 +309,7 @@ export class AnswerCache implements CacheCleaner {
     }
     if ('told' in landing) return this.#toldEnd(asked, ridden, landing);
     if ('kept' in landing) {
-      const isGood = landing.how === 'coalesced' || isFresh(landing.kept, this.#clock.now(), asked);
+      const isGood = landing.how !== 'hit' || isFresh(landing.kept, this.#clock.now(), asked);
       return isGood ? this.#giveFound(asked, landing, waitedMs) : null;
     }
     const error = 'thrown' in landing ? landing.thrown : landing.answered.error;
@@ -346,12 +363,14 @@ export class AnswerCache implements CacheCleaner {
     };
   }
 
-  #giveFound(
-    asked: Asked,
-    { kept, how }: Kept,
-    waitedMs: number,
-  ): Answered | Promise<Answered> {
-    return this.#give(asked, kept, how, how === 'hit' ? 0 : waitedMs);
+  #giveFound(asked: Asked, { kept, how }: Kept, waitedMs: number): Answered | Promise<Answered> {
+    if (how === 'stale') this.#refresh(asked);
+    return this.#give(asked, kept, how, how === 'coalesced' ? waitedMs : 0);
+  }
+
+  /** Has a newer answer fetched beside the old one, once. */
+  #refresh({ order, key, background }: Asked): void {
+    if (!this.#flights.has(key.hash)) this.#refreshes.begin(key, order.call, background);
   }
 
   #canRescue(old: CachedAnswer | undefined, error: unknown): old is CachedAnswer {
@@ -364,55 +383,12 @@ export class AnswerCache implements CacheCleaner {
     if (failed === null) return given;
     return { ...given, trail: failed.trail, head: { ...given.head, attempts: failed.head.attempts } };
   }
-
-  /** Has a newer answer fetched beside the old one, once. */
-  #refresh({ order, key }: Asked, background: Background): void {
-    const { hash } = key;
-    if (this.#refreshes.has(hash) || this.#flights.has(hash)) return;
-    const abort = new AbortController();
-    this.#refreshes.set(hash, abort);
-    const call: Call = {
-      ...order.call,
-      id: newRequestId(this.#clock.now()),
-      receivedAt: this.#clock.now(),
-      startedAt: this.#clock.monotonic(),
-      signal: abort.signal,
-      sink: nobody,
-      cacheControl: 'no-cache',
-    };
-    void background(call).finally(() => this.#refreshes.delete(hash));
-  }
 }
-
-const nobody: AnswerSink = { begin() {}, write: () => true };
-
-const unused: Usage = { ...unknownUsage, costUsd: 0 };
 
 function sumOf(one: Freed, other: Freed = { entries: 0, bytes: 0 }): Freed {
   return { entries: one.entries + other.entries, bytes: one.bytes + other.bytes };
 }
 
-/** For the log: nobody is told. */
-function gone(): MizanError {
-  return new MizanError('client_closed', 'The caller went away.');
-}
-
 function notCached(): MizanError {
   return new MizanError('not_cached', 'There is no answer in the cache that will do, and only-if-cached was asked.');
-}
-
-function cachedHead({ head }: Answered): Pick<CachedAnswer, 'model' | 'instance' | 'provider'> {
-  return { model: head.model ?? '', instance: head.instance ?? '', provider: head.provider ?? '' };
-}
-
-/** Of a caller who left while somebody else's answer was under way. */
-function leftEarly(order: AnswerOrder, waitedMs: number): Answered {
-  const model = order.served.pool.model.id;
-  const kept = { model, instance: '', provider: '', usage: unused, finishReason: null };
-  const answered = answeredFree(
-    order,
-    { kept, cache: 'coalesced', age: null, waitedMs },
-    { answer: null, firstTokenAt: null },
-  );
-  return { ...answered, head: { ...answered.head, instance: null, provider: null }, error: gone() };
 }
