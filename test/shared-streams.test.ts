@@ -163,21 +163,21 @@ describe('a stream of another process', () => {
 describe('the one who began it', () => {
   test('may leave in the middle, 140 times: everybody in the other process has the whole answer', async () => {
     const random = seededRandom(7);
-    const tokens = await Promise.all(both.map((mizan) => mizan.token()));
+    const tokens = [await both[0].token(), await both[1].token()] as const;
     for (let i = 0; i < 140; i++) {
       const content = `leave ${i}`;
       const dialect = dialects[i % 2]!;
       const asked = dialect === aiProcess ? { agent: 'gated', input: content, stream: true } : body(content);
-      const from = i % 4 < 2 ? 0 : 1;
-      const [own, other] = [both[from], both[1 - from]];
+      const [from, to] = i % 4 < 2 ? ([0, 1] as const) : ([1, 0] as const);
+      const [own, other] = [both[from], both[to]];
       const leader = await openStream(`${own.url}${dialect.path}`, tokens[from], asked);
       const followers = await Promise.all(
-        [own, other, other].map((mizan, n) =>
-          openStream(`${mizan.url}${dialect.path}`, tokens[n === 0 ? from : 1 - from], asked),
+        ([own, other, other] as const).map((mizan, n) =>
+          openStream(`${mizan.url}${dialect.path}`, tokens[n === 0 ? from : to], asked),
         ),
       );
       const plain =
-        dialect === aiProcess ? null : post(`${other.url}${dialect.path}`, tokens[1 - from], body(content, false));
+        dialect === aiProcess ? null : post(`${other.url}${dialect.path}`, tokens[to], body(content, false));
       if (random() < 0.7) gate(content).resolve();
       for (let turns = Math.floor(random() * 40); turns > 0; turns--) await nextTurn();
       leader.leave();
@@ -193,7 +193,7 @@ describe('the one who began it', () => {
   });
 
   test('may leave before anything is said, 60 times: everybody in the other process has the whole answer', async () => {
-    const tokens = await Promise.all(both.map((mizan) => mizan.token()));
+    const tokens = [await both[0].token(), await both[1].token()] as const;
     const looks = () => metric(both[1], 'mizan_cache_lookup_seconds_count{tier="redis"}');
     for (let i = 0; i < 60; i++) {
       const content = `hold ${i}`;

@@ -35,6 +35,8 @@ export class Purges {
   readonly #known = new Map<string, Purge>();
   /** Those of this process that are not done. */
   readonly #undone = new Set<string>();
+  /** Those of them that are being done. */
+  readonly #doing = new Set<string>();
 
   /** @param prefix Of the names of values. */
   constructor(redis: RedisConnection, prefix: string, tagOf: (name: string) => string) {
@@ -59,14 +61,18 @@ export class Purges {
     const note = JSON.stringify({ tags, before: Date.now(), id: randomUUID() });
     this.#learn(note);
     this.#undone.add(note);
+    this.#doing.add(note);
     const freed = { entries: 0, bytes: 0 };
     const until = performance.now() + patienceMs;
     do {
       const done = await this.#do(note);
       freed.entries += done.entries;
       freed.bytes += done.bytes;
-      if (done.complete) return { ...freed, complete: true };
+      if (!done.complete) continue;
+      this.#doing.delete(note);
+      return { ...freed, complete: true };
     } while (performance.now() < until && !this.#end.signal.aborted);
+    this.#doing.delete(note);
     return { ...freed, complete: false };
   }
 
@@ -95,6 +101,13 @@ export class Purges {
     return swept;
   }
 
+  async #doAgain(note: string): Promise<void> {
+    if (this.#doing.has(note)) return;
+    this.#doing.add(note);
+    await this.#do(note);
+    this.#doing.delete(note);
+  }
+
   async #look(): Promise<void> {
     const notes = await this.#redis.ask((redis) => redis.lrange(purgeList, 0, -1));
     if (notes === away) return;
@@ -106,7 +119,8 @@ export class Purges {
     for (const note of this.#known.keys()) {
       if (!there.has(note) && !this.#undone.has(note)) this.#known.delete(note);
     }
-    for (const note of this.#undone) if (!there.has(note)) void this.#do(note);
+    // Also one that is in the list: it may have come there late.
+    for (const note of this.#undone) void this.#doAgain(note);
   }
 
   /** @returns `null` for one that is known already, or none. */

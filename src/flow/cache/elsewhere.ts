@@ -72,6 +72,7 @@ export async function lookElsewhere(key: CacheKey, at: Elsewhere): Promise<Found
     if (look.turn === 'mine' || isSilent || now > at.deadline || signal.aborted) return null;
     if (look.turn === 'theirs' && look.holder !== comesWhole && at.wantsParts()) {
       const followed = await follow(key, look.holder, at);
+      heardAt = clock.monotonic();
       if (followed === 'untold') return null;
       if (followed === 'whole') comesWhole = look.holder;
       else if (followed !== 'gone') return followed;
