@@ -100,7 +100,7 @@ async function main(): Promise<void> {
   const config = loadConfig({
     file,
     env: { LOG_LEVEL: 'fatal' },
-    secrets: () => ({}),
+    secrets: () => new Map(),
     cliOverrides: { port: 0, metricsPort: 0 },
   });
   const mizan = await startMizan(config, join(folder, 'data'), { role: 'gateway' });
