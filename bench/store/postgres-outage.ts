@@ -192,7 +192,9 @@ let isRight = true;
 for (const which of [house, other]) {
   const { answered, failed, slowest } = which;
   const { lost, doubled } = await which.missing();
-  say(`${which === house ? 'it' : 'the other'}: ${answered.length} answered, ${failed} failed, ${lost} lost, ${doubled} doubled, slowest ${slowest.toFixed(0)} ms`);
+  say(
+    `${which === house ? 'it' : 'the other'}: ${answered.length} answered, ${failed} failed, ${lost} lost, ${doubled} doubled, slowest ${slowest.toFixed(0)} ms`,
+  );
   isRight &&= lost + doubled + failed === 0;
 }
 await Promise.all([house.end(), other.end()]);

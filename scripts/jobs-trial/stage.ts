@@ -142,7 +142,7 @@ export class Stage {
   /** All runs of these jobs, oldest first; the last thousand of each. */
   history(jobs: readonly string[]): Promise<JobRun[]> {
     return this.#asking(async (store) => {
-      const runs = await Promise.all(jobs.map((job) => store.jobs.runs(everyTenant, { job, limit: 1000 })));
+      const runs = await Promise.all(jobs.map((job) => store.jobs.runs(everyTenant, { jobs: [job], limit: 1000 })));
       return runs.flatMap((each) => each.toReversed());
     });
   }

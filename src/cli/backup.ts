@@ -73,7 +73,11 @@ async function create(options: CreateOptions): Promise<void> {
     onProgress: bar.show,
   }).finally(bar.clear);
   const { name, bytes, manifest, places, removed } = created;
-  await noteAudit(settings.dataFolder, { action: 'backup.create', target: `backup:${name}`, after: { bytes, places, removed } });
+  await noteAudit(settings.dataFolder, {
+    action: 'backup.create',
+    target: `backup:${name}`,
+    after: { bytes, places, removed },
+  });
   if (options.json === true) {
     print(JSON.stringify({ name, bytes, places, removed, manifest }, null, 2));
     return;
@@ -123,7 +127,12 @@ async function restore(given: string, options: CommonOptions): Promise<void> {
   const target = `backup:${basename(given)}`;
   const after = { created_at: manifest.createdAt, aside };
   // In the database that was restored.
-  await noteAudit(settings.dataFolder, { action: 'backup.restore', target, before: putAside(before, auditHead(settings)), after });
+  await noteAudit(settings.dataFolder, {
+    action: 'backup.restore',
+    target,
+    before: putAside(before, auditHead(settings)),
+    after,
+  });
   say(`The data is that of ${manifest.createdAt}: ${rowsOf(manifest)}.`);
   if (aside !== null) say(`What was there before is in ${aside}.`);
   if (config !== null) say(`The configuration of that time is in ${config}.`);

@@ -145,9 +145,19 @@ export class Metrics {
     });
   }
 
-  /** @param isUp Whether Redis answers in time; where this is not called, there is no such metric. */
-  watchRedis(isUp: () => boolean): void {
-    this.#gaugeOf('mizan_redis_up', '0 while Redis does not answer in time, 1 otherwise.', () => (isUp() ? 1 : 0));
+  /** @param read Whether Redis answers in time, and how often it did not; where this is not called, there is no such metric. */
+  watchRedis(read: () => { readonly isUp: boolean; readonly unanswered: number }): void {
+    const help = '0 while Redis does not answer in time, 1 otherwise.';
+    this.#gaugeOf('mizan_redis_up', help, () => (read().isUp ? 1 : 0));
+    const unanswered: Counter = new Counter({
+      name: 'mizan_redis_unanswered_total',
+      help: 'Questions that Redis did not answer in time, refused, or was not asked because it is away.',
+      registers: [this.registry],
+      collect() {
+        unanswered.reset();
+        unanswered.inc(read().unanswered);
+      },
+    });
   }
 
   /** Requests that are being answered now. */

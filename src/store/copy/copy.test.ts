@@ -113,13 +113,3 @@ test('what is no database is refused', async () => {
   await expect(copyDatabase({ from: `sqlite:${folder}`, to: 'sqlite:x' }, () => {})).rejects.toThrow(/no database/);
   await expect(copyDatabase({ from: 'mysql://x', to: 'sqlite:x' }, () => {})).rejects.toThrow(/postgres:\/\//);
 });
-
-test('a log of which nothing else is kept is copied, too', async () => {
-  const folder = temporaryFolder();
-  const store = await openStore({ folder, url: null });
-  await store.requestLog.append(requestRecord({ id: newRequestId(Date.now()) }));
-  await store.close();
-  const copied = await copyDatabase({ from: `sqlite:${folder}`, to: await server.newDatabase() }, () => {});
-  const counts = Object.fromEntries(copied.map(({ name, rows, isSame }) => [name, isSame ? rows : 'differs']));
-  expect(counts).toMatchObject({ requests: 1, attempts: 0, payloads: 0 });
-});

@@ -40,10 +40,9 @@ class PostgresEnd implements CopyEnd {
     const key = table.key.map((column) => `"${column}"`).join(', ');
     const places = (after ?? []).map((_, i) => `$${i + 1}`).join(', ');
     const where = after === null ? '' : `WHERE (${key}) > (${places})`;
-    const { rows } = await (await this.#viewed()).query(
-      `SELECT * FROM "${table.name}" ${where} ORDER BY ${key} LIMIT ${pageRows(table)}`,
-      [...(after ?? [])],
-    );
+    const { rows } = await (
+      await this.#viewed()
+    ).query(`SELECT * FROM "${table.name}" ${where} ORDER BY ${key} LIMIT ${pageRows(table)}`, [...(after ?? [])]);
     return rows as Row[];
   }
 
