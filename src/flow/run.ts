@@ -15,6 +15,7 @@ import { headWithoutAttempt } from './call.ts';
 import type { Account } from './limits/account.ts';
 import type { Limiter } from './limits/limiter.ts';
 import type { Capture, Payloads } from './payloads/capture.ts';
+import type { Overload } from './overload.ts';
 import type { Models } from './routing/models.ts';
 import { RequestNeeds } from './routing/needs.ts';
 import type { Served } from './routing/served.ts';
@@ -25,6 +26,8 @@ export interface Flow {
   readonly agents: Agents;
   readonly models: Models;
   readonly limiter: Limiter;
+  /** `null` where the process is not protected from too many requests. */
+  readonly overload: Overload | null;
   readonly cache: AnswerCache;
   readonly requestLog: RequestLog;
   readonly metrics: Metrics;
@@ -44,6 +47,7 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
   const story = newStory();
   metrics.requestStarted();
   try {
+    flow.overload?.check(call.principal);
     const request = call.read();
     story.request = request;
     story.assignment = agents.assign(request, call.principal);
@@ -51,7 +55,8 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
     const { agent, chat } = story.assignment;
     story.capture = payloads?.capture(agent?.name ?? null);
     const model = story.served.pool.model.id;
-    const admitted = limiter.admit({ principal: call.principal, agent: agent?.name ?? null, model });
+    const { principal, signal } = call;
+    const admitted = limiter.admit({ principal, agent: agent?.name ?? null, model, signal });
     story.account = admitted instanceof Promise ? await admitted : admitted;
     if (story.account?.refusal) throw story.account.refusal;
     const order: AnswerOrder = {

@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import type { RequestRecord } from '../core/request-record.ts';
 import type { TrailStep } from '../core/trail.ts';
 import { CacheMetrics } from './cache-metrics.ts';
+import { QueueMetrics } from './queue-metrics.ts';
 import { CounterFamily, HistogramFamily, SeriesMap } from './series.ts';
 
 /** Seconds. From a cached answer to a long piece of reasoning. */
@@ -90,6 +91,8 @@ export class Metrics {
   }));
   /** The response cache's. */
   readonly cache = new CacheMetrics(this.registry);
+  /** Of requests that wait for room, or are refused while there is too much to do. */
+  readonly queue = new QueueMetrics(this.registry);
   #running = 0;
   #isDatabaseUp = (): boolean => true;
 
