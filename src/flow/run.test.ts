@@ -140,6 +140,7 @@ describe('what is known of a request when it ends', () => {
         cost_usd: 2,
         usage_source: 'upstream',
         gateway_ms: 2,
+        queued_ms: null,
         upstream_ms: 30,
         first_token_ms: 32,
         finish_reason: 'stop',

@@ -125,10 +125,17 @@ function keepPayload(call: Call, { capture, answered, error }: Story, payloads: 
   following?.ended(call, { answer: answered?.last.answer ?? null, error });
 }
 
+function withAccount(head: AnswerHead, account: Account): AnswerHead {
+  const { waitedMs } = account;
+  const quota = account.quota();
+  if (waitedMs === 0) return { ...head, quota };
+  return { ...head, quota, queuedMs: waitedMs, gatewayMs: Math.max(0, head.gatewayMs - waitedMs) };
+}
+
 /** Streams say what is left of the caller's limits in their head. */
 function withQuota(call: Call, account: Account | null): Call {
   if (account === null) return call;
-  const begin = (head: AnswerHead): void => call.sink.begin({ ...head, quota: account.quota() });
+  const begin = (head: AnswerHead): void => call.sink.begin(withAccount(head, account));
   return { ...call, sink: { begin, write: (events, drained) => call.sink.write(events, drained) } };
 }
 
@@ -137,7 +144,7 @@ function outcomeOf({ assignment, served, account, answered, error }: Story, late
   const model = served?.pool.model.id ?? null;
   const head = answered?.head ?? headWithoutAttempt({ agent, model, gatewayMs: latencyMs });
   return {
-    head: account === null ? head : { ...head, quota: account.quota() },
+    head: account === null ? head : withAccount(head, account),
     error,
     answer: answered?.last.answer ?? null,
     usage: answered?.usage ?? unknownUsage,
@@ -174,6 +181,7 @@ function recordOf(call: Call, story: Story, latencyMs: number, charges: readonly
     costUsd: usage.costUsd,
     usageSource: usage.source,
     gatewayMs: Math.max(0, latencyMs - upstreamMs),
+    queuedMs: (story.account?.waitedMs ?? 0) > 0 ? (story.account?.waitedMs ?? 0) : null,
     upstreamMs,
     firstTokenMs: firstTokenAt === null ? null : firstTokenAt - call.startedAt,
     finishReason: answered?.last.finishReason ?? null,

@@ -146,7 +146,7 @@ export class Metrics {
     const series = this.#byAgent.get(record.agent ?? '', model);
     series.requests.get(record.instance ?? '', String(record.status)).add();
     series.duration.observe(latencyMs / 1000);
-    this.#overhead.observe(record.gatewayMs / 1000);
+    this.#overhead.observe(Math.max(0, record.gatewayMs - (record.queuedMs ?? 0)) / 1000);
     if (record.firstTokenMs !== null) this.#byModel.get(model).observe(record.firstTokenMs / 1000);
     // Of cached answers the tokens were counted when they were made.
     if (record.cache === 'hit' || record.cache === 'coalesced') return;
