@@ -48,7 +48,8 @@ async function listed(by = admin, query = ''): Promise<readonly Key[]> {
 
 describe('a key that is made over HTTP', () => {
   test('is shown once, works at once, and is listed with everything that it was made with', async () => {
-    const limits = { rpm: 60, tpm: 10_000, max_in_flight: 4, budget: { usd: 2.5, per: 'day' } };
+    const budget = { usd: 2.5, per: 'day', timezone: 'Asia/Riyadh' };
+    const limits = { rpm: 60, tpm: 10_000, max_in_flight: 4, budget };
     const { status, headers, json } = await create({ agents: ['assistant'], models: ['words'], ttl: '30d', limits });
     expect([status, headers.get('cache-control')]).toEqual([201, 'no-store']);
     const { key, ...shown } = json as Key;
@@ -127,12 +128,19 @@ describe('a key that is made over HTTP', () => {
       [{ ttl: 'soon' }, 'ttl'],
       [{ limits: { rpm: 0 } }, 'limits.rpm'],
       [{ limits: { budget: { usd: 1, per: 'year' } } }, 'limits.budget.per'],
+      [{ limits: { budget: { usd: 1e308, per: 'day' } } }, 'limits.budget.usd'],
+      [{ limits: { budget: { usd: 0.0000004, per: 'day' } } }, 'limits.budget.usd'],
+      [{ limits: { budget: { usd: 1, per: 'day', timezone: 'Mars' } } }, 'limits.budget.timezone'],
       [{ limits: { rps: 1 } }, 'limits.rps'],
       [{ colour: 'red' }, 'colour'],
     ];
     for (const [body, param] of wrong) expect(refused(await create(body))).toEqual([400, 'invalid_request', param]);
     const { json } = await create({ agents: ['asistant'] });
     expect(errorOf(json).message).toBe('There is no agent "asistant". Did you mean "assistant"?');
+    const poor = await create({ limits: { budget: { usd: 0, per: 'day' } } });
+    expect(errorOf(poor.json).message).toBe(
+      'limits.budget.usd must be US dollars above 0, up to 1000000, with at most six decimals.',
+    );
   });
 
   test('is never more than whoever makes it', async () => {

@@ -28,6 +28,9 @@ import type { YamlTree } from './yaml.ts';
 export { ConfigError } from './problem.ts';
 export type { CliOverrides } from './outside.ts';
 
+/** Compiled parsers take longer to be made than they save where something is read once. */
+const parsing = { error: issueMessage, jitless: true } as const;
+
 /** What of a configuration says where sealed things are, and what opens them. */
 export interface VaultConfig {
   readonly masterKey: MasterKeyConfig;
@@ -148,7 +151,7 @@ function readVault(
   applyOutside(tree, places, { env, cli: {} });
   const { security, database } = fileSchema.shape;
   const schema = z.object({ security, database });
-  const parsed = schema.safeParse(tree, { error: issueMessage });
+  const parsed = schema.safeParse(tree, parsing);
   if (parsed.success && expanded.problems.length === 0) {
     const masterKey = masterKeyOf(parsed.data.security.masterKey);
     return { vault: { masterKey, databaseUrl: parsed.data.database.url }, problems: [] };
@@ -166,7 +169,7 @@ function emptyTree(): YamlTree {
 
 /** Reads a tree by the schema. Text from outside that the schema refuses is tried as the number that it spells. */
 function readTree(tree: Mapping, places: Places): { config: FileConfig | undefined; findings: Finding[] } {
-  const first = fileSchema.safeParse(tree, { error: issueMessage });
+  const first = fileSchema.safeParse(tree, parsing);
   if (first.success) return { config: first.data, findings: [] };
   for (const { path } of first.error.issues) {
     const steps = path.map((step) => (typeof step === 'number' ? step : String(step)));
@@ -175,7 +178,7 @@ function readTree(tree: Mapping, places: Places): { config: FileConfig | undefin
       replaceAt(tree, steps, typedValue(value) ?? value);
     }
   }
-  const second = fileSchema.safeParse(tree, { error: issueMessage });
+  const second = fileSchema.safeParse(tree, parsing);
   if (second.success) return { config: second.data, findings: [] };
   return { config: undefined, findings: second.error.issues.flatMap((issue) => findingsOf(issue, tree)) };
 }

@@ -93,8 +93,11 @@ function more(kind: number, run: number): number {
 
 /** Per sixteen units, so that it is small enough to stay in the cache. */
 function tableOf(column: 1 | 2): Float32Array {
-  return Float32Array.from({ length: 0x1_00_00 >> 4 }, (_, block) => {
-    const unit = block << 4;
-    return rates.find(([below]) => unit < below)?.[column] ?? 1;
-  });
+  const table = new Float32Array(0x1_00_00 >> 4);
+  let from = 0;
+  for (const rate of rates) {
+    table.fill(rate[column], from, rate[0] >> 4);
+    from = rate[0] >> 4;
+  }
+  return table;
 }

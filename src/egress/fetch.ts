@@ -1,4 +1,4 @@
-import { Client } from 'undici';
+import type { Client } from 'undici';
 import { MizanError } from '../core/errors.ts';
 import type { Outgoing, OutgoingAnswer, OutgoingRequest } from '../core/outgoing.ts';
 import type { EgressGuard } from './guard.ts';
@@ -9,7 +9,8 @@ export function guardedFetch(guard: EgressGuard): Outgoing {
     const url = placeOf(request.url);
     const { namedBy, deadlineMs: timeoutMs, maxBytes } = request;
     const connect = guard.connector({ origin: url.origin, namedBy, timeoutMs });
-    const client = new Client(url.origin, { connect, maxResponseSize: maxBytes, allowH2: false, pipelining: 0 });
+    const undici = await import('undici');
+    const client = new undici.Client(url.origin, { connect, maxResponseSize: maxBytes, allowH2: false, pipelining: 0 });
     try {
       return await answerOf(client, url, request);
     } catch (error) {

@@ -1,8 +1,9 @@
 import { lookup as systemLookup } from 'node:dns';
 import type { LookupAddress, LookupOptions } from 'node:dns';
-import type { LookupFunction } from 'node:net';
+import type { LookupFunction, OnReadOpts } from 'node:net';
 import { isIP } from 'node:net';
-import { buildConnector } from 'undici';
+import type { buildConnector } from 'undici';
+import undiciConnector from 'undici/lib/core/connect.js';
 import type { EgressRules, NamedBy } from './rules.ts';
 import { egressRules, plainHost } from './rules.ts';
 
@@ -25,6 +26,8 @@ export interface GuardedPlace {
   readonly namedBy: NamedBy;
   /** No connection takes longer to be made, in ms. */
   readonly timeoutMs: number;
+  /** How its sockets are read, where not as streams. */
+  readonly onread?: OnReadOpts;
 }
 
 /**
@@ -42,10 +45,15 @@ export class EgressGuard {
   }
 
   /** For undici's `connect`. */
-  connector({ origin, namedBy, timeoutMs }: GuardedPlace): buildConnector.connector {
+  connector({ origin, namedBy, timeoutMs, onread }: GuardedPlace): buildConnector.connector {
     const bound = new URL(origin);
     const lookup = this.#lookup(namedBy);
-    const connect = buildConnector({ timeout: timeoutMs, allowH2: false, lookup });
+    const connect = undiciConnector({
+      timeout: timeoutMs,
+      allowH2: false,
+      lookup,
+      ...(onread === undefined ? {} : { onread }),
+    });
     return (options, callback) => {
       const host = plainHost(options.hostname);
       const refusal = this.#refusalOf(bound, options) ?? this.#literalRefusal(host, namedBy);

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { buildConnector } from 'undici';
 import { EgressGuard } from '../egress/guard.ts';
-import { Connection } from './http1/connection.ts';
+import { Connection, reading } from './http1/connection.ts';
 import type { ConnectionUser } from './http1/connection.ts';
 import { requestHead } from './http1/request-head.ts';
 import { ResponseError } from './http1/response-reader.ts';
@@ -57,7 +57,7 @@ export class HttpTransport implements Transport {
   /** @param origin Scheme, host and port: `https://openrouter.ai`. */
   constructor(origin: string, connectLimitMs: number = maxConnectMs, guard: EgressGuard = new EgressGuard()) {
     this.#origin = new URL(origin);
-    this.#connect = guard.connector({ origin, namedBy: 'config', timeoutMs: connectLimitMs });
+    this.#connect = guard.connector({ origin, namedBy: 'config', timeoutMs: connectLimitMs, onread: reading });
   }
 
   send(request: TransportRequest, handler: TransportHandler): Exchange {

@@ -20,13 +20,13 @@ export function orNull<S extends z.ZodType>(schema: S) {
 
 /**
  * The body of an administrative request. Where there is none, it counts as `{}`.
- * @param expectations Of every field, what it must be: `must be …`.
+ * @param expectations Of every field, what it must be: `must be …`. Of fields in fields, by their paths: `limits.rpm`.
  * @throws MizanError `invalid_json`; `invalid_request`, naming the field.
  */
 export function readBody<S extends z.ZodObject>(
   schema: S,
   request: FastifyRequest,
-  expectations: Readonly<Record<keyof S['shape'], string>>,
+  expectations: Readonly<Record<keyof S['shape'], string>> & Readonly<Record<string, string>>,
 ): z.output<S> {
   const value = Buffer.isBuffer(request.body) ? JsonDocument.parse(request.body).value : {};
   const parsed = schema.safeParse(value);
@@ -35,10 +35,14 @@ export function readBody<S extends z.ZodObject>(
   const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0];
   if (issue?.code === 'unrecognized_keys') {
     const param = [...issue.path, issue.keys[0] ?? ''].join('.');
-    const hint = issue.path.length > 0 ? '' : didYouMean(param, Object.keys(expectations));
+    const hint = issue.path.length > 0 ? '' : didYouMean(param, Object.keys(schema.shape));
     throw new MizanError('invalid_request', `There is no field "${param.slice(0, 100)}".${hint}`, { param });
   }
-  const field = String(issue?.path[0] ?? '');
-  const expected = (expectations as Readonly<Record<string, string>>)[field] ?? 'is not as expected';
-  throw new MizanError('invalid_request', `${field} ${expected}.`, { param: issue?.path.join('.') ?? field });
+  const path = issue?.path.map(String) ?? [];
+  // The innermost that something is said of.
+  const depth = path.findLastIndex((_, at) => Object.hasOwn(expectations, path.slice(0, at + 1).join('.')));
+  const field = path.slice(0, Math.max(depth, 0) + 1).join('.');
+  throw new MizanError('invalid_request', `${field} ${expectations[field] ?? 'is not as expected'}.`, {
+    param: path.join('.'),
+  });
 }

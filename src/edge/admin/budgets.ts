@@ -3,10 +3,11 @@ import { z } from 'zod';
 import type { LiveUse } from '../../core/budget-report.ts';
 import { budgetsOfKeys, publicBudget } from '../../core/budget-report.ts';
 import type { BudgetRule } from '../../core/limit.ts';
-import { budgetPeriods, maxBudgetUsd, usualAlerts } from '../../core/limit.ts';
+import { budgetPeriods, usualAlerts } from '../../core/limit.ts';
 import { everyTenant } from '../../core/request-record.ts';
 import type { EdgeContext } from '../http/context.ts';
 import { orNull, readBody } from './body.ts';
+import { budgetExpectations, timezone, usd } from './budget-fields.ts';
 import {
   audited,
   checkFree,
@@ -19,22 +20,18 @@ import {
   targetOf,
 } from './limit-rules.ts';
 
-const usd = z.number().refine((given) => given > 0 && given <= maxBudgetUsd && Number(given.toFixed(6)) === given);
-
 const newBudget = z.strictObject({
   name: ruleName,
   ...targetFields,
   usd,
   per: z.enum(budgetPeriods),
-  timezone: orNull(z.string().refine(isTimeZone)),
+  timezone: orNull(timezone),
   alerts: orNull(z.array(z.int().min(1).max(1000)).max(10)),
 });
 
 const expectations = {
   ...targetExpectations,
-  usd: `must be US dollars above 0, up to ${maxBudgetUsd}, with at most six decimals`,
-  per: `must be one of ${budgetPeriods.join(', ')}`,
-  timezone: 'must be a time zone such as "Asia/Riyadh", or null for UTC',
+  ...budgetExpectations,
   alerts: 'must be at most 10 numbers of percent, or null for 50, 80 and 100',
 };
 
@@ -66,14 +63,14 @@ export async function putBudget(context: EdgeContext, request: FastifyRequest, r
   const { budgets } = context.flow.limiter.rules;
   checkFree(budgets, name);
   const before = budgets.find((rule) => rule.name === name) ?? null;
-  const { usd: amount, per, timezone, alerts } = given;
+  const { usd: amount, per, timezone: zone, alerts } = given;
   const rule: BudgetRule = {
     name,
     source: 'api',
     for: target,
     usd: amount,
     per,
-    timezone: timezone ?? 'UTC',
+    timezone: zone ?? 'UTC',
     alerts: alerts ?? usualAlerts,
   };
   context.limitRules.putBudget(rule, context.flow.clock.now());
@@ -87,12 +84,4 @@ export async function removeBudget(context: EdgeContext, request: FastifyRequest
   const rule = removeRule(context, request, 'budget');
   request.audit = { action: 'budget.remove', ...audited('budget', rule), before: rule, after: null };
   return { name: rule.name, removed: true };
-}
-
-function isTimeZone(zone: string): boolean {
-  try {
-    return new Intl.DateTimeFormat('en', { timeZone: zone }).resolvedOptions().timeZone !== '';
-  } catch {
-    return false;
-  }
 }

@@ -14,10 +14,11 @@ import { grantRefusal } from '../../security/grants.ts';
 import { tenantFor } from '../auth/authorise.ts';
 import type { EdgeContext } from '../http/context.ts';
 import { orNull, readBody, seconds } from './body.ts';
+import { budgetExpectations, timezone, usd } from './budget-fields.ts';
 
 const name = z.string().regex(/^[^\p{C}]{1,100}$/u);
 const names = orNull(z.array(name).max(1000));
-const count = orNull(z.int().min(1));
+const count = orNull(z.int().min(1).max(1_000_000_000));
 
 const newKey = z.strictObject({
   name,
@@ -33,10 +34,12 @@ const newKey = z.strictObject({
       rpm: count,
       tpm: count,
       max_in_flight: count,
-      budget: orNull(z.strictObject({ usd: z.number().positive(), per: z.enum(budgetPeriods) })),
+      budget: orNull(z.strictObject({ usd, per: z.enum(budgetPeriods), timezone: orNull(timezone) })),
     }),
   ),
 });
+
+const wholeNumber = 'must be a whole number from 1 to 1000000000';
 
 const expectations = {
   name: 'must be a text of 1 to 100 characters',
@@ -48,6 +51,13 @@ const expectations = {
   ttl: 'must be a time such as "30d" or a number of seconds, or null',
   priority: `must be one of ${priorities.join(', ')}, or null for normal`,
   limits: 'must have rpm, tpm and max_in_flight from 1 on, and a budget such as {"usd": 10, "per": "day"}',
+  'limits.rpm': `${wholeNumber} of requests per minute, or null`,
+  'limits.tpm': `${wholeNumber} of tokens per minute, or null`,
+  'limits.max_in_flight': `${wholeNumber} of requests at the same time, or null`,
+  'limits.budget': 'must be such as {"usd": 10, "per": "day"}, or null',
+  'limits.budget.usd': budgetExpectations.usd,
+  'limits.budget.per': budgetExpectations.per,
+  'limits.budget.timezone': budgetExpectations.timezone,
 };
 
 /** `GET /api/keys`: the tenant's keys, without what makes them keys. */
@@ -149,7 +159,10 @@ function noSuchKey(id: string, that = 'is not revoked'): MizanError {
 function limitsOf(given: z.output<typeof newKey>['limits']): KeyLimits {
   if (given === null) return noLimits;
   const { rpm, tpm, max_in_flight: maxInFlight, budget } = given;
-  return { rpm, tpm, maxInFlight, budget };
+  const zone = budget?.timezone ?? null;
+  const own =
+    budget === null ? null : { usd: budget.usd, per: budget.per, ...(zone === null ? {} : { timezone: zone }) };
+  return { rpm, tpm, maxInFlight, budget: own };
 }
 
 function checkGrant(principal: Principal, record: ApiKeyRecord): void {

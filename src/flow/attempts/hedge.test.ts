@@ -30,6 +30,7 @@ class Scripted implements Contestant {
   run(signal: AbortSignal, claim: () => boolean): Promise<AttemptResult> {
     this.signal = signal;
     this.claim = claim;
+    if (signal.aborted) return Promise.resolve(resultOf(cancelled));
     return new Promise((resolve) => {
       this.#end = resolve;
       signal.addEventListener('abort', () => resolve(resultOf(cancelled)));
@@ -106,4 +107,17 @@ test('of two answers in the same turn one counts', async () => {
   b.end(null);
   const { winner, result } = await outcome;
   expect({ winner: winner === a, failure: result.failure }).toEqual({ winner: true, failure: null });
+});
+
+test('a second that was still got ready when the caller left is aborted as it begins', async () => {
+  const [a, b] = [new Scripted(), new Scripted()];
+  const abort = new AbortController();
+  const { promise: ready, resolve: isReady } = Promise.withResolvers<Contestant>();
+  const { promise: asked, resolve: isAsked } = Promise.withResolvers<void>();
+  const outcome = race(a, () => (isAsked(), ready), { afterMs: 1, signal: abort.signal });
+  await asked;
+  abort.abort();
+  isReady(b);
+  expect((await outcome).result.failure).toEqual(cancelled);
+  expect(b.signal?.aborted).toBe(true);
 });

@@ -47,8 +47,8 @@ export async function race(
     const abort = (): void => controller.abort();
     signal.addEventListener('abort', abort);
     running.set(contestant, controller);
-    // While it was being got ready, the other one may have spoken.
-    if (winner !== null) controller.abort();
+    // While it was being got ready, the other one may have spoken, or the caller left.
+    if (winner !== null || signal.aborted) controller.abort();
     const result = await contestant.run(controller.signal, () => claims(contestant));
     signal.removeEventListener('abort', abort);
     running.delete(contestant);

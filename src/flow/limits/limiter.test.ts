@@ -149,6 +149,38 @@ describe('a budget', () => {
     expect(await store.ledger.check()).toMatchObject({ rows: 1, requests: 1, budgets: 1, faults: [] });
   });
 
+  test('of an API key pays for no more than there is before any of it is in the ledger', async () => {
+    const limiter = limiterOver(await limitStore(), new ManualClock(), {});
+    const limits = { rpm: null, tpm: null, maxInFlight: null, budget: { usd: 0.0018, per: 'day' } } as const;
+    let paid = 0;
+    for (let i = 0; i < 10; i++) {
+      // Keys are read anew whenever one was changed.
+      const account = admit(limiter, {
+        ...asking,
+        principal: {
+          ...principal,
+          via: 'api-key',
+          credential: 'k1',
+          limits: { ...limits, budget: { ...limits.budget } },
+        },
+      });
+      if (refusalOf(() => (account.reserve(orderOf(0, 1000)) as Hold).settle(usageOf(0, 1000))) === null) paid++;
+      account.close();
+    }
+    expect(paid).toBe(3);
+  });
+
+  test('that is made smaller is spent by what it paid before', async () => {
+    const store = await limitStore();
+    const limiter = limiterOver(store, new ManualClock(), {});
+    const pay = (): MizanError | null =>
+      refusalOf(() => (admit(limiter).reserve(orderOf(0, 1000)) as Hold).settle(usageOf(0, 1000)));
+    store.limitRules.putBudget(budgetRule({ source: 'api', usd: 0.0018 }), 1);
+    expect([pay(), pay()]).toEqual([null, null]);
+    store.limitRules.putBudget(budgetRule({ source: 'api', usd: 0.0012 }), 2);
+    expect(pay()?.code).toBe('budget_spent');
+  });
+
   test('holds what the model itself allows where the request says nothing', async () => {
     const store = await limitStore();
     const limiter = limiterOver(store, new ManualClock(), { budgets: [budgetRule({ usd: 1 })] });

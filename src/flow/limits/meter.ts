@@ -93,10 +93,16 @@ export class BudgetMeter {
 
   /** It may become another one of the same name. */
   set rule(rule: BudgetRule) {
-    if (rule === this.#rule) return;
+    const before = this.#rule;
+    if (rule === before) return;
     this.#rule = rule;
-    this.#limit = picosOfBudget(rule.usd);
-    this.#period = { start: 0, end: -Infinity };
+    if (rule.usd !== before.usd) {
+      this.#limit = picosOfBudget(rule.usd);
+      this.#cap = null;
+      this.told = -1;
+    }
+    // Only what was paid in another period is looked up: of this one, the ledger may not have all yet.
+    if (rule.per !== before.per || rule.timezone !== before.timezone) this.#period = { start: 0, end: -Infinity };
   }
 
   get limit(): bigint {

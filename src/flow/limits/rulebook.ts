@@ -1,3 +1,4 @@
+import type { KeyLimits } from '../../core/api-key.ts';
 import { keyMeterId, rulesOfKeyLimits } from '../../core/budget-report.ts';
 import type { BudgetRule, LimitField, LimitRule } from '../../core/limit.ts';
 import { limitFields } from '../../core/limit.ts';
@@ -108,15 +109,22 @@ export function breadthOf({ source, for: target }: Rule): number {
 }
 
 interface KeyRules {
+  readonly credential: string;
   readonly id: string;
   readonly limit: LimitRule | null;
   readonly budget: BudgetRule | null;
 }
 
-/** An API key's own limits, as rules; `null` where it has none. */
+const known = new WeakMap<KeyLimits, KeyRules>();
+
+/** An API key's own limits, as rules, the same each time; `null` where it has none. */
 export function rulesOfKey({ credential, limits }: Principal): KeyRules | null {
   if (limits === undefined || credential === null) return null;
   const { rpm, tpm, maxInFlight, budget } = limits;
   if (rpm === null && tpm === null && maxInFlight === null && budget === null) return null;
-  return { id: keyMeterId(credential), ...rulesOfKeyLimits(credential, limits) };
+  const before = known.get(limits);
+  if (before?.credential === credential) return before;
+  const rules = { credential, id: keyMeterId(credential), ...rulesOfKeyLimits(credential, limits) };
+  known.set(limits, rules);
+  return rules;
 }

@@ -33,7 +33,12 @@ describe('a request needs', () => {
     ['a schema for a schema', { response_format: { type: 'json_schema', json_schema: {} } }, { jsonSchema: true }],
     ['none for plain JSON', { response_format: { type: 'json_object' } }, { jsonSchema: false }],
     ['room for what it allows', { max_tokens: 7 }, { maxOutputTokens: 7 }],
-    ['room by the newer name first', { max_tokens: 7, max_completion_tokens: 9 }, { maxOutputTokens: 9 }],
+    ['room by the newer name', { max_tokens: 7, max_completion_tokens: 9 }, { maxOutputTokens: 9 }],
+    ['room by the larger of two', { max_tokens: 7, max_completion_tokens: 1 }, { maxOutputTokens: 7 }],
+    ['any room where it asks for less than a token', { max_tokens: -1000 }, { maxOutputTokens: null }],
+    ['any room where one of two is none', { max_tokens: 7, max_completion_tokens: 0 }, { maxOutputTokens: null }],
+    ['room for whole tokens', { max_tokens: 10.5 }, { maxOutputTokens: 11 }],
+    ['no more room than there is anywhere', { max_tokens: 1e308 }, { maxOutputTokens: 100_000_000 }],
   ])('%s', (_what, body, needed) => {
     const { vision, tools, jsonSchema, maxOutputTokens } = needsOf(body);
     expect({ vision, tools, jsonSchema, maxOutputTokens }).toMatchObject(needed);

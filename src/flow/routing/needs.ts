@@ -10,6 +10,9 @@ const prefixLength = 2048;
 /** Tokens that a picture is taken for, where nobody has counted. */
 const imageTokens = 1000;
 
+/** No answer is longer. */
+const mostOutputTokens = 100_000_000;
+
 /** What a request asks of an instance, read from its body when it is first looked at. */
 export class RequestNeeds implements Needs {
   readonly #request: ChatRequest;
@@ -58,9 +61,16 @@ export class RequestNeeds implements Needs {
   }
 
   get maxOutputTokens(): number | null {
-    const most = this.#member('max_completion_tokens');
-    const older = this.#member('max_tokens');
-    return typeof most === 'number' ? most : typeof older === 'number' ? older : null;
+    let most: number | null = null;
+    for (const name of ['max_completion_tokens', 'max_tokens']) {
+      const given = this.#member(name);
+      if (given === undefined || given === null) continue;
+      // What is no number of tokens is taken for none at all: to some servers -1 means that there is no limit.
+      if (typeof given !== 'number' || given < 1) return null;
+      // Which of the two an upstream goes by, only it knows.
+      most = Math.max(most ?? 0, Math.min(Math.ceil(given), mostOutputTokens));
+    }
+    return most;
   }
 
   get affinity(): string {

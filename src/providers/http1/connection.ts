@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { OnReadOpts, Socket } from 'node:net';
 import { HeldWrites } from '../../core/held-writes.ts';
 import type { TransportHeaders } from '../transport.ts';
 import type { ResponseSink } from './response-reader.ts';
@@ -15,6 +15,23 @@ export interface ConnectionUser {
 
 /** Those of all connections that are sent in one turn of the event loop. */
 const requests = new HeldWrites();
+
+/** By their sockets. */
+const connections = new WeakMap<object, Connection>();
+
+/**
+ * The `onread` of `net.connect` and `tls.connect` for sockets of connections: all read into the same memory, one after
+ * another, where a stream takes 64 KiB anew for every read.
+ */
+export const reading: OnReadOpts = {
+  buffer: Buffer.allocUnsafeSlow(64 * 1024),
+  callback: function (this: unknown, length: number, memory: Uint8Array): boolean {
+    const connection = connections.get(this as Socket);
+    if (connection === undefined) (this as Socket).destroy();
+    else connection.read(Buffer.from(memory.buffer, memory.byteOffset, length));
+    return true;
+  },
+};
 
 /** Bodies up to this size go out in one piece with their head, in bytes: a copy costs less than a second write. */
 const maxCopied = 16 * 1024;
@@ -46,7 +63,9 @@ export class Connection implements ResponseSink {
     this.#onFree = events.free;
     this.#onClosed = events.closed;
     socket.setNoDelay(true);
-    socket.on('data', this.#onData);
+    connections.set(socket, this);
+    // Of a socket without `reading`; with it, this lets it read.
+    socket.on('data', (piece: Buffer) => this.read(piece));
     socket.on('end', this.#onEnd);
     socket.on('error', (error) => {
       this.#error = error;
@@ -79,6 +98,17 @@ export class Connection implements ResponseSink {
     this.#socket.write(head + body.toString('latin1'), 'latin1');
   }
 
+  /** @param piece Is of use until this returns. */
+  read(piece: Buffer): void {
+    try {
+      // Before a request has gone out there is nothing to answer.
+      if (this.#reader === null || this.#socket.writableCorked > 0) this.#socket.destroy();
+      else this.#reader.push(piece);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
   pause(): void {
     this.#socket.pause();
   }
@@ -104,7 +134,8 @@ export class Connection implements ResponseSink {
   }
 
   onBody(part: Buffer): void {
-    this.#user?.onBody(part);
+    // What is read next comes into the same memory.
+    this.#user?.onBody(Buffer.from(part));
   }
 
   onComplete(isReusable: boolean): void {
@@ -118,16 +149,6 @@ export class Connection implements ResponseSink {
     else this.#socket.destroy();
     user?.onComplete();
   }
-
-  readonly #onData = (piece: Buffer): void => {
-    try {
-      // Before a request has gone out there is nothing to answer.
-      if (this.#reader === null || this.#socket.writableCorked > 0) this.#socket.destroy();
-      else this.#reader.push(piece);
-    } catch (error) {
-      this.#failed(error);
-    }
-  };
 
   readonly #onEnd = (): void => {
     try {

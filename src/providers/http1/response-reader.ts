@@ -51,7 +51,10 @@ export class ResponseReader {
     return this.#state !== 'head' || this.#rest !== null || this.#headBytes > 0;
   }
 
-  /** @throws ResponseError */
+  /**
+   * @param piece Is of use until this returns; the sink is given parts of it.
+   * @throws ResponseError
+   */
   push(piece: Buffer): void {
     if (this.#isDone()) return;
     const bytes = this.#rest === null ? piece : Buffer.concat([this.#rest, piece]);
@@ -64,7 +67,7 @@ export class ResponseReader {
     }
     // Bytes that nobody asked for would be taken for the beginning of the next response.
     if (this.#isDone()) this.#sink.onComplete(this.#isReusable && at === bytes.length);
-    else if (at < bytes.length) this.#rest = bytes.subarray(at);
+    else if (at < bytes.length) this.#rest = Buffer.from(bytes.subarray(at));
   }
 
   /**

@@ -6,6 +6,7 @@ import { requestRecord } from '../../../test/support/records.ts';
 import { databaseFile } from './file.ts';
 import { openStore } from './index.ts';
 import { findDamage } from './soundness.ts';
+import { nextSumsAt } from './upkeep.ts';
 import { Troubles } from './troubles.ts';
 
 const events = { failed() {}, recovered() {}, dropped() {} };
@@ -37,4 +38,10 @@ test('troubles are told until they have passed, each by itself', () => {
   troubles.passed('damage');
   expect(troubles.words).toBe(null);
   expect(told).toStrictEqual(['failed']);
+});
+
+test('sums that took long are made again after fifty times as long, at the latest after half a minute', () => {
+  expect(nextSumsAt(1000, 1010)).toBe(1510);
+  expect(nextSumsAt(1000, 1400)).toBe(21_400);
+  expect(nextSumsAt(1000, 3000)).toBe(33_000);
 });

@@ -7,8 +7,16 @@ import type { Troubles } from './troubles.ts';
 /** How often the write-ahead log is looked after, in ms; and from how many committed rows on it is worth it. */
 const checkpoint = { everyMs: 1000, rows: 200 };
 
-/** How often sums are made of what was committed, in ms. */
-const sumsEveryMs = 2000;
+/**
+ * How often sums are made of what was committed, in ms; and for how long it is put off, in times of what the last ones
+ * took. A minute is read whole for each of its sums: under heavy load that may not take more than a fiftieth of a core.
+ */
+const sums = { everyMs: 2000, rest: 50, longestMs: 30_000 };
+
+/** When sums may be made again that took from `started` until `ended`, all in ms. */
+export function nextSumsAt(started: number, ended: number): number {
+  return ended + Math.min((ended - started) * sums.rest, sums.longestMs);
+}
 
 /** How long after the start the whole file is read once, to see that it is sound, in ms. */
 const soundnessMs = 5000;
@@ -30,6 +38,7 @@ export class Upkeep {
   readonly #ending = new AbortController();
   #checkpointed = 0;
   #isSumming = false;
+  #nextSumsAt = 0;
 
   constructor(
     { log, worker, troubles }: UpkeepRooms,
@@ -42,7 +51,7 @@ export class Upkeep {
     this.#unsound = unsound;
     this.#timers = [
       setInterval(() => this.#checkpoint(), checkpoint.everyMs),
-      setInterval(() => this.#sum(), sumsEveryMs),
+      setInterval(() => this.#sum(), sums.everyMs),
       setTimeout(() => this.#examine(), soundnessMs),
     ];
     for (const timer of this.#timers) timer.unref();
@@ -65,7 +74,9 @@ export class Upkeep {
   }
 
   #sum(): void {
-    const hasToWait = this.#isSumming || this.#troubles.has('write') || this.#troubles.has('checkpoint');
+    const started = performance.now();
+    const isEarly = this.#isSumming || started < this.#nextSumsAt;
+    const hasToWait = isEarly || this.#troubles.has('write') || this.#troubles.has('checkpoint');
     const minutes = hasToWait ? [] : this.#log.takeTouched();
     if (minutes.length === 0) return;
     this.#isSumming = true;
@@ -74,7 +85,12 @@ export class Upkeep {
       throw error;
     });
     this.#track('sums', "Requests can't be summed up", summing);
-    void summing.catch(() => undefined).finally(() => (this.#isSumming = false));
+    void summing
+      .catch(() => undefined)
+      .finally(() => {
+        this.#isSumming = false;
+        this.#nextSumsAt = nextSumsAt(started, performance.now());
+      });
   }
 
   #examine(): void {

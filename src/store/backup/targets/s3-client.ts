@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import { AwsV4Signer } from 'aws4fetch';
-import type { Dispatcher } from 'undici';
-import { Agent, request } from 'undici';
+import type { Agent, buildConnector, Dispatcher } from 'undici';
 import type { S3Settings } from '../../../core/backups.ts';
 import { MizanError } from '../../../core/errors.ts';
 import { EgressGuard } from '../../../egress/guard.ts';
@@ -28,14 +27,14 @@ const timeouts = { connectMs: 10_000, answer: { headersTimeout: 60_000, bodyTime
 /** Calls S3's REST interface, signed with Signature Version 4; bodies are signed with what they hold. */
 export class S3Client {
   readonly #settings: S3Settings;
-  readonly #dispatcher: Agent;
+  readonly #connect: buildConnector.connector;
+  #dispatcher: Agent | null = null;
 
   constructor(settings: S3Settings) {
     this.#settings = settings;
     const { origin } = new URL(this.#urlOf({ method: 'GET', key: '' }));
     const guard = new EgressGuard(egressRules(settings.egressAllow));
-    const connect = guard.connector({ origin, namedBy: 'config', timeoutMs: timeouts.connectMs });
-    this.#dispatcher = new Agent({ connect, ...timeouts.answer });
+    this.#connect = guard.connector({ origin, namedBy: 'config', timeoutMs: timeouts.connectMs });
   }
 
   /**
@@ -71,7 +70,9 @@ export class S3Client {
     }).sign();
     const sent: Record<string, string> = Object.fromEntries(headers);
     delete sent['host'];
-    return request(url, {
+    const undici = await import('undici');
+    this.#dispatcher ??= new undici.Agent({ connect: this.#connect, ...timeouts.answer });
+    return undici.request(url, {
       method: call.method,
       headers: sent,
       body: call.method === 'PUT' || call.method === 'POST' ? body : null,
