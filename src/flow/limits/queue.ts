@@ -249,6 +249,7 @@ export class Queue {
 
 /** Whether waiting so long can help. Money is not waited for. */
 export function helps({ claim, waitMs, isSpent }: Refusal, limitMs: number): boolean {
-  if (claim.kind === 'money' || isSpent === true || waitMs === null) return false;
-  return claim.kind === 'inFlight' || waitMs <= limitMs;
+  if (claim.kind === 'money' || isSpent === true) return false;
+  // Nobody knows when one that is being answered ends.
+  return claim.kind === 'inFlight' || (waitMs !== null && waitMs <= limitMs);
 }
