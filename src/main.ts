@@ -45,6 +45,7 @@ import { answerCacheOf } from './compose/answer-cache.ts';
 import { budgetAlerts } from './compose/budget-alerts.ts';
 import { InstanceWatch } from './compose/instance-watch.ts';
 import { instanceStates, modelsOf } from './compose/models.ts';
+import { overloadOf, queueOf } from './compose/overload.ts';
 import { auditLogEvents, payloadEvents, redisEvents, storeEvents } from './compose/log-events.ts';
 import { Verifier } from './security/verifier.ts';
 import type { Vault } from './store/sqlite/vault.ts';
@@ -148,7 +149,7 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
   metrics.watchDatabase(() => store.state().trouble === null);
   const shared = redis === null ? null : new RedisLimits(redis, nodeName(dataFolder));
   const limiter = new Limiter(
-    { limits: config.limits, budgets: config.budgets, ...config.limiting },
+    { limits: config.limits, budgets: config.budgets, ...config.limiting, queue: queueOf(config) },
     {
       rules: store.limitRules,
       ledger: store.ledger,
@@ -159,6 +160,8 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
   );
   opened.defer(() => limiter.close());
   metrics.watchLimits(() => limitStates(limiter));
+  const { queue } = limiter;
+  if (queue !== null) metrics.queue.watch((priority) => queue.count(priority));
   if (redis !== null) metrics.watchSharing(() => limiter.isByShare);
   const cache = await answerCacheOf(config, { metrics, clock, redis, vault: store.vault });
   opened.defer(() => cache.close());
@@ -194,7 +197,9 @@ async function serve(house: House, role: 'all' | 'gateway', opened: AsyncDisposa
   const { config, store, tokens, log, metrics, models, backups, redis, clock } = house;
   checkReach(config.server.host, { ...config.auth, apiKeys: store.apiKeys, now: clock.now() });
   metrics.watchInstances(() => instanceStates(models));
-  const flow = flowOf(house);
+  const protection = overloadOf(config, { metrics, log });
+  opened.defer(() => protection?.stop());
+  const flow = { ...flowOf(house), overload: protection?.overload ?? null };
   const jobs = jobsHere(house, flow, role === 'all');
 
   const auditing = new Auditing(store.audit, clock);
@@ -310,6 +315,7 @@ function flowOf({ config, store, models, limiter, cache, metrics, log, clock, ra
     cache,
     requestLog: store.requestLog,
     payloads: payloadsOf(config, store, random),
+    overload: null,
     metrics,
     log,
     clock,

@@ -62,6 +62,7 @@ describe('a key that is made over HTTP', () => {
       agents: ['assistant'],
       models: ['words'],
       limits,
+      priority: 'normal',
       state: 'active',
       created_at: expect.stringMatching(/Z$/),
       expires_at: expect.stringMatching(/Z$/),
@@ -74,6 +75,23 @@ describe('a key that is made over HTTP', () => {
     expect(JSON.stringify(await listed())).not.toContain(key.slice(20));
     expect((await run(key)).status).toBe(200);
     expect(await listed()).toContainEqual({ ...shown, last_used_at: expect.stringMatching(/Z$/) });
+  });
+
+  test('has a class, and none above that of whoever makes it, who may be for every tenant', async () => {
+    expect(await made({ priority: 'low' })).toMatchObject({ priority: 'low' });
+    expect(await create({ priority: 'high' })).toMatchObject({
+      status: 403,
+      json: { error: { code: 'forbidden', message: expect.stringContaining('priority high') } },
+    });
+    expect(await create({ priority: 'urgent' })).toMatchObject({ status: 400, json: { error: { param: 'priority' } } });
+    const grant = { subject: 'chief', tenant: 'ours', role: 'admin', agents: null, ttl: 60 } as const;
+    const chief = await mizan.token({ ...grant, scope: 'any' });
+    const { id } = await made({ priority: 'high' }, chief);
+    expect(await listed()).toContainEqual(expect.objectContaining({ id, priority: 'high' }));
+    // Whoever rotates a key has it.
+    expect((await post(`${mizan.url}/api/keys/${id}/rotate`, admin, {})).status).toBe(403);
+    const high = await mizan.token({ ...grant, priority: 'high' });
+    expect(await made({ priority: 'high' }, high)).toMatchObject({ priority: 'high' });
   });
 
   test('calls its agents and its models, and none besides', async () => {

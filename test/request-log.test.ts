@@ -66,6 +66,7 @@ describe('GET /api/requests', () => {
           cache: 'bypass',
           usage: { input_tokens: 7, output_tokens: 3, cost_usd: 0.000044, source: 'upstream' },
           gateway_ms: expect.any(Number),
+          queued_ms: null,
           upstream_ms: expect.any(Number),
           first_token_ms: null,
           finish_reason: 'stop',

@@ -5,6 +5,7 @@ import { tokensIn } from '../../src/core/tokens.ts';
 import type { Hold } from '../../src/flow/attempts/order.ts';
 import type { Account } from '../../src/flow/limits/account.ts';
 import { Limiter } from '../../src/flow/limits/limiter.ts';
+import type { QueueSettings } from '../../src/flow/limits/queue.ts';
 import type { Figures, Instance, Needs } from '../../src/flow/routing/model.ts';
 import { plainInstance } from '../../src/flow/routing/models.ts';
 import type { Provider } from '../../src/core/upstream.ts';
@@ -56,16 +57,20 @@ const principal: Principal = {
 /** A thousand other tenants have limits too. */
 const others = Array.from({ length: 1000 }, (_, i) => `tenant-${i}`);
 
-function limiter(limits: readonly LimitRule[], budgets: readonly BudgetRule[]): Limiter {
-  const events = { refused() {}, paid() {} };
+function limiter(
+  limits: readonly LimitRule[],
+  budgets: readonly BudgetRule[],
+  queue: QueueSettings | null = null,
+): Limiter {
+  const events = { refused() {}, paid() {}, waited() {} };
   return new Limiter(
-    { limits, budgets, assumedOutputTokens: 4096, machines: 1 },
+    { limits, budgets, assumedOutputTokens: 4096, machines: 1, queue },
     { rules, ledger, clock: systemClock, events, shared: null },
   );
 }
 
 const free = limiter([], []);
-const full = limiter(
+const many = [
   [
     limitOf('each', { tenant: '*' }),
     limitOf('person', { principal: 'someone' }),
@@ -76,7 +81,9 @@ const full = limiter(
     budgetOf('person', { principal: '*' }),
     ...others.map((tenant) => budgetOf(tenant, { tenant })),
   ],
-);
+] as const;
+const full = limiter(...many);
+const queued = limiter(...many, { waitMs: 1000, max: 1000, maxPerTenant: 200, weights: { acme: 2 } });
 const requestsOnly = limiter([{ ...limitOf('each', { tenant: '*' }), tpm: null }], []);
 
 const instance: Instance = {
@@ -97,9 +104,11 @@ const usage = {
   source: 'upstream',
 } as const;
 
+const { signal } = new AbortController();
+
 /** Everything that one request with one attempt goes through. */
 function request(through: Limiter): unknown {
-  const account = through.admit({ principal, agent: 'assistant', model: 'fast' }) as Account | null;
+  const account = through.admit({ principal, agent: 'assistant', model: 'fast', signal }) as Account | null;
   if (account === null) return null;
   const hold = account.reserve({ model: 'fast', instance, needs, written: 0 }) as Hold | null;
   hold?.settle(usage);
@@ -113,5 +122,6 @@ export const limits: readonly Micro[] = [
   { name: 'limits: none', run: () => request(free) },
   { name: 'limits: requests per minute and in flight', run: () => request(requestsOnly) },
   { name: 'limits: two limits of all kinds and two budgets, among 2,000 others', run: () => request(full) },
+  { name: 'limits: the same, with a queue for when they are full', run: () => request(queued) },
   { name: 'tokensIn, 1 KB', run: () => tokensIn(kilobyte) },
 ];

@@ -7,9 +7,10 @@ import { byOperator } from '../core/audit.ts';
 import { budgetPeriods, isBudgetUsd, maxBudgetUsd } from '../core/limit.ts';
 import { isTimeZone } from '../core/period.ts';
 import type { Role } from '../core/principal.ts';
+import type { Priority } from '../core/priority.ts';
 import { everyTenant } from '../core/request-record.ts';
 import type { CommonOptions } from './options.ts';
-import { configOf, duration, name, names, role, tenant, wholeNumber, withCommonOptions } from './options.ts';
+import { configOf, duration, name, names, priority, role, tenant, wholeNumber, withCommonOptions } from './options.ts';
 import type { Store } from '../store/index.ts';
 import { print, say, table } from './say.ts';
 import { placeOf, withStore } from './with-store.ts';
@@ -26,6 +27,7 @@ interface CreateOptions extends CommonOptions {
   readonly tpm?: number;
   readonly maxInFlight?: number;
   readonly budget?: KeyLimits['budget'];
+  readonly priority?: Priority;
   readonly json?: boolean;
 }
 
@@ -51,6 +53,7 @@ export function registerKeys(program: Command): void {
       'money: 10/day; also per hour, week, month, or in total; 10/day/Asia/Riyadh for days there',
       budget,
     )
+    .option('--priority <class>', 'its requests: low, normal or high; default: normal', priority)
     .option('--json', 'print the key with its id as JSON')
     .action(create);
 
@@ -90,7 +93,7 @@ async function create(options: CreateOptions): Promise<void> {
   }
   const { id, key, hash } = newApiKey();
   const createdAt = Date.now();
-  const { rpm = null, tpm = null, maxInFlight = null, budget: money = null } = options;
+  const { rpm = null, tpm = null, maxInFlight = null, budget: money = null, priority: given } = options;
   const record: ApiKeyRecord = {
     id,
     hash,
@@ -100,7 +103,7 @@ async function create(options: CreateOptions): Promise<void> {
     role: options.role,
     agents: options.agents ?? null,
     models: options.models ?? null,
-    limits: { rpm, tpm, maxInFlight, budget: money },
+    limits: { rpm, tpm, maxInFlight, budget: money, ...(given === undefined ? {} : { priority: given }) },
     createdAt,
     expiresAt: options.ttl === undefined ? null : createdAt + options.ttl * 1000,
     revokedAt: null,

@@ -6,6 +6,8 @@ import type { CliOverrides, StoredSecrets } from '../config/load.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Role } from '../core/principal.ts';
 import { isTenantName, roles } from '../core/principal.ts';
+import type { Priority } from '../core/priority.ts';
+import { priorities } from '../core/priority.ts';
 import { parseDuration } from '../core/duration.ts';
 import { MasterKeys } from '../security/master-keys.ts';
 import { vaultFile } from '../store/sqlite/file.ts';
@@ -54,6 +56,12 @@ export function wholeNumber(from: number, to: number): (text: string) => number 
 export function role(text: string): Role {
   const found = roles.find((known) => known === text);
   if (found === undefined) throw new InvalidArgumentError(`Expected one of ${roles.join(', ')}.`);
+  return found;
+}
+
+export function priority(text: string): Priority {
+  const found = priorities.find((known) => known === text);
+  if (found === undefined) throw new InvalidArgumentError(`Expected one of ${priorities.join(', ')}.`);
   return found;
 }
 

@@ -99,6 +99,7 @@ const csvColumns = [
   'cost_usd',
   'usage_source',
   'gateway_ms',
+  'queued_ms',
   'upstream_ms',
   'first_token_ms',
   'finish_reason',

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { Role } from '../core/principal.ts';
+import type { Priority } from '../core/priority.ts';
 import { byOperator } from '../core/audit.ts';
 import { SetupError } from '../core/errors.ts';
 import { everyTenant } from '../core/request-record.ts';
@@ -7,7 +8,7 @@ import type { Revocation } from '../core/revocation.ts';
 import { publicRevocation } from '../core/revocation.ts';
 import type { TokenGrant } from '../security/tokens.ts';
 import type { CommonOptions } from './options.ts';
-import { configOf, duration, name, names, role, tenant, withCommonOptions } from './options.ts';
+import { configOf, duration, name, names, priority, role, tenant, withCommonOptions } from './options.ts';
 import { print, say, table } from './say.ts';
 import { placeOf, withStore } from './with-store.ts';
 
@@ -19,6 +20,7 @@ interface TokenOptions extends CommonOptions {
   readonly agents?: string[];
   readonly models?: string[];
   readonly ttl: number;
+  readonly priority?: Priority;
 }
 
 interface RevokeOptions extends CommonOptions {
@@ -39,6 +41,7 @@ export function registerToken(program: Command): void {
     .option('--agents <a,b>', 'only these agents; default: all, and models directly', names)
     .option('--models <a,b>', 'only these models directly; default: all, or none where agents are named', names)
     .option('--ttl <time>', 'how long it is good: 90s, 15m, 1h, 30d', duration, 3600)
+    .option('--priority <class>', 'its requests: low, normal or high; default: normal', priority)
     .action(create);
 
   withCommonOptions(token.command('revoke').description('take tokens back; without --jti and --sub, the one on stdin'))
@@ -74,7 +77,8 @@ async function create(options: TokenOptions): Promise<void> {
   }
   const { sub, tenant: of, ttl, agents = null, models = null } = options;
   const scope = options.anyTenant === true ? 'any' : 'own';
-  const grant = { subject: sub, tenant: of, role: options.role, agents, models, scope, ttl } as const;
+  const { priority: given } = options;
+  const grant = { subject: sub, tenant: of, role: options.role, agents, models, scope, ttl, priority: given } as const;
   const token = await createTokens(config, options.data).sign(grant, Date.now());
   await record(token, grant, options.data);
   print(token);
@@ -84,7 +88,7 @@ async function create(options: TokenOptions): Promise<void> {
 async function record(token: string, grant: TokenGrant, folder: string): Promise<void> {
   const { decodeJwt } = await import('jose');
   const { jti, exp = 0 } = decodeJwt(token);
-  const { subject, tenant: of, role: given, agents, models = null, scope } = grant;
+  const { subject, tenant: of, role: given, agents, models = null, scope, priority: klass = 'normal' } = grant;
   const after = {
     jti,
     sub: subject,
@@ -93,6 +97,7 @@ async function record(token: string, grant: TokenGrant, folder: string): Promise
     role: given,
     agents,
     models,
+    priority: klass,
     expires_at: new Date(exp * 1000).toISOString(),
   };
   const event = byOperator({ action: 'token.create', tenant: of, target: `jti:${jti}`, after });

@@ -24,7 +24,8 @@ export function modelsOf(config: Config, providers: ReadonlyMap<string, Provider
       if (provider === undefined) throw new SetupError(`models.${id}: there is no provider "${name}".`);
       return { ...rest, provider, upstreamModel, price: price ?? provider.priceOf(upstreamModel) };
     });
-    const { strategy: strategyName, timeouts, health, queue, retries, fallbacks, hedge, resume } = model;
+    const { strategy: strategyName, timeouts, health, retries, fallbacks, hedge, resume } = model;
+    const queue = { ...model.queue, weights: config.limiting.weights };
     const strategy = strategies[strategyName]();
     const pool = new Pool({ id, label: id, instances, strategyName, strategy, timeouts }, { health, queue }, world);
     const { attempts: maxAttempts, ratio: retryRatio } = retries;

@@ -112,6 +112,12 @@ export interface LimitingConfig {
   readonly webhook: Secret<string> | null;
   /** For answers of which nobody knows how long they may be. */
   readonly assumedOutputTokens: number;
+  /** How often tenants come where they wait, in comparison with those that are not named. */
+  readonly weights: Readonly<Record<string, number>>;
+  /** Waiting for room in a limit, at most so many ms; 0 for not at all. */
+  readonly queue: { readonly waitMs: number; readonly max: number; readonly maxPerTenant: number };
+  /** The lag of the event loop from which requests are refused, in ms; 0 for never. */
+  readonly overload: { readonly lagMs: number };
 }
 
 export interface ModelConfig {

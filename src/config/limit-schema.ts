@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { BudgetRule, LimitRule, LimitTarget } from '../core/limit.ts';
 import { budgetPeriods, isBudgetUsd, limitFields, maxBudgetUsd, usualAlerts } from '../core/limit.ts';
-import { integer, text, timeZone, webhookUrl } from './fields.ts';
+import { integer, milliseconds, text, timeZone, webhookUrl } from './fields.ts';
 
 const most = 1_000_000_000;
 
@@ -78,6 +78,23 @@ export function budgetRules(given: Given<typeof budgetsSchema>): BudgetRule[] {
   }));
 }
 
+const queueSchema = z.strictObject({
+  waitMs: integer(0, 600_000, 'milliseconds')
+    .default(0)
+    .describe('How long a request may wait for room in a limit before it is refused, in ms; 0 to refuse it at once.'),
+  max: integer(1, 100_000).default(1000).describe('Requests that may wait at the same time.'),
+  maxPerTenant: integer(1, 100_000).default(200).describe('How many of them may be of one tenant.'),
+});
+
+const overloadSchema = z.strictObject({
+  lagMs: milliseconds(0)
+    .default(0)
+    .describe(
+      'The lag of the event loop, in ms, from which requests of the class low are refused; normal at twice, high at ' +
+        'four times of it. 0 to refuse none.',
+    ),
+});
+
 /** How limits are kept. */
 export const limitingSchema = z.strictObject({
   machines: integer(1, 10_000)
@@ -91,4 +108,10 @@ export const limitingSchema = z.strictObject({
   assumedOutputTokens: integer(1, 10_000_000)
     .default(4096)
     .describe('Tokens that an answer is taken for where neither the request nor its model says how long it may be.'),
+  weights: z
+    .record(text('the name of a tenant'), integer(1, 1000))
+    .default({})
+    .describe('How often tenants come in comparison with each other where they wait; 1 for those that are not named.'),
+  queue: queueSchema.prefault({}).describe('Waiting for room in a limit, fair between tenants.'),
+  overload: overloadSchema.prefault({}).describe('What becomes of requests while this process has too much to do.'),
 });

@@ -1,5 +1,6 @@
 import type { Grant } from './principal.ts';
 import type { BudgetPeriod } from './limit.ts';
+import type { Priority } from './priority.ts';
 import type { TenantScope } from './request-record.ts';
 
 /** What a key may use at most; `null` for no limit. */
@@ -10,6 +11,8 @@ export interface KeyLimits {
   /** Requests that are being answered at the same time. */
   readonly maxInFlight: number | null;
   readonly budget: { readonly usd: number; readonly per: BudgetPeriod; readonly timezone?: string } | null;
+  /** Who goes first of a tenant's requests that wait, and who is refused last; absent for `normal`. */
+  readonly priority?: Priority;
 }
 
 export const noLimits: KeyLimits = { rpm: null, tpm: null, maxInFlight: null, budget: null };
@@ -74,7 +77,7 @@ const shownTime = (time: number | null | undefined): string | null =>
 
 /** A key as it is shown outside, without anything that makes it one: by the API, and by commands that print JSON. */
 export function publicKey(key: SeenApiKey, lastUsedAt: number | undefined, now: number) {
-  const { rpm, tpm, maxInFlight, budget } = key.limits;
+  const { rpm, tpm, maxInFlight, budget, priority = 'normal' } = key.limits;
   return {
     id: key.id,
     name: key.name,
@@ -84,6 +87,7 @@ export function publicKey(key: SeenApiKey, lastUsedAt: number | undefined, now: 
     agents: key.agents,
     models: key.models,
     limits: { rpm, tpm, max_in_flight: maxInFlight, budget },
+    priority,
     state: keyState(key, now),
     created_at: shownTime(key.createdAt),
     expires_at: shownTime(key.expiresAt),

@@ -292,7 +292,8 @@ export const errorTable = {
     status: 503,
     type: 'unavailable',
     retryable: true,
-    meaning: 'Every instance of the model is at its limits, and the queue before them is full; see `Retry-After`.',
+    meaning:
+      'Every instance of the model is at its limits, and the queue before them is full; or this process has too much to do, and refuses the lowest classes first. See `Retry-After`.',
   },
   database_unavailable: {
     status: 503,

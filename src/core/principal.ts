@@ -1,4 +1,5 @@
 import type { KeyLimits } from './api-key.ts';
+import type { Priority } from './priority.ts';
 
 /** Roles, least first. Each may do what the ones before it may. */
 export const roles = ['viewer', 'member', 'operator', 'admin'] as const;
@@ -37,6 +38,8 @@ export interface Principal extends Grant {
   readonly credential: string | null;
   /** The API key's own. */
   readonly limits?: KeyLimits | undefined;
+  /** The token's own; see `priorityOf`. */
+  readonly priority?: Priority | undefined;
 }
 
 /** Whether `role` includes everything that `needed` may do. */

@@ -25,8 +25,10 @@ export interface RequestRecord {
   readonly outputTokens: number | null;
   readonly costUsd: number | null;
   readonly usageSource: 'upstream' | 'received' | 'none';
-  /** Time in Mizan itself, in ms. */
+  /** Time in Mizan itself, in ms; that of waiting for room included. */
   readonly gatewayMs: number;
+  /** How long it waited for room in limits, in ms; `null` where it didn't. */
+  readonly queuedMs: number | null;
   /** Time until the last attempt's upstream was done, over all attempts, in ms. */
   readonly upstreamMs: number;
   readonly firstTokenMs: number | null;
@@ -120,6 +122,7 @@ export function publicRequest(record: RequestRecord) {
       source: record.usageSource,
     },
     gateway_ms: round(record.gatewayMs),
+    queued_ms: record.queuedMs === null ? null : round(record.queuedMs),
     upstream_ms: round(record.upstreamMs),
     first_token_ms: record.firstTokenMs === null ? null : round(record.firstTokenMs),
     finish_reason: record.finishReason,

@@ -45,6 +45,8 @@ export interface AnswerHead {
   /** In ms: Mizan's own share of the time so far, and the upstream's. */
   readonly gatewayMs: number;
   readonly upstreamMs: number;
+  /** That it waited for room in limits, in ms, which is nobody's share; absent where it didn't. */
+  readonly queuedMs?: number;
   /** What is left of the limits that are for the caller; absent where there are none. */
   readonly quota?: Quota | null;
 }

@@ -65,7 +65,7 @@ async function stage(...plays: Play[]): Promise<Stage> {
       world,
     ),
     limiter: new Limiter(
-      { limits: [], budgets: [], assumedOutputTokens: 4096, machines: 1 },
+      { limits: [], budgets: [], assumedOutputTokens: 4096, machines: 1, queue: null },
       {
         rules: store.limitRules,
         ledger: store.ledger,
@@ -77,6 +77,7 @@ async function stage(...plays: Play[]): Promise<Stage> {
     metrics,
     cache: cacheOf(metrics, clock),
     payloads: null,
+    overload: null,
     log: pino(lines),
     ...world,
   };
@@ -139,6 +140,7 @@ describe('what is known of a request when it ends', () => {
         cost_usd: 2,
         usage_source: 'upstream',
         gateway_ms: 2,
+        queued_ms: null,
         upstream_ms: 30,
         first_token_ms: 32,
         finish_reason: 'stop',

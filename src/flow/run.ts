@@ -15,6 +15,7 @@ import { headWithoutAttempt } from './call.ts';
 import type { Account } from './limits/account.ts';
 import type { Limiter } from './limits/limiter.ts';
 import type { Capture, Payloads } from './payloads/capture.ts';
+import type { Overload } from './overload.ts';
 import type { Models } from './routing/models.ts';
 import { RequestNeeds } from './routing/needs.ts';
 import type { Served } from './routing/served.ts';
@@ -25,6 +26,8 @@ export interface Flow {
   readonly agents: Agents;
   readonly models: Models;
   readonly limiter: Limiter;
+  /** `null` where the process is not protected from too many requests. */
+  readonly overload: Overload | null;
   readonly cache: AnswerCache;
   readonly requestLog: RequestLog;
   readonly metrics: Metrics;
@@ -44,6 +47,7 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
   const story = newStory();
   metrics.requestStarted();
   try {
+    flow.overload?.check(call.principal);
     const request = call.read();
     story.request = request;
     story.assignment = agents.assign(request, call.principal);
@@ -51,7 +55,8 @@ export async function run(call: Call, flow: Flow): Promise<Outcome> {
     const { agent, chat } = story.assignment;
     story.capture = payloads?.capture(agent?.name ?? null);
     const model = story.served.pool.model.id;
-    const admitted = limiter.admit({ principal: call.principal, agent: agent?.name ?? null, model });
+    const { principal, signal } = call;
+    const admitted = limiter.admit({ principal, agent: agent?.name ?? null, model, signal });
     story.account = admitted instanceof Promise ? await admitted : admitted;
     if (story.account?.refusal) throw story.account.refusal;
     const order: AnswerOrder = {
@@ -120,10 +125,17 @@ function keepPayload(call: Call, { capture, answered, error }: Story, payloads: 
   following?.ended(call, { answer: answered?.last.answer ?? null, error });
 }
 
+function withAccount(head: AnswerHead, account: Account): AnswerHead {
+  const { waitedMs } = account;
+  const quota = account.quota();
+  if (waitedMs === 0) return { ...head, quota };
+  return { ...head, quota, queuedMs: waitedMs, gatewayMs: Math.max(0, head.gatewayMs - waitedMs) };
+}
+
 /** Streams say what is left of the caller's limits in their head. */
 function withQuota(call: Call, account: Account | null): Call {
   if (account === null) return call;
-  const begin = (head: AnswerHead): void => call.sink.begin({ ...head, quota: account.quota() });
+  const begin = (head: AnswerHead): void => call.sink.begin(withAccount(head, account));
   return { ...call, sink: { begin, write: (events, drained) => call.sink.write(events, drained) } };
 }
 
@@ -132,7 +144,7 @@ function outcomeOf({ assignment, served, account, answered, error }: Story, late
   const model = served?.pool.model.id ?? null;
   const head = answered?.head ?? headWithoutAttempt({ agent, model, gatewayMs: latencyMs });
   return {
-    head: account === null ? head : { ...head, quota: account.quota() },
+    head: account === null ? head : withAccount(head, account),
     error,
     answer: answered?.last.answer ?? null,
     usage: answered?.usage ?? unknownUsage,
@@ -169,6 +181,7 @@ function recordOf(call: Call, story: Story, latencyMs: number, charges: readonly
     costUsd: usage.costUsd,
     usageSource: usage.source,
     gatewayMs: Math.max(0, latencyMs - upstreamMs),
+    queuedMs: (story.account?.waitedMs ?? 0) > 0 ? (story.account?.waitedMs ?? 0) : null,
     upstreamMs,
     firstTokenMs: firstTokenAt === null ? null : firstTokenAt - call.startedAt,
     finishReason: answered?.last.finishReason ?? null,

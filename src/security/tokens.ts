@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { z } from 'zod';
+import type { Priority } from '../core/priority.ts';
+import { priorities } from '../core/priority.ts';
 import type { Principal, Role } from '../core/principal.ts';
 import { isTenantName, roles } from '../core/principal.ts';
 import type { TokenFacts } from '../core/revocation.ts';
@@ -21,6 +23,7 @@ export interface TokenGrant {
   /** As a principal's; `null` and `own` where they are left out. */
   readonly models?: readonly string[] | null;
   readonly scope?: Principal['scope'];
+  readonly priority?: Priority | undefined;
   /** In seconds. */
   readonly ttl: number;
 }
@@ -59,6 +62,7 @@ const claims = commonClaims.extend({
   agents: z.array(z.string()).nullish(),
   models: z.array(z.string()).nullish(),
   any_tenant: z.boolean().default(false),
+  priority: z.enum(priorities).optional(),
 });
 
 /** Signs and verifies JWTs (RFC 7519) with HS256 and one secret; nothing in a token's header changes how. */
@@ -76,9 +80,10 @@ export class Tokens implements TokenVerifier {
   /** @param now In ms since the Unix epoch. */
   sign(grant: TokenGrant, now: number): Promise<string> {
     const issuedAt = Math.floor(now / 1000);
-    const { tenant, role, agents, models = null, scope = 'own' } = grant;
+    const { tenant, role, agents, models = null, scope = 'own', priority } = grant;
     const limits = { ...(agents === null ? {} : { agents }), ...(models === null ? {} : { models }) };
-    return new SignJWT({ tenant, role, ...limits, ...(scope === 'any' ? { any_tenant: true } : {}) })
+    const more = { ...(scope === 'any' ? { any_tenant: true } : {}), ...(priority === undefined ? {} : { priority }) };
+    return new SignJWT({ tenant, role, ...limits, ...more })
       .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
       .setSubject(grant.subject)
       .setIssuer(this.issuer)
@@ -93,8 +98,9 @@ export class Tokens implements TokenVerifier {
     const rules = { issuer: this.issuer, audience: this.#audience, algorithms: ['HS256'] };
     const parsed = claims.safeParse(await checkToken(token, this.#key, rules, now));
     if (!parsed.success) throw claimRefused(parsed.error.issues[0]?.path.join('.') ?? '');
-    const { tenant, role, agents = null, models = null, any_tenant: isForAny, ...common } = parsed.data;
-    return verified(common, { tenant, role, agents, models, scope: isForAny ? 'any' : 'own' });
+    const { tenant, role, agents = null, models = null, any_tenant: isForAny, priority, ...common } = parsed.data;
+    const scope = isForAny ? 'any' : 'own';
+    return verified(common, { tenant, role, agents, models, scope, ...(priority === undefined ? {} : { priority }) });
   }
 }
 

@@ -179,7 +179,15 @@ export function storeContract(name: string, prepare: () => Promise<Engine>): voi
         durationMs: 1e-9,
       }));
       const kept: RequestRecord[] = [
-        requestRecord({ stream: true, firstTokenMs: 12.5, cache: 'hit', principal: 'سلام 🙂', attempts: 2, trail }),
+        requestRecord({
+          stream: true,
+          firstTokenMs: 12.5,
+          queuedMs: 3.25,
+          cache: 'hit',
+          principal: 'سلام 🙂',
+          attempts: 2,
+          trail,
+        }),
         requestRecord({ inputTokens: 0, outputTokens: 0, costUsd: 0, gatewayMs: 0 }),
         requestRecord({ agent: null, model: null, instance: null, provider: null, inputTokens: null, costUsd: null }),
         requestRecord({ inputTokens: Number.MAX_SAFE_INTEGER, costUsd: 1e-9, time: 8.64e15 }),

@@ -25,6 +25,7 @@ export function recordOf(row: Selectable<RequestsTable>, trail: readonly TrailSt
     costUsd: row.cost_usd,
     usageSource: row.usage_source as RequestRecord['usageSource'],
     gatewayMs: row.gateway_ms,
+    queuedMs: row.queued_ms,
     upstreamMs: row.upstream_ms,
     firstTokenMs: row.first_token_ms,
     finishReason: row.finish_reason,

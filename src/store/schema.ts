@@ -42,6 +42,7 @@ export interface RequestsTable {
   cost_usd: number | null;
   usage_source: string;
   gateway_ms: number;
+  queued_ms: number | null;
   upstream_ms: number;
   first_token_ms: number | null;
   finish_reason: string | null;

@@ -5,6 +5,7 @@ import type { RequestRecord } from '../core/request-record.ts';
 import type { TrailStep } from '../core/trail.ts';
 import { CacheMetrics } from './cache-metrics.ts';
 import { rareLookMs, watchEventLoop } from './event-loop.ts';
+import { QueueMetrics } from './queue-metrics.ts';
 import { CounterFamily, HistogramFamily, SeriesMap } from './series.ts';
 
 /** Seconds. From a cached answer to a long piece of reasoning. */
@@ -111,6 +112,8 @@ export class Metrics {
   }));
   /** The response cache's. */
   readonly cache = new CacheMetrics(this.registry);
+  /** Of requests that wait for room, or are refused while there is too much to do. */
+  readonly queue = new QueueMetrics(this.registry);
   #running = 0;
   #isDatabaseUp = (): boolean => true;
 
@@ -175,7 +178,7 @@ export class Metrics {
     const series = this.#byAgent.get(record.agent ?? '', model);
     series.requests.get(record.instance ?? '', String(record.status)).add();
     series.duration.observe(latencyMs / 1000);
-    this.#overhead.observe(record.gatewayMs / 1000);
+    this.#overhead.observe(Math.max(0, record.gatewayMs - (record.queuedMs ?? 0)) / 1000);
     if (record.firstTokenMs !== null) this.#byModel.get(model).observe(record.firstTokenMs / 1000);
     // Of cached answers the tokens were counted when they were made.
     if (record.cache === 'hit' || record.cache === 'coalesced') return;

@@ -3,12 +3,13 @@ import type { Clock } from '../../src/core/clock.ts';
 import type { BudgetRule, LimitRule } from '../../src/core/limit.ts';
 import { usualAlerts } from '../../src/core/limit.ts';
 import type { LimiterEvents, LimiterParts } from '../../src/flow/limits/limiter.ts';
+import type { QueueSettings } from '../../src/flow/limits/queue.ts';
 import { Limiter } from '../../src/flow/limits/limiter.ts';
 import type { Store } from '../../src/store/sqlite/index.ts';
 import { openStore } from '../../src/store/sqlite/index.ts';
 import { temporaryFolder } from './folder.ts';
 
-const silentLimits: LimiterEvents = { refused() {}, paid() {} };
+const silentLimits: LimiterEvents = { refused() {}, paid() {}, waited() {} };
 
 /** A limit of the configuration. */
 export function limitRule(over: Partial<LimitRule> = {}): LimitRule {
@@ -41,11 +42,12 @@ export function limiterOver(
   store: Store,
   clock: Clock,
   rules: { readonly limits?: readonly LimitRule[]; readonly budgets?: readonly BudgetRule[] },
-  more: Partial<LimiterParts> = {},
+  more: Partial<LimiterParts> & { readonly queue?: QueueSettings } = {},
 ): Limiter {
   const { limits = [], budgets = [] } = rules;
+  const { queue = null, ...parts } = more;
   return new Limiter(
-    { limits, budgets, assumedOutputTokens: 4096, machines: 1 },
-    { rules: store.limitRules, ledger: store.ledger, clock, events: silentLimits, shared: null, ...more },
+    { limits, budgets, assumedOutputTokens: 4096, machines: 1, queue },
+    { rules: store.limitRules, ledger: store.ledger, clock, events: silentLimits, shared: null, ...parts },
   );
 }

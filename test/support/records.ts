@@ -23,6 +23,7 @@ export function requestRecord(over: Partial<RequestRecord> = {}): RequestRecord 
     usageSource: 'upstream',
     gatewayMs: 0.25,
     upstreamMs: 120.5,
+    queuedMs: null,
     firstTokenMs: null,
     finishReason: 'stop',
     resumed: 0,

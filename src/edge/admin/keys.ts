@@ -6,6 +6,7 @@ import { MizanError } from '../../core/errors.ts';
 import { budgetPeriods } from '../../core/limit.ts';
 import { didYouMean } from '../../core/nearest.ts';
 import type { Principal } from '../../core/principal.ts';
+import { priorities, priorityOf } from '../../core/priority.ts';
 import { isTenantName, roles } from '../../core/principal.ts';
 import { everyTenant } from '../../core/request-record.ts';
 import { newApiKey } from '../../security/api-keys.ts';
@@ -27,6 +28,7 @@ const newKey = z.strictObject({
   agents: names,
   models: names,
   ttl: orNull(seconds.refine((ttl) => ttl > 0)),
+  priority: orNull(z.enum(priorities)),
   limits: orNull(
     z.strictObject({
       rpm: count,
@@ -47,6 +49,7 @@ const expectations = {
   agents: 'must be a list of names, or null for all',
   models: 'must be a list of models that may be called directly, or null',
   ttl: 'must be a time such as "30d" or a number of seconds, or null',
+  priority: `must be one of ${priorities.join(', ')}, or null for normal`,
   limits: 'must have rpm, tpm and max_in_flight from 1 on, and a budget such as {"usd": 10, "per": "day"}',
   'limits.rpm': `${wholeNumber} of requests per minute, or null`,
   'limits.tpm': `${wholeNumber} of tokens per minute, or null`,
@@ -85,7 +88,7 @@ export async function createKey(context: EdgeContext, request: FastifyRequest, r
     role: given.role ?? 'member',
     agents: given.agents,
     models: given.models,
-    limits: limitsOf(given.limits),
+    limits: { ...limitsOf(given.limits), ...(given.priority === null ? {} : { priority: given.priority }) },
     createdAt: now,
     expiresAt: given.ttl === null ? null : now + given.ttl * 1000,
     revokedAt: null,
@@ -93,6 +96,7 @@ export async function createKey(context: EdgeContext, request: FastifyRequest, r
     previous: null,
   };
   checkGrant(principal, record);
+  checkPriority(principal, record);
   context.apiKeys.insert(record);
   request.audit = { action: 'key.create', ...audited(record), after: publicKey(record, undefined, now) };
   void reply.code(201).header('cache-control', 'no-store');
@@ -109,6 +113,7 @@ export async function rotateKey(context: EdgeContext, request: FastifyRequest, r
   if (record.isDamaged === true) throw noSuchKey(record.id, 'is not damaged');
   // Whoever rotates a key has it.
   checkGrant(request.principal, record);
+  checkPriority(request.principal, record);
   const now = context.flow.clock.now();
   const { key, hash } = newApiKey(record.id);
   const previousUntil = now + (overlap ?? usualOverlap) * 1000;
@@ -163,6 +168,14 @@ function limitsOf(given: z.output<typeof newKey>['limits']): KeyLimits {
 function checkGrant(principal: Principal, record: ApiKeyRecord): void {
   const refusal = grantRefusal(principal, record);
   if (refusal !== undefined) throw new MizanError('forbidden', refusal);
+}
+
+/** The classes are told apart over all tenants where there is too much to do: nobody gives a higher one than theirs. */
+function checkPriority(principal: Principal, { limits: { priority = 'normal' } }: ApiKeyRecord): void {
+  const own = priorityOf(principal);
+  if (principal.scope === 'any' || priorities.indexOf(priority) <= priorities.indexOf(own)) return;
+  const message = `Only an identity for every tenant can give the priority ${priority}; this one is ${own} itself.`;
+  throw new MizanError('forbidden', message);
 }
 
 function checkAgents(context: EdgeContext, agents: readonly string[] | null): void {

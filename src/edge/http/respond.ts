@@ -11,7 +11,7 @@ export function answerHeaders(requestId: string, head: AnswerHead): AnswerHeader
     'x-request-id': requestId,
     'x-mizan-cache': head.cache,
     'x-mizan-attempts': head.attempts,
-    'server-timing': `gateway;dur=${head.gatewayMs.toFixed(2)}, upstream;dur=${head.upstreamMs.toFixed(2)}`,
+    'server-timing': `gateway;dur=${head.gatewayMs.toFixed(2)}, upstream;dur=${head.upstreamMs.toFixed(2)}${queueTime(head)}`,
   };
   if (head.age !== undefined) headers['age'] = head.age;
   if (head.cache === 'hit' || head.cache === 'coalesced') headers['x-mizan-charged'] = 'no';
@@ -23,6 +23,10 @@ export function answerHeaders(requestId: string, head: AnswerHead): AnswerHeader
     addQuota(headers, 'tokens', head.quota.tokens);
   }
   return headers;
+}
+
+function queueTime({ queuedMs }: AnswerHead): string {
+  return queuedMs === undefined ? '' : `, queue;dur=${queuedMs.toFixed(2)}`;
 }
 
 /** As OpenAI names and writes them. */

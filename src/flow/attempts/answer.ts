@@ -13,6 +13,7 @@ import type { AttemptResult } from './attempt.ts';
 import { attempt, hasManyChoices } from './attempt.ts';
 import { nextPauseMs, pause } from './backoff.ts';
 import type { Contestant } from './hedge.ts';
+import { standingOf } from '../queue/fair-line.ts';
 import { earnHedge, hedgeLease, race } from './hedge.ts';
 import { isFree, refused, tryToHold, unsent } from './holds.ts';
 import type { Answered, AnswerOrder, Hold, SpendingOrder } from './order.ts';
@@ -72,7 +73,11 @@ class Answering {
         this.#giveRetryBack();
         return this.#ended();
       }
-      if (!isFree(this.#order.spending) && !(await this.#isPaidFor(lease))) return this.#ended();
+      if (!isFree(this.#order.spending)) {
+        const paid = await this.#pay(lease);
+        if (paid === 'later') continue;
+        if (paid === 'refused') return this.#ended();
+      }
       const result = await this.#ask(lease);
       if (result.failure === null || !(await this.#goesOn(result.failure))) return this.#ended();
     }
@@ -80,17 +85,21 @@ class Answering {
 
   /**
    * Holds what asking it may use; where there is not enough left for another attempt, the failure of the last stands.
+   * `later`: the first had to wait, and the instance was given to others meanwhile.
    * @throws MizanError where there is not enough for the first.
    */
-  async #isPaidFor(lease: Lease): Promise<boolean> {
+  async #pay(lease: Lease): Promise<'paid' | 'later' | 'refused'> {
+    const { spending } = this.#order;
+    const order = this.#spendingOn(lease.instance);
     try {
-      this.#held = (await this.#order.spending?.reserve(this.#spendingOn(lease.instance))) ?? null;
-      return true;
+      this.#held = (await spending?.reserve(order)) ?? null;
+      return 'paid';
     } catch (error) {
       lease.release(unsent);
       this.#giveRetryBack();
-      if (this.#last === null) throw error;
-      return false;
+      if (this.#last !== null) return 'refused';
+      if (spending !== null && (await spending.awaitRoom(order))) return 'later';
+      throw error;
     }
   }
 
@@ -113,7 +122,10 @@ class Answering {
       let found: Lease | { readonly exclusions: readonly unknown[] };
       let refusal: MizanError;
       try {
-        const got = await pool.acquireInTurn(needs, this.#tried, call.signal);
+        const got = await pool.acquireInTurn(needs, this.#tried, {
+          ...standingOf(call.principal),
+          signal: call.signal,
+        });
         if (!('exclusions' in got)) return got;
         found = got;
         refusal = pool.refusal(got, needs);

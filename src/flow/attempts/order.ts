@@ -34,6 +34,12 @@ export interface Spending {
    * @throws MizanError where there is not enough left, or nobody knows what it costs.
    */
   reserve(order: SpendingOrder): Hold | null | Promise<Hold | null>;
+  /**
+   * Waits until there is room for the tokens of an order that was refused, where that is allowed: what the next `reserve`
+   * for its model needs is kept for it. Nothing else should be held meanwhile.
+   * @returns Whether there is; at once where waiting is not allowed or can't help.
+   */
+  awaitRoom(order: SpendingOrder): Promise<boolean>;
 }
 
 /** A call that is to be answered, and everything that is needed to do it. */

@@ -12,10 +12,24 @@ import { limitOf, usedOf } from './claim.ts';
 /** What an account needs of the limiter. */
 export interface Bank {
   readonly clock: Clock;
-  /** What an attempt claims, counted already. @throws MizanError where a claim can't be met. */
-  claim(order: SpendingOrder): readonly Claim[] | Promise<readonly Claim[]>;
+  /**
+   * What an attempt claims, counted already.
+   * @param hasTokens Whether its tokens are counted. @throws MizanError where a claim can't be met.
+   */
+  claim(order: SpendingOrder, hasTokens: boolean): readonly Claim[] | Promise<readonly Claim[]>;
+  /**
+   * Waits until the tokens are counted that were refused last; `null` where waiting is not for that.
+   * @throws MizanError where it was in vain.
+   */
+  awaitTokens(order: SpendingOrder, waitedMs: number): Promise<Awaited | null>;
   /** Ends claims that were counted at `at` on the monotonic clock, by what was really used. */
   settle(claims: readonly Claim[], at: number, used: Used): void;
+}
+
+/** Claims that were waited for. */
+export interface Awaited {
+  readonly claims: readonly Claim[];
+  readonly waitedMs: number;
 }
 
 /** What an attempt used. */
@@ -23,6 +37,12 @@ export interface Used {
   readonly tokens: number;
   /** In picodollars. */
   readonly cost: number;
+}
+
+/** Claims, and when they were counted, on the monotonic clock. */
+interface Held {
+  readonly claims: readonly Claim[];
+  readonly at: number;
 }
 
 const nothing: Used = { tokens: 0, cost: 0 };
@@ -44,27 +64,70 @@ export class Account implements Spending {
   #lastClaims: readonly Claim[] = [];
   /** Of attempts that are not over. */
   readonly #open = new Set<Hold>();
+  /** Tokens that were waited for, for the next attempt at a model. */
+  #granted: (Held & { readonly model: string }) | null = null;
+  #waitedMs: number;
   #isClosed = false;
 
   constructor(
     bank: Bank,
-    of: { readonly claims: readonly Claim[]; readonly counts: boolean; readonly refusal: MizanError | null },
+    of: {
+      readonly claims: readonly Claim[];
+      readonly counts: boolean;
+      readonly refusal: MizanError | null;
+      readonly waitedMs?: number;
+    },
   ) {
     this.#bank = bank;
     this.#claims = of.claims;
     this.counts = of.counts;
     this.refusal = of.refusal;
     this.#at = bank.clock.monotonic();
+    this.#waitedMs = of.waitedMs ?? 0;
+  }
+
+  /** How long it waited for room in limits, in ms. */
+  get waitedMs(): number {
+    return this.#waitedMs;
   }
 
   reserve(order: SpendingOrder): Hold | null | Promise<Hold | null> {
     if (!this.counts) return null;
-    const claims = this.#bank.claim(order);
+    if (this.#granted !== null) return this.#reserveRest(order, this.#granted);
+    const claims = this.#bank.claim(order, false);
     return claims instanceof Promise ? claims.then((met) => this.#hold(order, met)) : this.#hold(order, claims);
   }
 
-  #hold(order: SpendingOrder, claims: readonly Claim[]): Hold {
-    const at = this.#bank.clock.monotonic();
+  async awaitRoom(order: SpendingOrder): Promise<boolean> {
+    const awaited = await this.#bank.awaitTokens(order, this.#waitedMs);
+    if (awaited === null) return false;
+    const { claims, waitedMs } = awaited;
+    this.#waitedMs += waitedMs;
+    this.#granted = { model: order.model, claims, at: this.#bank.clock.monotonic() };
+    return true;
+  }
+
+  /** What was waited for is there already, unless another model is asked in the end. */
+  async #reserveRest(order: SpendingOrder, granted: Held & { readonly model: string }): Promise<Hold> {
+    const isForIt = granted.model === order.model;
+    if (!isForIt) this.#giveGrantedBack();
+    try {
+      const rest = await this.#bank.claim(order, isForIt);
+      if (!isForIt) return this.#hold(order, rest);
+      this.#granted = null;
+      return this.#hold(order, [...granted.claims, ...rest], granted.at);
+    } catch (error) {
+      this.#giveGrantedBack();
+      throw error;
+    }
+  }
+
+  #giveGrantedBack(): void {
+    if (this.#granted !== null) this.#bank.settle(this.#granted.claims, this.#granted.at, nothing);
+    this.#granted = null;
+  }
+
+  #hold(order: SpendingOrder, claims: readonly Claim[], at = this.#bank.clock.monotonic()): Hold {
     this.#lastClaims = claims;
     const hold: Hold = {
       settle: (usage) => {
@@ -75,7 +138,7 @@ export class Account implements Spending {
     return hold;
   }
 
-  #settle(model: string, held: { readonly claims: readonly Claim[]; readonly at: number }, usage: Usage): void {
+  #settle(model: string, held: Held, usage: Usage): void {
     const tokens = usage.source === 'none' ? 0 : (usage.inputTokens ?? 0) + (usage.outputTokens ?? 0);
     const cost = usage.source === 'none' ? 0 : picosOf(usage.costUsd ?? 0);
     this.#bank.settle(held.claims, held.at, { tokens, cost });
@@ -114,6 +177,7 @@ export class Account implements Spending {
   close(): readonly Charge[] {
     if (this.#isClosed) return [];
     this.#isClosed = true;
+    this.#giveGrantedBack();
     for (const hold of this.#open) hold.settle(unknownUsage);
     if (this.refusal === null) {
       const inFlight = this.#claims.filter(({ kind }) => kind === 'inFlight');

@@ -23,6 +23,8 @@ export interface Refusal {
   readonly claim: Claim;
   /** In ms; `null` where waiting doesn't help. */
   readonly waitMs: number | null;
+  /** A budget can't meet it either: waiting for room in a limit would be in vain. */
+  readonly isSpent?: true;
 }
 
 export function limitOf(claim: Claim): number {
@@ -88,7 +90,9 @@ const windowMs = 60_000;
 
 export function narrower(a: Refusal | null, b: Refusal | null): Refusal | null {
   if (a === null || b === null) return a ?? b;
-  return breadthOf(b.claim.meter.rule) < breadthOf(a.claim.meter.rule) ? b : a;
+  const found = breadthOf(b.claim.meter.rule) < breadthOf(a.claim.meter.rule) ? b : a;
+  const isSpent = [a, b].some((refusal) => refusal.isSpent === true || refusal.claim.kind === 'money');
+  return isSpent ? { ...found, isSpent } : found;
 }
 
 function refusalOfOne(claim: Claim, monotonic: number, now: number): Refusal | null {
@@ -134,8 +138,8 @@ const units = {
   inFlight: 'requests at the same time',
 } as const;
 
-/** What a caller is told. */
-export function errorOf({ claim, waitMs }: Refusal, monotonic: number, now: number): MizanError {
+/** What a caller is told. @param more Another sentence. */
+export function errorOf({ claim, waitMs }: Refusal, monotonic: number, now: number, more = ''): MizanError {
   const details = waitMs === null ? {} : { retryAfterMs: waitMs };
   if (claim.kind === 'money') return new MizanError('budget_spent', moneyWords(claim, now), details);
   const { rule } = claim.meter;
@@ -149,7 +153,7 @@ export function errorOf({ claim, waitMs }: Refusal, monotonic: number, now: numb
       : claim.kind === 'inFlight'
         ? 'There is room again when one of them ends.'
         : `There is room again in ${seconds(waitMs)}.`;
-  const message = `${nameOf(rule)} of ${limit} ${units[claim.kind]} is reached: ${used} are used${need}. ${room}`;
+  const message = `${nameOf(rule)} of ${limit} ${units[claim.kind]} is reached: ${used} are used${need}. ${room}${more}`;
   return new MizanError(code, message, details);
 }
 

@@ -3,7 +3,7 @@ import { priceOf } from '../../core/usage.ts';
 import type { SpendingOrder } from '../attempts/order.ts';
 
 /** The most that an attempt may use. */
-interface Most {
+export interface Most {
   readonly inputTokens: number;
   readonly outputTokens: number;
   /** Whether neither the request nor anything that is known of the model says how long the answer may be. */

@@ -23,6 +23,7 @@ export function limiterEvents(metrics: Metrics, clock: Clock, tell: (alert: Budg
       const alert = alertOf(meter, clock.now());
       if (alert !== null) tell(alert);
     },
+    waited: (priority, end, waitedMs) => metrics.queue.waited(priority, end, waitedMs),
   };
 }
 

@@ -2,13 +2,17 @@ import type { Clock } from '../../core/clock.ts';
 import { MizanError } from '../../core/errors.ts';
 import type { BudgetRule, Ledger, LimitRule, LimitRules, SharedCounters } from '../../core/limit.ts';
 import type { Principal } from '../../core/principal.ts';
+import { priorityOf } from '../../core/priority.ts';
 import type { SpendingOrder } from '../attempts/order.ts';
 import { Account } from './account.ts';
-import type { Bank, Used } from './account.ts';
+import type { Awaited, Bank, Used } from './account.ts';
 import type { Claim, Refusal } from './claim.ts';
 import { count, errorOf, refusalOf } from './claim.ts';
+import type { Most } from './estimate.ts';
 import { mostOf } from './estimate.ts';
 import { BudgetMeter, LimitMeter } from './meter.ts';
+import type { QueueSettings, Waited, WaitEnd, WaitResult } from './queue.ts';
+import { helps, Queue } from './queue.ts';
 import type { Facts } from './rulebook.ts';
 import { Rulebook, rulesOfKey } from './rulebook.ts';
 import { Sharing } from './sharing.ts';
@@ -19,6 +23,8 @@ export interface LimiterEvents {
   refused(rule: LimitRule | BudgetRule, claim: Claim['kind']): void;
   /** A budget has paid. */
   paid(meter: BudgetMeter): void;
+  /** Somebody waited for room, or would have. */
+  readonly waited: Waited;
 }
 
 export interface LimiterSettings {
@@ -29,6 +35,8 @@ export interface LimiterSettings {
   readonly machines: number;
   /** Output tokens that an answer is taken for where nobody knows the most it may have. */
   readonly assumedOutputTokens: number;
+  /** `null` where nobody waits for room. */
+  readonly queue: QueueSettings | null;
 }
 
 export interface LimiterParts {
@@ -45,6 +53,8 @@ export interface Asking {
   readonly principal: Principal;
   readonly agent: string | null;
   readonly model: string;
+  /** Ends waiting for room; without one, there is none. */
+  readonly signal?: AbortSignal;
 }
 
 /** What counts for a call. */
@@ -64,6 +74,7 @@ export class Limiter {
   readonly #ledger: Ledger;
   readonly #events: LimiterEvents;
   readonly #sharing: Sharing | null;
+  readonly #queue: Queue | null;
   readonly #limitMeters = new Map<string, LimitMeter>();
   readonly #budgetMeters = new Map<string, BudgetMeter>();
   #version = -1;
@@ -81,6 +92,9 @@ export class Limiter {
     const all = (): Iterable<LimitMeter> => this.#limitMeters.values();
     this.#sharing = shared === null ? null : new Sharing(shared, { clock, all, machines: settings.machines });
     this.#sharing?.start();
+    const isShared = shared !== null;
+    const { queue } = settings;
+    this.#queue = queue === null ? null : new Queue(queue, { clock, told: events.waited, isShared });
     this.#limits = new Rulebook('limits', [], this.#limitMeter);
     this.#budgets = new Rulebook('budgets', [], this.#budgetMeter);
     this.#look();
@@ -89,6 +103,11 @@ export class Limiter {
   /** Whether this machine keeps to its share of the limits, since it can't ask the others. */
   get isByShare(): boolean {
     return this.#sharing?.isByShare ?? false;
+  }
+
+  /** Requests that wait for room, `null` where none ever does. */
+  get queue(): Pick<Queue, 'size' | 'count'> | null {
+    return this.#queue;
   }
 
   /** Tells others nothing more. */
@@ -107,55 +126,124 @@ export class Limiter {
     return { limits: this.#limitMeters.values(), budgets: this.#budgetMeters.values() };
   }
 
-  /** Lets a call in, or says why not; `null` where nothing limits it. At once where nobody else has to be asked. */
+  /**
+   * Lets a call in, or says why not; `null` where nothing limits it. At once where nobody else has to be asked and
+   * nobody has to wait.
+   */
   admit(asking: Asking): Account | null | Promise<Account> {
     this.#look();
     const found = this.#find(asking);
     if (found === null) return null;
-    const claims: Claim[] = [];
-    for (const meter of found.limits) {
-      if (meter.rule.rpm !== null) claims.push({ kind: 'requests', meter, amount: 1 });
-      if (meter.rule.maxInFlight !== null) claims.push({ kind: 'inFlight', meter, amount: 1 });
-    }
+    const claims = requestClaims(found);
     const counts = this.#isByModel || found.budgets.length > 0 || found.limits.some(({ rule }) => rule.tpm !== null);
     if (claims.length === 0 && !counts) return null;
     const bank = this.#for(asking, found);
-    const open = (refusal: Refusal | null): Account =>
-      new Account(bank, { claims, counts, refusal: refusal === null ? null : this.#refuse(refusal) });
-    const taken = this.#take(claims);
+    const open = (refusal: Refusal | null): Account | Promise<Account> => {
+      if (refusal !== null && this.#queue !== null && asking.signal !== undefined) {
+        return this.#openLater(asking, { bank, counts, refusal });
+      }
+      return new Account(bank, { claims, counts, refusal: refusal === null ? null : this.#refuse(refusal) });
+    };
+    const taken = this.#queue?.ahead(claims) ?? this.#take(claims);
     return taken instanceof Promise ? taken.then(open) : open(taken);
+  }
+
+  /** The rules may change meanwhile: what is needed is looked up whenever it is tried. */
+  async #openLater(
+    asking: Asking,
+    of: { readonly bank: Bank; readonly counts: boolean; readonly refusal: Refusal },
+  ): Promise<Account> {
+    let claims: readonly Claim[] = [];
+    const ask = (): readonly Claim[] => (claims = requestClaims(this.#find(asking)));
+    const result = await this.#wait(asking, { refusal: of.refusal, waitedMs: 0, ask });
+    if (result.refusal !== null) claims = requestClaims(this.#find(asking));
+    const refusal = result.refusal === null ? null : this.#refuse(result.refusal, result);
+    return new Account(of.bank, { ...of, claims, refusal, waitedMs: result.waitedMs });
+  }
+
+  #wait(
+    { principal, signal = AbortSignal.abort() }: Asking,
+    of: { readonly refusal: Refusal; readonly waitedMs: number; readonly ask: () => readonly Claim[] },
+  ): Promise<WaitResult> {
+    const { refusal, waitedMs, ask } = of;
+    const queue = this.#queue;
+    if (queue === null) return Promise.resolve({ refusal, end: 'refused', waitedMs: 0 });
+    let claims: readonly Claim[] = [];
+    return queue.wait({
+      tenant: principal.tenant,
+      priority: priorityOf(principal),
+      refusal,
+      limitMs: queue.waitMs - waitedMs,
+      signal,
+      take: () => {
+        this.#look();
+        claims = ask();
+        return this.#take(claims);
+      },
+      giveBack: () => this.#giveBack(claims),
+    });
   }
 
   /** The bank of one call: it knows who asks. */
   #for(asking: Asking, found: Found): Bank {
+    /** By which the last attempt was refused that may wait. */
+    let refused: Refusal | null = null;
+    const findFor = ({ model }: SpendingOrder): Found | null =>
+      model === asking.model ? found : this.#find({ ...asking, model });
     return {
       clock: this.clock,
-      claim: (order) =>
-        this.#claim(order.model === asking.model ? found : this.#find({ ...asking, model: order.model }), order),
+      claim: (order, hasTokens) => {
+        const counted = findFor(order);
+        const claims: Claim[] = [];
+        if (counted !== null) {
+          const most = mostOf(order, this.#settings.assumedOutputTokens);
+          if (!hasTokens) addTokenClaims(claims, counted, most);
+          this.#addMoneyClaims(claims, counted, { order, most });
+        }
+        const met = (refusal: Refusal | null): readonly Claim[] => {
+          if (refusal === null) return claims;
+          refused = this.#queue !== null && helps(refusal, this.#queue.waitMs) ? refusal : null;
+          throw refused === null ? this.#refuse(refusal) : this.#errorOf(refusal);
+        };
+        const taken = this.#queue?.ahead(claims) ?? this.#take(claims);
+        return taken instanceof Promise ? taken.then(met) : met(taken);
+      },
+      awaitTokens: async (order, waitedMs) => {
+        if (refused === null) return null;
+        return this.#awaitTokens(asking, order, { refusal: refused, waitedMs });
+      },
       settle: (claims, at, used) => this.#settle(claims, at, used),
     };
   }
 
-  #claim(found: Found | null, order: SpendingOrder): readonly Claim[] | Promise<readonly Claim[]> {
-    if (found === null) return [];
-    const claims: Claim[] = [];
-    const { inputTokens, outputTokens, isAssumed, cost } = mostOf(order, this.#settings.assumedOutputTokens);
-    for (const meter of found.limits) {
-      if (meter.rule.tpm === null) continue;
-      // Where nobody said how long the answer may be, the whole of a limit is enough for it.
-      const output = isAssumed ? Math.min(outputTokens, Math.max(0, meter.rule.tpm - inputTokens)) : outputTokens;
-      claims.push({ kind: 'tokens', meter, amount: inputTokens + output });
-    }
-    for (const meter of found.budgets) {
-      if (cost === null) throw unpriced(meter.rule, order);
-      claims.push({ kind: 'money', meter, amount: cost, start: meter.period(this.clock.now()).start });
-    }
-    const met = (refusal: Refusal | null): readonly Claim[] => {
-      if (refusal !== null) throw this.#refuse(refusal);
-      return claims;
+  async #awaitTokens(
+    asking: Asking,
+    order: SpendingOrder,
+    of: { readonly refusal: Refusal; readonly waitedMs: number },
+  ): Promise<Awaited> {
+    let claims: readonly Claim[] = [];
+    const ask = (): readonly Claim[] => {
+      const needed: Claim[] = [];
+      const found = this.#find({ ...asking, model: order.model });
+      if (found !== null) addTokenClaims(needed, found, mostOf(order, this.#settings.assumedOutputTokens));
+      claims = needed;
+      return needed;
     };
-    const taken = this.#take(claims);
-    return taken instanceof Promise ? taken.then(met) : met(taken);
+    const result = await this.#wait(asking, { ...of, ask });
+    if (result.refusal !== null) throw this.#refuse(result.refusal, result);
+    return { claims, waitedMs: result.waitedMs };
+  }
+
+  /** @throws MizanError where a budget would have to pay what nobody knows. */
+  #addMoneyClaims(
+    claims: Claim[],
+    { budgets }: Found,
+    { order, most }: { readonly order: SpendingOrder; readonly most: Most },
+  ): void {
+    for (const meter of budgets) {
+      if (most.cost === null) throw unpriced(meter.rule, order);
+      claims.push({ kind: 'money', meter, amount: most.cost, start: meter.period(this.clock.now()).start });
+    }
   }
 
   #settle(claims: readonly Claim[], at: number, { tokens, cost }: Used): void {
@@ -172,6 +260,14 @@ export class Limiter {
       }
     }
     this.#sharing?.ended(claims, at, { tokens, cost });
+    this.#queue?.settled(claims);
+  }
+
+  /** As if they had never been counted. */
+  #giveBack(claims: readonly Claim[]): void {
+    const monotonic = this.clock.monotonic();
+    count(claims, monotonic, -1);
+    this.#sharing?.ended(claims, monotonic, { tokens: 0, cost: 0 });
   }
 
   #take(claims: readonly Claim[]): Refusal | null | Promise<Refusal | null> {
@@ -182,9 +278,14 @@ export class Limiter {
     return refusal;
   }
 
-  #refuse(refusal: Refusal): MizanError {
-    this.#events.refused(refusal.claim.meter.rule, refusal.claim.kind);
-    return errorOf(refusal, this.clock.monotonic(), this.clock.now());
+  #refuse(refusal: Refusal, waited?: { readonly end: WaitEnd; readonly waitedMs: number }): MizanError {
+    if (waited?.end !== 'left') this.#events.refused(refusal.claim.meter.rule, refusal.claim.kind);
+    return this.#errorOf(refusal, waited);
+  }
+
+  #errorOf(refusal: Refusal, waited?: { readonly end: WaitEnd; readonly waitedMs: number }): MizanError {
+    if (waited?.end === 'left') return new MizanError('client_closed', 'The caller went away.');
+    return errorOf(refusal, this.clock.monotonic(), this.clock.now(), waited === undefined ? '' : wordsOf(waited));
   }
 
   /** The meters that a call, or an attempt at another model, is counted by; `null` where there are none. */
@@ -248,6 +349,30 @@ export class Limiter {
     forgetOthers(this.#limitMeters, limits);
     forgetOthers(this.#budgetMeters, budgets);
   }
+}
+
+/** Of a call itself: requests, and requests in flight. */
+function requestClaims(found: Found | null): Claim[] {
+  const claims: Claim[] = [];
+  for (const meter of found?.limits ?? []) {
+    if (meter.rule.rpm !== null) claims.push({ kind: 'requests', meter, amount: 1 });
+    if (meter.rule.maxInFlight !== null) claims.push({ kind: 'inFlight', meter, amount: 1 });
+  }
+  return claims;
+}
+
+function addTokenClaims(claims: Claim[], { limits }: Found, { inputTokens, outputTokens, isAssumed }: Most): void {
+  for (const meter of limits) {
+    if (meter.rule.tpm === null) continue;
+    // Where nobody said how long the answer may be, the whole of a limit is enough for it.
+    const output = isAssumed ? Math.min(outputTokens, Math.max(0, meter.rule.tpm - inputTokens)) : outputTokens;
+    claims.push({ kind: 'tokens', meter, amount: inputTokens + output });
+  }
+}
+
+function wordsOf({ end, waitedMs }: { readonly end: WaitEnd; readonly waitedMs: number }): string {
+  if (end === 'full') return ' Too many wait for room already.';
+  return waitedMs < 1 ? '' : ` It waited ${Math.round(waitedMs)} ms for room.`;
 }
 
 /** The configuration's own come first: one of the same name that was made while Mizan ran is not looked at. */

@@ -69,6 +69,8 @@ function unavailable(found: Lease | Unavailable): Unavailable {
 const reasons = (found: Lease | Unavailable): string[] =>
   'exclusions' in found ? found.exclusions.map(({ reason }) => reason) : [];
 
+const someone = { tenant: 'acme', priority: 'normal', signal: new AbortController().signal } as const;
+
 test('an instance that fails is left out and the others go on', () => {
   const { pool } = poolOf([{ id: 'a' }, { id: 'b' }]);
   for (let i = 0; i < 6; i++) {
@@ -93,11 +95,10 @@ test('never more than one probe at a time', () => {
 
 test('never more in flight than allowed, and a place that becomes free goes to the one who waits longest', async () => {
   const { pool } = poolOf([{ id: 'a', maxInFlight: 1 }], { max: 2, waitMs: 10_000 });
-  const { signal } = new AbortController();
-  const first = leased(await pool.acquireInTurn(plain, nobody, signal));
+  const first = leased(await pool.acquireInTurn(plain, nobody, someone));
   const order: string[] = [];
   const wait = async (name: string): Promise<Lease> => {
-    const lease = leased(await pool.acquireInTurn(plain, nobody, signal));
+    const lease = leased(await pool.acquireInTurn(plain, nobody, someone));
     order.push(name);
     expect(lease.instance.figures.inFlight).toBe(1);
     return lease;
@@ -105,7 +106,7 @@ test('never more in flight than allowed, and a place that becomes free goes to t
   const second = wait('second');
   const third = wait('third');
   expect(pool.waiting).toBe(2);
-  await expect(pool.acquireInTurn(plain, nobody, signal)).rejects.toMatchObject({ code: 'overloaded', status: 503 });
+  await expect(pool.acquireInTurn(plain, nobody, someone)).rejects.toMatchObject({ code: 'overloaded', status: 503 });
   first.release(answered);
   (await second).release(answered);
   (await third).release(answered);
@@ -113,11 +114,62 @@ test('never more in flight than allowed, and a place that becomes free goes to t
   expect(pool.waiting).toBe(0);
 });
 
+test('a place that becomes free is handed over at once: nobody who comes in the same turn has it first', async () => {
+  const { pool } = poolOf([{ id: 'a', maxInFlight: 1 }], { max: 5, waitMs: 10_000 });
+  const first = leased(pool.acquire(plain, nobody));
+  const waiting = pool.acquireInTurn(plain, nobody, someone);
+  first.release(answered);
+  expect(reasons(pool.acquire(plain, nobody))).toEqual(['max_in_flight']);
+  leased(await waiting).release(answered);
+});
+
+test('who comes when time alone has made room finds those served who waited', async () => {
+  const { pool, clock } = poolOf(
+    [
+      { id: 'busy', maxInFlight: 1 },
+      { id: 'other', maxInFlight: 1 },
+    ],
+    { max: 5, waitMs: 10_000 },
+  );
+  const leases = [leased(pool.acquire(plain, nobody)), leased(pool.acquire(plain, nobody))];
+  leases
+    .find(({ instance }) => instance.id === 'other')
+    ?.release({
+      ...refused,
+      failure: { kind: 'rate_limited', message: '', retryAfterMs: 5000 },
+    });
+  const waiting = pool.acquireInTurn(plain, nobody, someone);
+  clock.at += 5000;
+  // It is not this one that gets the probe.
+  expect(reasons(pool.acquire(plain, nobody))).toContain('max_in_flight');
+  expect(leased(await waiting).instance.id).toBe('other');
+});
+
+test('tenants take turns, and a burst has its own to blame where the line is full', async () => {
+  const { pool } = poolOf([{ id: 'a', maxInFlight: 1 }], { max: 4, waitMs: 10_000 });
+  const first = leased(pool.acquire(plain, nobody));
+  const order: string[] = [];
+  const wait = async (tenant: string): Promise<void> => {
+    try {
+      const lease = leased(await pool.acquireInTurn(plain, nobody, { ...someone, tenant }));
+      order.push(tenant);
+      lease.release(answered);
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'overloaded' });
+      order.push(`${tenant} is refused`);
+    }
+  };
+  const all = [...Array.from({ length: 5 }, () => wait('burst')), wait('other')];
+  expect(pool.waiting).toBe(4);
+  first.release(answered);
+  await Promise.all(all);
+  expect(order.filter((each) => each.endsWith('refused'))).toEqual(['burst is refused', 'burst is refused']);
+  expect(order.filter((each) => !each.endsWith('refused'))).toEqual(['burst', 'other', 'burst', 'burst']);
+});
+
 describe('who waits', () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
-
-  const { signal } = new AbortController();
 
   /** `busy` has its hands full; the other one is at this test's disposal. */
   function besideABusyOne(other: Partial<InstanceSettings>) {
@@ -137,7 +189,7 @@ describe('who waits', () => {
     return { pool: made.pool, busy: of('busy'), other: of('other'), pass };
   }
 
-  const wait = async (pool: Pool): Promise<Lease> => leased(await pool.acquireInTurn(plain, nobody, signal));
+  const wait = async (pool: Pool): Promise<Lease> => leased(await pool.acquireInTurn(plain, nobody, someone));
 
   test.each([
     ['a pause', { kind: 'rate_limited', message: '', retryAfterMs: 90_000 } as const, 90_000],
@@ -193,7 +245,7 @@ test('who waits too long is told to come back, who leaves leaves the line', asyn
   const { pool } = poolOf([{ id: 'a', maxInFlight: 1 }], { max: 2, waitMs: 20 });
   leased(pool.acquire(plain, nobody));
   const abort = new AbortController();
-  const leaving = pool.acquireInTurn(plain, nobody, abort.signal);
+  const leaving = pool.acquireInTurn(plain, nobody, { ...someone, signal: abort.signal });
   abort.abort();
   await expect(leaving).rejects.toMatchObject({ code: 'client_closed' });
   expect(pool.waiting).toBe(0);

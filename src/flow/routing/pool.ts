@@ -9,6 +9,8 @@ import type { HealthSettings, HealthView } from './health.ts';
 import { Health } from './health.ts';
 import { LiveFigures } from './live-figures.ts';
 import type { Choice, Instance, Model, Needs } from './model.ts';
+import type { Standing } from '../queue/fair-line.ts';
+import type { Look, WaitersSettings } from './waiters.ts';
 import { Waiters } from './waiters.ts';
 
 /** What a request came to, as far as its instance is concerned. */
@@ -35,12 +37,8 @@ export interface Unavailable {
 
 export interface PoolSettings {
   readonly health: HealthSettings;
-  readonly queue: {
-    /** Requests that may wait while every instance has as many in flight as it may. */
-    readonly max: number;
-    /** How long one of them does, in ms. */
-    readonly waitMs: number;
-  };
+  /** Requests that may wait while every instance has as many in flight as it may, and for how long. */
+  readonly queue: WaitersSettings;
 }
 
 export const defaultQueue = { max: 100, waitMs: 10_000 };
@@ -63,7 +61,7 @@ export class Pool {
   readonly #members: readonly Member[];
   readonly #clock: Clock;
   readonly #random: Random;
-  readonly #waiters: Waiters;
+  readonly #waiters: Waiters<Lease | Unavailable>;
 
   constructor(
     model: Omit<Model, 'instances'> & { readonly instances: readonly InstanceSettings[] },
@@ -98,7 +96,7 @@ export class Pool {
     const now = this.#clock.monotonic();
     if (!found.isDown) {
       member.health.heardUp(now);
-      this.#waiters.wakeAll();
+      this.#waiters.serve(Number.POSITIVE_INFINITY);
     } else if (this.#members.some((other) => other !== member && !other.health.isOut)) {
       member.health.heardDown(found.reason, now);
     }
@@ -109,8 +107,18 @@ export class Pool {
     return this.#waiters.size;
   }
 
-  /** Chooses an instance for a request, without waiting. `tried` are left out. */
+  /** Chooses an instance for a request, without waiting: after those who wait. `tried` are left out. */
   acquire(needs: Needs, tried: ReadonlySet<Instance>): Lease | Unavailable {
+    // Time alone may have made room, and nobody has looked yet.
+    if (this.#waiters.size > 0 && this.#hasRoom(needs, tried)) this.#waiters.serve(Number.POSITIVE_INFINITY);
+    return this.#acquire(needs, tried);
+  }
+
+  #hasRoom(needs: Needs, tried: ReadonlySet<Instance>): boolean {
+    return this.#sift(needs, tried, this.#clock.monotonic()).choice.candidates.length > 0;
+  }
+
+  #acquire(needs: Needs, tried: ReadonlySet<Instance>): Lease | Unavailable {
     const now = this.#clock.monotonic();
     const { choice, exclusions } = this.#sift(needs, tried, now);
     if (choice.candidates.length === 0) return { exclusions };
@@ -124,26 +132,24 @@ export class Pool {
    * The same, in line with those who wait already, while an instance that could answer has its hands full.
    * @throws MizanError `overloaded` where the queue is full or waiting took too long; `client_closed` on `signal`.
    */
-  async acquireInTurn(needs: Needs, tried: ReadonlySet<Instance>, signal: AbortSignal): Promise<Lease | Unavailable> {
+  async acquireInTurn(
+    needs: Needs,
+    tried: ReadonlySet<Instance>,
+    { signal, ...standing }: Standing & { readonly signal: AbortSignal },
+  ): Promise<Lease | Unavailable> {
     const first = this.acquire(needs, tried);
     if (!isBusy(first)) return first;
-    const deadline = this.#clock.monotonic() + this.#waiters.waitMs;
-    const ticket = this.#waiters.ticket();
-    for (let isWoken = false; ; isWoken = true) {
-      const found = this.acquire(needs, tried);
-      if (!isBusy(found)) return found;
-      // What became free is of no use to this one; it may be to the next.
-      if (isWoken) this.#waiters.wakeNext(ticket);
-      const left = deadline - this.#clock.monotonic();
-      const times = { limitMs: left, againMs: againOf(found) };
-      const woken = left > 0 ? await this.#waiters.wait(ticket, times, signal) : 'too late';
-      if (woken === 'aborted') throw new MizanError('client_closed', 'The caller went away.');
-      if (woken !== 'woken') {
-        throw new MizanError('overloaded', `Every instance of "${this.model.id}" is busy, and ${queueWords[woken]}.`, {
-          retryAfterMs: fallbackRetryMs,
-        });
-      }
-    }
+    const look = (): Look<Lease | Unavailable> => {
+      const found = this.#acquire(needs, tried);
+      return isBusy(found) ? { againMs: againOf(found) } : { got: found };
+    };
+    const { waitMs: limitMs } = this.#waiters;
+    const woken = await this.#waiters.wait({ ...standing, look, againMs: againOf(first), limitMs, signal });
+    if (woken === 'aborted') throw new MizanError('client_closed', 'The caller went away.');
+    if (typeof woken === 'object') return woken.got;
+    throw new MizanError('overloaded', `Every instance of "${this.model.id}" is busy, and ${queueWords[woken]}.`, {
+      retryAfterMs: fallbackRetryMs,
+    });
   }
 
   /** Who would be asked and in which order, and who wouldn't. Nothing is sent and nothing changes. */
@@ -242,8 +248,7 @@ export class Pool {
         const isLast = this.#members.every((other) => other === member || other.health.isOut);
         health.ended(failure, { isProbe, isLast, now: then });
         // Where an instance is out of use, or in use again, more than one who waits has to know.
-        if (wasOut || health.isOut) this.#waiters.wakeAll();
-        else this.#waiters.wakeNext();
+        this.#waiters.serve(wasOut || health.isOut ? Number.POSITIVE_INFINITY : 1);
       },
     };
   }

@@ -8,6 +8,7 @@ import { payloadsAndRollups } from './0006-payloads-and-rollups.ts';
 import { limits } from './0008-limits.ts';
 import { jobs } from './0009-jobs.ts';
 import { reachAndShares } from './0010-reach-and-shares.ts';
+import { queued } from './0012-queued.ts';
 import { modelHealth } from './0015-model-health.ts';
 
 /** In their order; a migration that has been released is never changed. */
@@ -21,5 +22,6 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0008-limits': limits,
   '0009-jobs': jobs,
   '0010-reach-and-shares': reachAndShares,
+  '0012-queued': queued,
   '0015-model-health': modelHealth,
 };

@@ -23,8 +23,8 @@ const insert = `
   INSERT INTO requests (
     id, time, tenant, principal, agent, model, instance, provider, stream, status, error_code, attempts, cache,
     input_tokens, output_tokens, cost_usd, usage_source, gateway_ms, upstream_ms, first_token_ms, finish_reason,
-    resumed, session, tags, error_message
-  ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    resumed, session, tags, error_message, queued_ms
+  ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT (tenant, id) DO NOTHING`;
 
 const insertAttempt = `
@@ -211,6 +211,7 @@ export class SqliteRequestLog implements RequestLog {
       r.session,
       r.tags === null ? null : JSON.stringify(r.tags),
       r.errorMessage,
+      r.queuedMs,
     );
     for (const [seq, step] of (r.trail ?? []).entries()) this.#insertStep(r.id, seq, step);
     // Who sends a row twice has paid once.
