@@ -334,7 +334,7 @@ export function schedulerContract(name: string, prepare: () => Promise<{ open():
       await survivor.engine.makeDue();
       await one.jobs.pause(mine.name, 'test', clock.now());
       for (let i = 0; i < 4; i++) {
-        const [open] = (await one.jobs.open(clock.now())).filter(({ job: of }) => of === mine.name);
+        const open = (await one.jobs.open(clock.now())).find(({ job: of }) => of === mine.name);
         await other.jobs.claim(open!, 'dead', clock.now());
       }
       await survivor.turn();
