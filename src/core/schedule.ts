@@ -52,7 +52,7 @@ function nextForm(expression: string): string {
     .split(/\s+/)
     .map((field, i, fields) => (i === fields.length - 3 ? 'L' : field))
     .join(' ');
-  return cronOf(meant, 'UTC').nextRun(someTime) === null ? '' : `; "${meant}" does, on the month’s last day`;
+  return cronOf(meant, 'UTC').nextRun(someTime) === null ? '' : ` ("${meant}" does, on the month’s last day)`;
 }
 
 /** `90s`, `15m`, `1h`, `7d` or seconds, as ms; `undefined` where it is none, under a second or over 366 days. */
