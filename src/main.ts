@@ -143,7 +143,7 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
   watchChecks(metrics, watch);
   const redis = config.redis.url === null ? null : await RedisConnection.open(config.redis.url, redisEvents(log));
   opened.defer(() => redis?.close());
-  if (redis !== null) metrics.watchRedis(() => redis.trouble === null);
+  if (redis !== null) metrics.watchRedis(() => ({ isUp: redis.trouble === null, unanswered: redis.unanswered }));
   metrics.watchPayloads(() => store.state().payloads);
   metrics.watchDatabase(() => store.state().trouble === null);
   const shared = redis === null ? null : new RedisLimits(redis, nodeName(dataFolder));

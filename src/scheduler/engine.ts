@@ -9,7 +9,7 @@ import { Catalogue } from './catalogue.ts';
 import type { Known } from './catalogue.ts';
 import type { JobEvents, JobType } from './contract.ts';
 import { Leases } from './leases.ts';
-import { planOf } from './policy.ts';
+import { isFarAhead, planOf } from './policy.ts';
 import { newRunId } from './run-id.ts';
 import type { Outcome } from './running.ts';
 import { Running } from './running.ts';
@@ -48,6 +48,8 @@ export class Engine {
   readonly #leases: Leases;
   readonly #running = new Map<string, Running>();
   readonly #ends = new Set<Promise<void>>();
+  /** When due times were looked for, and among which jobs. */
+  #last = { now: Number.POSITIVE_INFINITY, changes: 0 };
   #isStopping = false;
   #isStoreAway = false;
   /** Called when there is room for another run. */
@@ -55,7 +57,7 @@ export class Engine {
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
-    this.catalogue = new Catalogue(parts.store);
+    this.catalogue = new Catalogue(parts.store, parts.events);
     this.#leases = new Leases(parts.clock);
   }
 
@@ -64,28 +66,43 @@ export class Engine {
     return this.#asking(() => this.catalogue.refresh(this.#parts.clock.monotonic()));
   }
 
-  /** Makes runs of every due time that has come. @returns Whether there was one. */
+  /** Makes runs of every due time that has come, once of each job. @returns Whether there was one. */
   async makeDue(): Promise<boolean> {
     const now = this.#parts.clock.now();
     let isAny = false;
-    for (const known of this.catalogue.all()) {
-      const { job, nextDue } = known;
-      if (job.pausedAt !== null) continue;
-      const isDue = (nextDue !== null && nextDue <= now) || job.cursor - now > 86_400_000;
-      if (!isDue || this.#isStopping) continue;
+    for (const known of this.#dueAt(now)) {
+      if (this.#isStopping) break;
       isAny = true;
-      await this.#asking(() => this.makeDueOf(known));
+      if (!(await this.#asking(() => this.makeDueOf(known)))) break;
+      // Where there was nothing to be done after all, it isn't looked at again.
+      if (known.nextDue !== null && known.nextDue <= now) this.catalogue.passOver(known, now);
     }
     return isAny;
   }
 
   /** The soonest due time of all jobs, in ms since the Unix epoch; `Infinity` where there is none. */
   soonest(): number {
-    let soonest = Number.POSITIVE_INFINITY;
-    for (const { job, nextDue } of this.catalogue.all()) {
-      if (nextDue !== null && job.pausedAt === null && nextDue < soonest) soonest = nextDue;
+    return this.catalogue.first()?.nextDue ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** What is due, soonest first; what follows is found when it is asked for. */
+  *#dueAt(now: number): Iterable<Known> {
+    yield* this.#ahead(now);
+    for (let known = this.catalogue.first(); known !== undefined; known = this.catalogue.first()) {
+      if (known.nextDue === null || known.nextDue > now) return;
+      yield known;
     }
-    return soonest;
+  }
+
+  /** Those whose cursor is from a clock that was wrong: there can be some where the clock went back, or jobs are new. */
+  #ahead(now: number): Known[] {
+    const { changes } = this.catalogue;
+    if (now >= this.#last.now && changes === this.#last.changes) {
+      this.#last.now = now;
+      return [];
+    }
+    this.#last = { now, changes };
+    return [...this.catalogue.all()].filter(({ job }) => job.pausedAt === null && isFarAhead(job, now));
   }
 
   /** Makes runs of a job's due times. @throws whatever the store throws; then it is to be done again. */
@@ -114,7 +131,9 @@ export class Engine {
       const ended = this.#leases.ended(others);
       const busy = new Set(running.map(({ job }) => job));
       for (const run of [...ended, ...open.filter(({ status }) => status === 'waiting')]) {
-        if (this.#isStopping || this.#running.size >= mostRunning) return;
+        if (this.#isStopping) return;
+        // What has lost its holder has waited long enough, however much goes on here.
+        if (this.#running.size >= (run.status === 'running' ? 2 : 1) * mostRunning) return;
         const isExclusive = this.catalogue.get(run.job)?.job.overlap !== 'allow';
         if (run.status === 'waiting' && isExclusive && busy.has(run.job)) continue;
         if (!this.#isForUs(run)) continue;

@@ -59,6 +59,7 @@ export function reportsOf({
       log.info({ event: 'job_skipped', job: job.name, due: new Date(due).toISOString() });
     },
     missed: (job, letGo) => log.warn({ event: 'job_missed', job: job.name, dueTimes: letGo }),
+    unreadable: (job, err) => log.error({ event: 'job_unreadable', job: job.name, err }),
     takenOver: (run) => log.warn({ event: 'job_taken_over', job: run.job, run: run.id, attempt: run.attempts }),
     lost: (run) => log.warn({ event: 'job_lost', job: run.job, run: run.id }),
     storeFailed: (err) => log.error({ event: 'job_store_failed', err }),

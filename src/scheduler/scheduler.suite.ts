@@ -53,6 +53,7 @@ export function schedulerContract(name: string, prepare: () => Promise<{ open():
         ended: (each, { status }) => void heard.push(`${status} ${(each.due - start) / 1000}`),
         skipped: (_, due) => void heard.push(`skipped ${(due - start) / 1000}`),
         missed: (_, letGo) => void heard.push(`missed ${letGo}`),
+        unreadable: told('unreadable'),
         takenOver: told('taken over'),
         lost: told('lost'),
         storeFailed: (error) => {
@@ -171,6 +172,45 @@ export function schedulerContract(name: string, prepare: () => Promise<{ open():
       const end = { status: 'succeeded', at: 5, output: 'theirs', error: null, availableAt: 0 } as const;
       expect(await other.jobs.end(taken.id, taken.lease.token, end)).toBe(true);
       expect(await history(mine)).toMatchObject([{ status: 'succeeded', output: 'theirs' }]);
+    });
+
+    test('take over what has lost its holder however much goes on where they are', async () => {
+      const mine = await job({ overlap: 'allow' });
+      const clock = new ManualClock(start + 17_000);
+      const finish = Promise.withResolvers<void>();
+      const begun: number[] = [];
+      const busy = party(
+        ({ run }) => {
+          begun.push(run.due);
+          return finish.promise;
+        },
+        { clock, type: mine.type },
+      );
+      await busy.engine.refresh();
+      await busy.engine.makeDue();
+      const [oldest] = await history(mine);
+      await other.jobs.claim(oldest!, 'dead', clock.now());
+      await busy.engine.sweep();
+      expect(begun).toHaveLength(16);
+      expect(begun).not.toContain(oldest!.due);
+      clock.advance(7600);
+      await busy.engine.sweep();
+      expect(begun).toHaveLength(17);
+      expect(begun).toContain(oldest!.due);
+      finish.resolve();
+      await busy.engine.settled();
+    });
+
+    test('are not held up by a job whose schedule can’t be read on this machine', async () => {
+      const unread = await job({ schedule: { kind: 'cron', cron: '* * * * * *', timezone: 'Mars/Olympus' } });
+      const mine = await job({ type: unread.type });
+      const clock = new ManualClock(start + 1000);
+      const runner = party(async () => null, { clock, type: mine.type });
+      await runner.turn();
+      expect(await ends(mine)).toEqual(['succeeded 1']);
+      expect(await history(unread)).toEqual([]);
+      expect(runner.heard.filter((each) => each.startsWith('unreadable'))).toHaveLength(1);
+      await one.jobs.remove(unread.name, 'config', clock.now());
     });
 
     test('one of several that claim a run has it', async () => {

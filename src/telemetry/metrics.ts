@@ -4,6 +4,7 @@ import { failureTable } from '../core/failure.ts';
 import type { RequestRecord } from '../core/request-record.ts';
 import type { TrailStep } from '../core/trail.ts';
 import { CacheMetrics } from './cache-metrics.ts';
+import { rareLookMs, watchEventLoop } from './event-loop.ts';
 import { CounterFamily, HistogramFamily, SeriesMap } from './series.ts';
 
 /** Seconds. From a cached answer to a long piece of reasoning. */
@@ -115,7 +116,8 @@ export class Metrics {
 
   /** @param rowsPending How many records wait to be committed. */
   constructor(rowsPending: () => number) {
-    collectDefaultMetrics({ register: this.registry });
+    collectDefaultMetrics({ register: this.registry, eventLoopMonitoringPrecision: rareLookMs });
+    watchEventLoop(this.registry);
     this.#gaugeOf('mizan_requests_in_flight', 'Requests that are being answered now.', () => this.#running);
     this.#gaugeOf('mizan_rows_pending', 'Rows of the request log that are not in the database yet.', rowsPending);
     this.#gaugeOf('mizan_database_up', '0 while the database can not be written or reached, 1 otherwise.', () =>
@@ -143,9 +145,19 @@ export class Metrics {
     });
   }
 
-  /** @param isUp Whether Redis answers in time; where this is not called, there is no such metric. */
-  watchRedis(isUp: () => boolean): void {
-    this.#gaugeOf('mizan_redis_up', '0 while Redis does not answer in time, 1 otherwise.', () => (isUp() ? 1 : 0));
+  /** @param read Whether Redis answers in time, and how often it did not; where this is not called, there is no such metric. */
+  watchRedis(read: () => { readonly isUp: boolean; readonly unanswered: number }): void {
+    const help = '0 while Redis does not answer in time, 1 otherwise.';
+    this.#gaugeOf('mizan_redis_up', help, () => (read().isUp ? 1 : 0));
+    const unanswered: Counter = new Counter({
+      name: 'mizan_redis_unanswered_total',
+      help: 'Questions that Redis did not answer in time, refused, or was not asked because it is away.',
+      registers: [this.registry],
+      collect() {
+        unanswered.reset();
+        unanswered.inc(read().unanswered);
+      },
+    });
   }
 
   /** Requests that are being answered now. */
