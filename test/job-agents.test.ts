@@ -7,14 +7,14 @@ import { mizan as command } from './support/command.ts';
 import { commonOptions, furnish } from './support/mizan.ts';
 
 /** A webhook, and what came to it. */
-async function webhook() {
+async function webhook(statuses: number[] = []) {
   const came: { headers: IncomingHttpHeaders; body: Record<string, unknown> }[] = [];
   const server = createServer((request, response) => {
     let text = '';
     request.setEncoding('utf8').on('data', (part: string) => (text += part));
     request.on('end', () => {
       came.push({ headers: request.headers, body: JSON.parse(text) as Record<string, unknown> });
-      response.end();
+      response.writeHead(statuses.shift() ?? 200).end();
     });
   });
   server.listen(0, '127.0.0.1');
@@ -90,4 +90,21 @@ test('a failure is told to a webhook, in a text that Slack shows', { timeout: 90
   expect(came.map(({ body }) => body)).toEqual([
     { text: 'Job report failed: The model "none" has no instance that could answer.' },
   ]);
+});
+
+test('an answer that a webhook refused for good is kept beside the error', { timeout: 240_000 }, async () => {
+  const { came, url } = await webhook([400]);
+  const at = await furnish({
+    ...house,
+    schedule: {
+      jobs: { report: { ...agent, agent: 'assistant', webhook: 'team', retryAfter: '1s' } },
+      webhooks: { team: { url } },
+    },
+  });
+  onTestFinished(() => at.remove());
+  const ran = await command(['jobs', 'run', 'report', '--json', ...commonOptions(at)]);
+  const run = JSON.parse(ran.stdout) as { log: string; output: { output: string } };
+  expect(run).toMatchObject({ status: 'failed', attempts: 1, error: 'The webhook "team" answered 400.' });
+  expect(came.map(({ body }) => body)).toMatchObject([{ data: { output: run.output.output } }]);
+  expect(run.log.match(/characters from/g)).toHaveLength(1);
 });

@@ -13,7 +13,7 @@ interface Shown {
 
 test(
   'a scheduler finds that an instance doesn’t answer, and a gateway that never asked it sends nothing there',
-  { timeout: 180_000 },
+  { timeout: 300_000 },
   async () => {
     let isWell = false;
     const answer = JSON.stringify({

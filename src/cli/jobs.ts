@@ -173,11 +173,12 @@ async function followed(
 
 async function history(name: string | undefined, options: HistoryOptions): Promise<void> {
   await withJobs(options, async ({ jobs }) => {
-    if (name !== undefined) await jobs.find(everyTenant, name);
     const runs = await jobs.history(everyTenant, {
       limit: options.limit,
       jobs: name === undefined ? undefined : [name],
     });
+    // Runs stay when their job is removed.
+    if (name !== undefined && runs.length === 0) await jobs.find(everyTenant, name);
     if (options.json === true) print(JSON.stringify(runs.map(publicRun), null, 2));
     else print(table(['DUE', 'JOB', 'STATUS', 'BY', 'TRIES', 'SECONDS', 'ID', 'RESULT'], runs.map(historyRow)));
   });

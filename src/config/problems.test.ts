@@ -267,7 +267,8 @@ describe('every problem says where it is, what was expected and what was found',
       'crons that are none, or never fire',
       'schedule:\n  jobs:\n    backup: { cron: "0 0 30 2 *" }\n    retention: { cron: "* * * *" }\n    model-health: { cron: "60 * * * *" }\n',
       [
-        'mizan.yaml:3:21 schedule.jobs.backup.cron: expected a cron that fires; this one never does, ' +
+        'mizan.yaml:3:21 schedule.jobs.backup.cron: expected a cron that fires; this one never does ' +
+          '("0 0 L 2 *" does, on the month’s last day), ' +
           'found "0 0 30 2 *"',
         'mizan.yaml:4:24 schedule.jobs.retention.cron: expected five fields: minute, hour, day of the month, month, ' +
           'day of the week; or six, with seconds before them, found "* * * *"',
@@ -293,7 +294,7 @@ describe('every problem says where it is, what was expected and what was found',
       [
         'mizan.yaml:3:5 schedule.jobs.nightly: expected a name that is a type, or a type below it, found "nightly"; ' +
           'known: cache-cleanup, backup, model-health, retention, key-rotation, agent',
-        'mizan.yaml:4:22 schedule.jobs.backup.every: expected an interval of a second or more, such as "90s", "15m" ' +
+        'mizan.yaml:4:22 schedule.jobs.backup.every: expected an interval from a second to 366 days, such as "90s", "15m" ' +
           'or "6h", found "500ms"',
         'mizan.yaml:5:18 schedule.jobs.retention.every: expected one of cron, every and at, and there is cron ' +
           'already, found "every"',

@@ -138,7 +138,9 @@ test('an interval of less than a second is none', () => {
 
 test('seconds are optional, and never firing is a problem with its own words', () => {
   expect(cronProblem('*/5 * * * * *')).toBe(undefined);
-  expect(cronProblem('0 0 30 2 *')).toBe('expected a cron that fires; this one never does');
+  expect(cronProblem('0 0 30 2 *')).toBe(
+    'expected a cron that fires; this one never does ("0 0 L 2 *" does, on the month’s last day)',
+  );
 });
 
 test.each<[Schedule, string, string]>([

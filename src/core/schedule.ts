@@ -61,9 +61,12 @@ export function cronProblem(expression: string): string | undefined {
 
 /** What a cron for a day that no such month has may have been meant to be. */
 function nextForm(expression: string): string {
-  const fields = expression.trim().split(/\s+/);
-  const meant = fields.with(-3, 'L').join(' ');
-  return newCron(meant, 'UTC').nextRun(someTime) === null ? '' : `; "${meant}" does, on the month’s last day`;
+  const meant = expression
+    .trim()
+    .split(/\s+/)
+    .map((field, i, fields) => (i === fields.length - 3 ? 'L' : field))
+    .join(' ');
+  return newCron(meant, 'UTC').nextRun(someTime) === null ? '' : ` ("${meant}" does, on the month’s last day)`;
 }
 
 /** `90s`, `15m`, `1h`, `7d` or seconds, as ms; `undefined` where it is none, under a second or over 366 days. */

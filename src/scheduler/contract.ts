@@ -13,6 +13,8 @@ export interface JobContext {
    * @throws MizanError `internal` where somebody else has taken it over.
    */
   readonly confirm: () => Promise<void>;
+  /** Keeps this as the run's output though it fails: the next try finds it in `run.output`. */
+  readonly keep: (output: unknown) => void;
 }
 
 /** One kind of job. */

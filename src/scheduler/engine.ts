@@ -223,14 +223,14 @@ export class Engine {
       const error = new MizanError('internal', `Whoever ran it was gone before its end, ${run.attempts - 1} times.`);
       outcome = { kind: 'failed', error };
     } else outcome = await running.go(job, (context) => type.run(context));
-    await this.#note(run, job, { outcome, durationMs: clock.monotonic() - startedAt });
+    await this.#note(run, job, { outcome, kept: running.kept, durationMs: clock.monotonic() - startedAt });
     this.#running.delete(run.id);
   }
 
   async #note(
     run: JobRun,
     job: StoredJob | undefined,
-    { outcome, durationMs }: { readonly outcome: Outcome; readonly durationMs: number },
+    { outcome, kept, durationMs }: { readonly outcome: Outcome; readonly kept: unknown; readonly durationMs: number },
   ): Promise<void> {
     const { store, clock, events } = this.#parts;
     const { token } = run.lease;
@@ -248,7 +248,7 @@ export class Engine {
     const end: RunEnd = {
       status: error === null ? 'succeeded' : isAgain ? 'waiting' : 'failed',
       at: now,
-      output: outcome.kind === 'done' ? bounded(outcome.output) : null,
+      output: bounded(outcome.kind === 'done' ? outcome.output : kept),
       error: error === null ? null : wordsOf(error),
       availableAt: isAgain ? now + this.#backoff(job, run.attempts) : run.availableAt,
     };

@@ -24,6 +24,8 @@ export type Outcome =
 /** One run while it goes on here: keeps its lease alive, its time limited, and what it says readable. */
 export class Running {
   readonly run: JobRun;
+  /** What is to be kept of it however it ends; `null` for nothing. */
+  kept: unknown = null;
   readonly #store: JobStore;
   readonly #clock: Clock;
   readonly #abort = new AbortController();
@@ -73,6 +75,9 @@ export class Running {
       signal: this.#abort.signal,
       say: (line) => this.#say(line),
       confirm: () => this.#confirm(),
+      keep: (output) => {
+        this.kept = output;
+      },
     };
     try {
       const output = await work(context);
@@ -116,10 +121,16 @@ export class Running {
 
   async #beat(): Promise<void> {
     this.#lastBeatAt = this.#clock.monotonic();
+    // Whoever beats beside this one has only what is said from here on.
     const said = this.#said;
-    const isMine = await this.#store.beat(this.run.id, this.run.lease.token, said);
-    this.#said = this.#said.slice(said.length);
-    if (!isMine) this.abort('lost');
+    this.#said = '';
+    try {
+      const isMine = await this.#store.beat(this.run.id, this.run.lease.token, said);
+      if (!isMine) this.abort('lost');
+    } catch (error) {
+      this.#said = said + this.#said;
+      throw error;
+    }
   }
 
   async #confirm(): Promise<void> {

@@ -374,7 +374,7 @@ export function schedulerContract(name: string, prepare: () => Promise<{ open():
       await survivor.engine.makeDue();
       await one.jobs.pause(mine.name, 'test', clock.now());
       for (let i = 0; i < 4; i++) {
-        const [open] = (await one.jobs.open(clock.now())).filter(({ job: of }) => of === mine.name);
+        const open = (await one.jobs.open(clock.now())).find(({ job: of }) => of === mine.name);
         await other.jobs.claim(open!, 'dead', clock.now());
       }
       await survivor.turn();
@@ -398,10 +398,7 @@ export function schedulerContract(name: string, prepare: () => Promise<{ open():
         clock.advance(1000);
         return last!.lateInARow;
       };
-      expect(await later(0)).toBe(0);
-      expect(await later(61_000)).toBe(1);
-      expect(await later(70_000)).toBe(2);
-      expect(await later(0)).toBe(0);
+      expect([await later(0), await later(61_000), await later(70_000), await later(0)]).toEqual([0, 1, 2, 0]);
     });
 
     test('keep a job’s place where only its settings change, and begin anew where its schedule does', async () => {

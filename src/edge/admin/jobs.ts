@@ -76,7 +76,7 @@ function span(least: number, most: number) {
 const order = z.strictObject({
   name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/),
   type: z.string().default('agent'),
-  cron: orNull(z.string()),
+  cron: orNull(z.string().max(200)),
   every: orNull(z.string()),
   at: orNull(z.string()),
   timezone: orNull(z.string()),
@@ -93,7 +93,7 @@ const order = z.strictObject({
 const orderWords = {
   name: 'must be 1 to 64 letters, digits, ".", "_" or "-", beginning with a letter or digit',
   type: 'must be the name of a type of job',
-  cron: 'must be a text',
+  cron: 'must be a text of 200 characters at the most',
   every: 'must be a text such as 90s',
   at: 'must be a text such as 2026-12-24T18:00',
   timezone: 'must be a time zone such as Asia/Riyadh',

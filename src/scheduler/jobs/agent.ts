@@ -2,7 +2,7 @@ import type { RunAgent } from '../../core/agent-runs.ts';
 import { MizanError } from '../../core/errors.ts';
 import type { JobMaker } from '../../core/jobs.ts';
 import type { PostWebhook } from '../../core/webhooks.ts';
-import type { JobType } from '../contract.ts';
+import type { JobContext, JobType } from '../contract.ts';
 import { checkedSettings } from '../settings.ts';
 
 export interface AgentJobParts {
@@ -18,44 +18,61 @@ export interface AgentJobParts {
 /** How much of an answer the history keeps, in characters. */
 const maxOutput = 32_768;
 
+/** How long what an agent is told may be, in characters. */
+const maxInput = 65_536;
+
+/** What is kept of an answer. */
+interface Kept {
+  readonly request_id: string;
+  readonly output: string;
+  readonly [more: string]: unknown;
+}
+
+function isAnswer(output: unknown): output is Kept {
+  return typeof output === 'object' && output !== null && 'request_id' in output && 'output' in output;
+}
+
 /** Runs an agent with an input, and keeps what it answers. */
 export function agentJob({ runAgent, agents, post, webhooks, agentsOf }: AgentJobParts): JobType {
+  const answered = async ({ job, signal, say, confirm }: JobContext): Promise<Kept> => {
+    const { agent, input } = job.settings as Readonly<Record<string, string>>;
+    if (agent === undefined || !agents.includes(agent)) {
+      throw new MizanError('unknown_agent', `There is no agent "${agent ?? ''}".`);
+    }
+    await confirm();
+    const { tenant, maker } = job;
+    const answer = await runAgent({
+      target: { agent },
+      input: input ?? '',
+      tenant,
+      agents: maker === undefined ? null : agentsOf(maker, tenant),
+      subject: `job:${job.name}`,
+      signal,
+    });
+    say(`${answer.output.length} characters from ${answer.model ?? 'nobody'} in ${Math.round(answer.latencyMs)} ms.`);
+    const { requestId, model, instance, inputTokens, outputTokens, costUsd } = answer;
+    return {
+      request_id: requestId,
+      output: answer.output.slice(0, maxOutput),
+      model,
+      instance,
+      usage: { input_tokens: inputTokens, output_tokens: outputTokens, cost_usd: costUsd },
+    };
+  };
   return {
     name: 'agent',
-    async run({ job, run, signal, say, confirm }) {
-      const { agent, input, webhook } = job.settings as Readonly<Record<string, string>>;
-      if (agent === undefined || !agents.includes(agent)) {
-        throw new MizanError('unknown_agent', `There is no agent "${agent ?? ''}".`);
-      }
+    async run(context) {
+      const { job, run, signal, say, confirm, keep } = context;
+      const { agent = '', webhook } = job.settings as Readonly<Record<string, string>>;
+      // A try that failed only at posting has its answer: nobody pays for another.
+      const output = isAnswer(run.output) ? run.output : await answered(context);
+      keep(output);
+      if (webhook === undefined) return output;
       await confirm();
-      const { tenant, maker } = job;
-      const answer = await runAgent({
-        target: { agent },
-        input: input ?? '',
-        tenant,
-        agents: maker === undefined ? null : agentsOf(maker, tenant),
-        subject: `job:${job.name}`,
-        signal,
-      });
-      say(`${answer.output.length} characters from ${answer.model ?? 'nobody'} in ${Math.round(answer.latencyMs)} ms.`);
-      const { requestId, model, instance, inputTokens, outputTokens, costUsd } = answer;
-      const output = {
-        request_id: requestId,
-        output: answer.output.slice(0, maxOutput),
-        model,
-        instance,
-        usage: { input_tokens: inputTokens, output_tokens: outputTokens, cost_usd: costUsd },
-      };
-      if (webhook !== undefined) {
-        await confirm();
-        const message = {
-          text: `${job.name}\n${output.output}`,
-          data: { job: job.name, run: run.id, agent, ...output },
-        };
-        // The run's id: whoever gets it a second time, after a take-over, can tell.
-        await post(webhook, { id: run.id, type: 'job.output', ...message }, signal);
-        say(`It was posted to ${webhook}.`);
-      }
+      const data = { job: job.name, run: run.id, agent, ...output };
+      // The run's id: whoever gets it a second time, after a take-over, can tell.
+      await post(webhook, { id: run.id, type: 'job.output', text: `${job.name}\n${output.output}`, data }, signal);
+      say(`It was posted to ${webhook}.`);
       return output;
     },
     check: (settings) =>
@@ -67,8 +84,8 @@ export function agentJob({ runAgent, agents, post, webhooks, agentsOf }: AgentJo
         },
         input: {
           isRequired: true,
-          expected: 'must be what the agent is told',
-          is: (value) => typeof value === 'string' && value !== '',
+          expected: `must be what the agent is told, of ${maxInput} characters at the most`,
+          is: (value) => typeof value === 'string' && value !== '' && value.length <= maxInput,
         },
         webhook: {
           expected: `must be the name of a webhook${webhooks.length === 0 ? '; none is configured' : `: ${webhooks.join(', ')}`}`,
