@@ -12,7 +12,7 @@ test('mizan doctor asks Redis as Mizan does: with the password, and for the data
   onTestFinished(() => server.end());
   const looked = async (url: string): Promise<string> => {
     const { stdout } = await mizan(['doctor', '--data', cwd], {
-      cwd: cwd,
+      cwd,
       env: { REDIS_URL: url },
     });
     return /^.* redis: .*$/m.exec(stdout)?.[0] ?? '';
