@@ -8,6 +8,7 @@ import type { RequestRecord } from '../src/core/request-record.ts';
 import { publicRequest } from '../src/core/request-record.ts';
 import { openStore } from '../src/store/index.ts';
 import { mizan } from './support/command.ts';
+import { temporaryFolder } from './support/folder.ts';
 import type { PostgresServer } from './support/postgres.ts';
 import { anyPostgres } from './support/postgres.ts';
 import { requestRecord } from './support/records.ts';
@@ -79,6 +80,20 @@ describe.each(['SQLite', 'PostgreSQL'])('an export from %s', (engine) => {
       asked.map(({ errorMessage }) => errorMessage ?? ''),
     );
     expect(new Set(rows.map((row) => row.length))).toEqual(new Set([head.length]));
+  });
+
+  test('has no cell that a spreadsheet would take for a formula', async () => {
+    const cwd = temporaryFolder();
+    const store = await openStore({ folder: join(cwd, 'data'), url: null });
+    for (const session of ['=cmd|calc!A1', '+1', '-1', '@x', 'plain-1']) {
+      void store.requestLog.append(requestRecord({ id: newRequestId(Date.now()), session }));
+    }
+    await store.settled();
+    await store.close();
+    const { stdout } = await mizan(['requests', 'export', '--format', 'csv'], { cwd });
+    const [head = [], ...rows] = cells(stdout);
+    const sessions = rows.map((row) => row[head.indexOf('session')]);
+    expect(new Set(sessions)).toEqual(new Set(["'+1", "'-1", "'=cmd|calc!A1", "'@x", 'plain-1']));
   });
 
   test('is of the time that is asked about', async () => {

@@ -169,6 +169,15 @@ test('while PostgreSQL is away one starts with the secrets that it knows, and sa
   }
 });
 
+test('U+0000, which PostgreSQL has no texts with, is found nowhere and is no tenant', async () => {
+  const token = await here.token({ role: 'admin', scope: 'any' });
+  expect((await ask(`${here.url}/api/requests/%00`, { token })).status).toBe(404);
+  for (const path of ['requests', 'overview']) {
+    const { status, json } = await ask(`${here.url}/api/${path}?tenant=%00`, { token });
+    expect([status, errorOf(json).code]).toEqual([400, 'invalid_request']);
+  }
+});
+
 test('a tenant that is forgotten at one is forgotten at the other, and its keys are in no file of either', async () => {
   const token = await here.token({ tenant: 'gone' });
   const { json } = await post(`${here.url}/api/security/encrypt`, token, { data: 'x' });

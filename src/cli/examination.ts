@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { accessSync, constants, statfsSync, statSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { request } from 'undici';
 import type { Config, ProviderConfig } from '../config/config.ts';
@@ -126,19 +125,26 @@ async function masterKey(folder: string, config: Config): Promise<string> {
 
 async function redis(config: Config): Promise<string> {
   if (config.redis.url === null) return 'not configured, memory is used';
-  const url = new URL(config.redis.url.reveal());
-  const target = { host: url.hostname, port: Number(url.port || 6379) };
-  const socket = url.protocol === 'rediss:' ? connectTls(target) : connect(target);
-  const signal = AbortSignal.timeout(limitMs);
+  const { Redis: Client } = await import('ioredis');
+  const client = new Client(config.redis.url.reveal(), {
+    lazyConnect: true,
+    maxRetriesPerRequest: 0,
+    connectTimeout: limitMs,
+    commandTimeout: limitMs,
+    retryStrategy: () => null,
+  });
+  let reason: unknown;
+  client.on('error', (error) => (reason ??= error));
   try {
-    await once(socket, url.protocol === 'rediss:' ? 'secureConnect' : 'connect', { signal });
-    socket.write('PING\r\n');
-    const [reply] = (await once(socket, 'data', { signal })) as [Buffer];
-    // A server that wants a password first is there, too.
-    if (!/^(\+PONG|-NOAUTH)/.test(reply.toString())) throw new Error('something answers that is not Redis');
-    return `${url.host} answers`;
+    await client.connect();
+    await client.ping();
+    // The client goes on in database 0 where it can't have the one that is named, without a word.
+    await client.select(client.options.db ?? 0);
+    return `${new URL(config.redis.url.reveal()).host} answers`;
+  } catch (error) {
+    throw reason ?? error;
   } finally {
-    socket.destroy();
+    client.disconnect();
   }
 }
 

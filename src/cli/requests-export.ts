@@ -118,7 +118,12 @@ function csvLine(record: RequestRecord): string {
 
 function cell(value: unknown): string {
   if (value === null || value === undefined) return '';
-  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  if (typeof value !== 'string') return quoted(JSON.stringify(value));
+  // Words of callers, which a spreadsheet would take for a formula.
+  return quoted(/^[=+\-@\t\r]/.test(value) ? `'${value}` : value);
+}
+
+function quoted(text: string): string {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 

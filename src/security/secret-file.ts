@@ -35,7 +35,7 @@ function read(file: string): Secret<string> | null {
 function make(folder: string, file: string): Secret<string> {
   makeFolder(folder);
   const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}`;
-  writeFileSync(temporary, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' });
+  writeFileSync(temporary, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx', flush: true });
   try {
     linkSync(temporary, file);
   } catch (error) {

@@ -34,6 +34,9 @@ export function authorise(access: Access & { role: Role }, principal: Principal,
   if (typeof tenant !== 'string') {
     throw new MizanError('invalid_request', 'tenant must be given once.', { param: 'tenant' });
   }
+  if (tenant.includes('\0')) {
+    throw new MizanError('invalid_request', 'tenant is no name of a tenant: it has a U+0000.', { param: 'tenant' });
+  }
   if (tenant === principal.tenant) return tenant;
   if (access.tenant === 'own') throw new MizanError('forbidden', "This works on the identity's own tenant only.");
   return tenantFor(principal, tenant);

@@ -216,6 +216,15 @@ export function backupSuite(name: string, newWorld: () => Promise<World>): void 
       expect(existsSync(join(world.dataFolder, 'backup-work'))).toBe(false);
     });
 
+    test('that were just made stay, where one with a later date is there', async () => {
+      now += 86_400_000;
+      await create({ keep: 1 });
+      now -= 86_400_000;
+      const made = await create({ keep: 1 });
+      expect((await target.list()).map((backup) => backup.name)).toContain(made.name);
+      expect(made.removed).not.toContain(made.name);
+    });
+
     test('are made one at a time', async () => {
       const hold = holdBackups(world.dataFolder);
       await expect(create()).rejects.toMatchObject({ code: 'backup_running' });

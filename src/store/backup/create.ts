@@ -75,12 +75,12 @@ async function create(plan: BackupPlan, work: string): Promise<CreatedBackup> {
     const bytes = statSync(draft).size;
     const removed = new Set<string>();
     const kept = await first.keep(draft, name, onProgress);
-    await prune(first, plan.keep, removed);
+    await prune(first, { keep: plan.keep, made: name }, removed);
     const places = [kept];
     for (const target of others) {
       // A folder has it under its name by now; a bucket left the draft where it was.
       places.push(await target.keep(existsSync(draft) ? draft : kept, name, onProgress));
-      await prune(target, plan.keep, removed);
+      await prune(target, { keep: plan.keep, made: name }, removed);
     }
     return { name, bytes, manifest, places, removed: [...removed] };
   } finally {
@@ -120,8 +120,14 @@ async function write(plan: BackupPlan, snapshot: Snapshot, draft: string): Promi
   }
 }
 
-async function prune(target: BackupTarget, keep: KeepRule, removed: Set<string>): Promise<void> {
+/** The one that was just made stays, whatever the dates of others say: a clock may have been wrong when they were made. */
+async function prune(
+  target: BackupTarget,
+  { keep, made }: { readonly keep: KeepRule; readonly made: string },
+  removed: Set<string>,
+): Promise<void> {
   for (const { name } of dispensable(await target.list(), keep)) {
+    if (name === made) continue;
     await target.remove(name);
     removed.add(name);
   }

@@ -14,6 +14,7 @@ import { KyselyModelHealth } from '../model-health.ts';
 import { KyselyNotices } from '../notices.ts';
 import type { MigrationReport } from '../migration-run.ts';
 import type { MasterKeys } from '../../security/master-keys.ts';
+import { DamagedDatabase } from '../sqlite/damage.ts';
 import { openDatabase } from '../sqlite/database.ts';
 import { outboxFile } from '../sqlite/file.ts';
 import type { Store } from '../sqlite/index.ts';
@@ -27,6 +28,7 @@ import { remoteKysely, Thread } from '../thread.ts';
 import { kyselyOver, openPool, placeOf } from './connection.ts';
 import { Courier } from './courier.ts';
 import { migrate } from './migrate.ts';
+import { putAside } from './put-aside.ts';
 import { furnishOutbox, noteChanges } from './replica.ts';
 import type { PostgresQuestion, PostgresState } from './worker-protocol.ts';
 
@@ -62,16 +64,24 @@ export async function openStore(folder: string, options: PostgresStoreOptions): 
   const { events } = options;
   const file = join(folder, outboxFile);
   const contact = { isMade: false };
-  const outbox = await openLocal(folder, {
-    ...given,
-    file: outboxFile,
-    isOutbox: true,
-    async furnish(database) {
-      furnishOutbox(database);
-      noteChanges(database);
-      // Before anything is sealed here: others may have made the keys for it already.
-      contact.isMade = await exchange(file, url, events);
-    },
+  const open = (): Promise<Store> =>
+    openLocal(folder, {
+      ...given,
+      file: outboxFile,
+      isOutbox: true,
+      async furnish(database) {
+        furnishOutbox(database);
+        noteChanges(database);
+        // Before anything is sealed here: others may have made the keys for it already.
+        contact.isMade = await exchange(file, url, events);
+      },
+    });
+  const outbox = await open().catch((error: unknown) => {
+    const aside = events === undefined || !(error instanceof DamagedDatabase) ? null : putAside(folder);
+    if (aside === null) throw error;
+    const words = `The database ${file} was damaged. It was put aside as ${aside}, and what was in it is fetched anew`;
+    options.unsound?.(`${words} from PostgreSQL; requests that had not been sent yet are in that file alone.`);
+    return open();
   });
   try {
     // So that two that start at once with different master keys don't both think that theirs is the one.
@@ -85,19 +95,24 @@ export async function openStore(folder: string, options: PostgresStoreOptions): 
 }
 
 /** The audit log is a chain of each data folder's own, in the database where it is without PostgreSQL, too. */
-async function auditLog(folder: string, { events, auditEvents }: PostgresStoreOptions): Promise<Store> {
+async function auditLog(folder: string, { events, auditEvents, unsound }: PostgresStoreOptions): Promise<Store> {
   const silent = { failed() {}, recovered() {}, dropped() {} };
   return openLocal(folder, {
     isOutbox: true,
     isSealing: false,
     ...(events === undefined ? {} : { events: silent }),
     ...(auditEvents === undefined ? {} : { auditEvents }),
+    ...(unsound === undefined ? {} : { unsound }),
   });
 }
 
 function withAudit(store: Store, keeper: Store): Store {
   return {
     ...store,
+    state() {
+      const state = store.state();
+      return { ...state, trouble: state.trouble ?? keeper.state().trouble };
+    },
     audit: keeper.audit,
     auditHistory: keeper.auditHistory,
     async close() {

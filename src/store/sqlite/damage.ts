@@ -5,6 +5,9 @@ import { outboxFile } from './file.ts';
 /** SQLite's result codes for a file that is damaged, and for one that never was a database. */
 const damaged: ReadonlySet<number> = new Set([11, 26]);
 
+/** A file that can't be opened for what is in it. */
+export class DamagedDatabase extends SetupError {}
+
 /** What can be done about a damaged database, in one sentence. */
 export function remedyFor(file: string): string {
   if (basename(file) !== outboxFile) {
@@ -20,7 +23,7 @@ export function remedyFor(file: string): string {
 export function explained(error: unknown, file: string): unknown {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if ('errcode' in cause && damaged.has(Number(cause.errcode) & 0xff)) {
-      return new SetupError(`The database ${file} is damaged (${cause.message}). ${remedyFor(file)}.`);
+      return new DamagedDatabase(`The database ${file} is damaged (${cause.message}). ${remedyFor(file)}.`);
     }
   }
   return error;

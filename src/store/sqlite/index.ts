@@ -23,6 +23,7 @@ import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver } from './connection.ts';
 import { explained } from './damage.ts';
 import { openDatabase } from './database.ts';
+import { Examination } from './examination.ts';
 import { databaseFile } from './file.ts';
 import { SqliteAuditHistory } from './audit-history.ts';
 import type { AuditLogEvents } from './audit-log.ts';
@@ -221,10 +222,8 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
   const troubles = new Troubles();
   const requestLog = new SqliteRequestLog(database, troubles.watching(events));
   const worker = new StoreWorker(file);
-  const upkeep =
-    options.isOutbox === true
-      ? null
-      : new Upkeep({ log: requestLog, worker, troubles }, { file, unsound: (words) => options.unsound?.(words) });
+  const upkeep = options.isOutbox === true ? null : new Upkeep({ log: requestLog, worker, troubles });
+  const examination = new Examination(file, { troubles, unsound: (words) => options.unsound?.(words) });
   const writeSome = (): void => {
     if (writeUses(apiKeys, events, usesAtOnce)) setImmediate(writeSome);
   };
@@ -265,6 +264,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     close: async () => {
       await payloads.close(lastPayloadsMs);
       upkeep?.stop();
+      examination.stop();
       clearInterval(useTimer);
       await audit.close();
       database.exec('PRAGMA busy_timeout = 1000');

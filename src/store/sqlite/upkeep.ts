@@ -1,7 +1,5 @@
 import type { SqliteRequestLog } from './request-log.ts';
 import type { StoreWorker } from './store-worker.ts';
-import { remedyFor } from './damage.ts';
-import { findDamage } from './soundness.ts';
 import type { Troubles } from './troubles.ts';
 
 /** How often the write-ahead log is looked after, in ms; and from how many committed rows on it is worth it. */
@@ -18,9 +16,6 @@ export function nextSumsAt(started: number, ended: number): number {
   return ended + Math.min((ended - started) * sums.rest, sums.longestMs);
 }
 
-/** How long after the start the whole file is read once, to see that it is sound, in ms. */
-const soundnessMs = 5000;
-
 interface UpkeepRooms {
   readonly log: SqliteRequestLog;
   readonly worker: StoreWorker;
@@ -33,33 +28,23 @@ export class Upkeep {
   readonly #worker: StoreWorker;
   readonly #troubles: Troubles;
   readonly #timers: NodeJS.Timeout[];
-  readonly #file: string;
-  readonly #unsound: (words: string) => void;
-  readonly #ending = new AbortController();
   #checkpointed = 0;
   #isSumming = false;
   #nextSumsAt = 0;
 
-  constructor(
-    { log, worker, troubles }: UpkeepRooms,
-    { file, unsound }: { readonly file: string; readonly unsound: (words: string) => void },
-  ) {
+  constructor({ log, worker, troubles }: UpkeepRooms) {
     this.#log = log;
     this.#worker = worker;
     this.#troubles = troubles;
-    this.#file = file;
-    this.#unsound = unsound;
     this.#timers = [
       setInterval(() => this.#checkpoint(), checkpoint.everyMs),
       setInterval(() => this.#sum(), sums.everyMs),
-      setTimeout(() => this.#examine(), soundnessMs),
     ];
     for (const timer of this.#timers) timer.unref();
   }
 
   stop(): void {
     for (const timer of this.#timers) clearTimeout(timer);
-    this.#ending.abort();
   }
 
   #checkpoint(): void {
@@ -91,16 +76,6 @@ export class Upkeep {
         this.#isSumming = false;
         this.#nextSumsAt = nextSumsAt(started, performance.now());
       });
-  }
-
-  #examine(): void {
-    const looking = findDamage(this.#file, this.#ending.signal).then((damage) => {
-      if (damage === null) return;
-      const words = `${damage.replaceAll(/\s+/g, ' ')}. ${remedyFor(this.#file)}.`;
-      this.#unsound(`The database ${this.#file} is damaged: ${words}`);
-      throw new Error(words);
-    });
-    this.#track('damage', 'The database is damaged', looking);
   }
 
   #track(kind: string, what: string, work: Promise<unknown>): void {
