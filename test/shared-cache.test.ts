@@ -105,6 +105,12 @@ async function metric(mizan: RunningProcess, name: string): Promise<number> {
 
 const slow = { timeout: 60_000, interval: 20 };
 
+/** How often Redis did not answer in time. */
+async function unanswered(): Promise<number> {
+  const each = await Promise.all(both.map((mizan) => metric(mizan, 'mizan_redis_unanswered_total')));
+  return each.reduce((sum, count) => sum + count, 0);
+}
+
 async function redisIsUp(): Promise<void> {
   await vi.waitFor(async () => {
     for (const mizan of both) expect(await metric(mizan, 'mizan_redis_up')).toBe(1);
@@ -155,7 +161,11 @@ describe('two processes over one Redis', () => {
     const content = `share ${first} ${second}`;
     expect(await chat(both[0], content, first)).toMatchObject({ cache: 'miss', said: answerTo(content) });
     await values(1);
-    expect(await chat(both[1], content, second)).toMatchObject({ cache: 'hit', said: answerTo(content), age: '0' });
+    expect(await chat(both[1], content, second)).toMatchObject({
+      cache: 'hit',
+      said: answerTo(content),
+      age: expect.stringMatching(/^\d+$/),
+    });
     expect(callsFor(content)).toBe(1);
   });
 
@@ -210,6 +220,7 @@ describe('two processes over one Redis', () => {
     // One in each process first, so that it is known whose turn it is before everybody comes.
     const looks = () => metric(both[1], 'mizan_cache_lookup_seconds_count{tier="redis"}');
     const before = await looks();
+    const silent = await unanswered();
     const first = one(0);
     await vi.waitFor(() => expect(callsFor(content)).toBe(1), slow);
     const second = one(1);
@@ -222,10 +233,12 @@ describe('two processes over one Redis', () => {
     gate(content).resolve();
     const answers = await Promise.all(asking);
     await agent.close();
-    expect(callsFor(content)).toBe(1);
+    // Where Redis had no time on a busy machine, a process asks by itself: that is the rule.
+    const calls = callsFor(content);
+    expect(calls).toBeLessThanOrEqual(1 + (await unanswered()) - silent);
     expect(new Set(answers.map(({ said }) => said))).toEqual(new Set([answerTo(content)]));
-    expect(answers.filter(({ cache }) => cache === 'miss')).toHaveLength(1);
-    expect(answers.filter(({ cache }) => cache === 'coalesced')).toHaveLength(999);
+    expect(answers.filter(({ cache }) => cache === 'miss')).toHaveLength(calls);
+    expect(answers.filter(({ cache }) => cache === 'coalesced')).toHaveLength(1000 - calls);
   });
 
   test('hand over an answer that is not kept to those who wait for it, and to nobody later', async () => {

@@ -187,7 +187,7 @@ describe('the one who began it', () => {
         const outcome = dialect.readStream(await follower.rest());
         expect(outcome).toMatchObject({ output: whole, isComplete: true, error: null });
       }
-      if (plain !== null) expect(saidIn((await plain).text, false)).toBe(whole);
+      expect(plain === null ? whole : saidIn((await plain).text, false)).toBe(whole);
       await oneCall(content);
     }
   });
@@ -221,7 +221,7 @@ describe('the one who began it', () => {
     const all = [await open(both[0], 'empty'), await open(both[1], 'empty')];
     const received = upstream.requestsTo('gated').find((each) => contentOf(each) === 'empty')!;
     for (const each of all) each.leave();
-    await received.closed;
+    expect(await received.closed).toBeGreaterThan(0);
     gate('empty').resolve();
   });
 
@@ -283,10 +283,11 @@ describe('Redis in the middle of a stream', () => {
   });
 
   test('with pieces that were altered: they are not passed on', async () => {
+    await client.flushall();
     const content = 'altered';
     const streams = [await open(both[0], content), await open(both[1], content)];
     for (const stream of streams) await stream.until(/word0/);
-    const [pieces = ''] = (await client.keys('*:lease:*')).filter((name) => !name.endsWith('ears'));
+    const [pieces = ''] = await client.keys('*:lease:*');
     const [last] = await client.xrevrange(pieces, '+', '-', 'COUNT', 1);
     const number = Number.parseInt(last![0], 10);
     await client.xadd(pieces, `${number + 1}-1`, 'p', 'made up');

@@ -203,7 +203,7 @@ describe('an answer under way', () => {
     const [pieces = ''] = await client.keys('*:lease:*');
     await client.xadd(pieces, '3-1', 'p', 'made up');
     expect(await heard(2)).toEqual({ words: [head], isBroken: true });
-    const [[, [, first = ''] = []] = []] = await client.xrange(pieces, '-', '+');
+    const first = (await client.xrange(pieces, '-', '+'))[0]![1][1]!;
     await client.del(pieces);
     await client.xadd(pieces, '1-1', 'p', first);
     expect(await heard(1)).toMatchObject({ isBroken: true });
@@ -267,13 +267,14 @@ describe('removing', () => {
       await client.call('RESTORE', [name, 60_000, value, 'REPLACE', 'IDLETIME', idle]);
     }
     const { entries } = await shared.cleanup(new AbortController().signal);
-    const left = (await client.keys('mizan:cache:1:*')).map((name) => Number(/\{(\d)\}/.exec(name)?.[1])).toSorted();
+    const left = (await client.keys('mizan:cache:1:*')).map((name) => Number(/\{(\d)\}/.exec(name)?.[1]));
     expect(left).toHaveLength(10 - entries);
     expect(left.length).toBeGreaterThan(2);
     const byUse = [9, 7, 5, 3, 1];
     const gone = byUse.filter((i) => !left.includes(i));
     expect(gone).toEqual(byUse.slice(0, gone.length));
-    if (gone.length < byUse.length) expect(left).toEqual(expect.arrayContaining([0, 2, 4, 6, 8]));
+    const lately = [0, 2, 4, 6, 8].filter((i) => left.includes(i)).length;
+    expect(lately === 5 || gone.length === 5).toBe(true);
   });
 
   test('goes on until Redis is back, and nothing of it is given meanwhile', async () => {

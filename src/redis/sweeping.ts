@@ -20,7 +20,7 @@ export interface Seen {
   readonly idle: number;
 }
 
-export interface Sweep {
+interface Sweep {
   readonly pattern: string;
   readonly isUseless: (key: Seen) => boolean;
   readonly signal: AbortSignal;

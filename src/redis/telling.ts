@@ -19,7 +19,7 @@ const againMs = 50;
 const sizes = { piece: 64 * 1024, waiting: 8 * 1024 * 1024, kept: 8 * 1024 * 1024 };
 
 /** Where it is told. */
-export interface TellingPlace {
+interface TellingPlace {
   readonly key: CacheKey;
   /** With the process that has it. */
   readonly ticket: string;

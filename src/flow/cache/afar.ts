@@ -3,7 +3,7 @@ import type { AnswerFacts, Audience, Teller } from '../../core/response-cache.ts
 import type { Flight, Landing, StreamListener } from './flight.ts';
 
 /** How the answer ended, for those who listen in other processes. */
-export type Ending =
+type Ending =
   | { readonly facts: AnswerFacts; readonly isKept: boolean; readonly resumed: number }
   | { readonly error: MizanError };
 

@@ -228,7 +228,7 @@ export class Flight {
         this.#isTold = true;
         sink.begin(head);
       },
-      write: sink.write,
+      write: (events, drained) => sink.write(events, drained),
     };
   }
 

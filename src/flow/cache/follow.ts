@@ -16,7 +16,7 @@ const againMs = 50;
  * What came of following another process' stream. Nothing was said: `gone`, look again; `whole`, it will come whole;
  * `untold`, ask for yourself. And `cut`: something was said, and the rest can't be had.
  */
-export type Followed = Told | 'gone' | 'whole' | 'untold' | 'cut';
+type Followed = Told | 'gone' | 'whole' | 'untold' | 'cut';
 
 /** Follows the stream that another process is given, from its start, for as long as anybody waits for it here. */
 export async function follow(key: CacheKey, holder: string, at: Elsewhere): Promise<Followed> {
