@@ -133,7 +133,8 @@ async function jumping(services: object, preload: Readonly<Record<string, string
   const set = (time: number): void =>
     writeFileSync(file, `${Math.round((time - Date.now()) / 1000)}`.replace(/^\d/, '+$&'));
   try {
-    set(jumpsFrom);
+    // It may take its time to begin, while nothing is due.
+    set(jumpsFrom - 30 * minuteMs);
     const scheduler = await stage.scheduler({
       ...preload,
       FAKETIME_TIMESTAMP_FILE: file,
