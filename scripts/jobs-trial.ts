@@ -7,9 +7,9 @@ import type { TrialOptions } from './jobs-trial/stage.ts';
 import { stores } from './jobs-trial/stage.ts';
 
 // What takes too long for a test, with figures on stdout. It starts the real program.
-const usage = `node scripts/jobs-trial.ts WHAT [--database URL|own] [--redis URL|own] [--processes 2] [--jobs 10000] [--only NAME]
+const usage = `node scripts/jobs-trial.ts WHAT [--database URL|own] [--redis URL|own] [--processes 2] [--jobs 10000] [--kills 20] [--only NAME]
   effects   1,000 due times; one scheduler stopped for 90 s in the middle of runs and continued, one killed
-  kills     kill -9 twenty times in the middle of backups
+  kills     kill -9, twenty times, in the middle of backups
   idle      what a schedule costs while nothing is due
   clocks    both edges of daylight saving in five zones, jumps and a long sleep, by libfaketime (Debian: faketime)
 --database: SQLite where nothing is said, "own" for a PostgreSQL that is started for the trial; likewise --redis.
@@ -24,6 +24,7 @@ const { values, positionals } = parseArgs({
     redis: { type: 'string' },
     processes: { type: 'string', default: '2' },
     jobs: { type: 'string', default: '10000' },
+    kills: { type: 'string', default: '20' },
     only: { type: 'string' },
   },
 });
@@ -34,8 +35,14 @@ if (trial === undefined) {
 } else {
   const place = await stores(values);
   try {
-    const { processes, jobs, only } = values;
-    const figures = await trial({ services: place.services, processes: Number(processes), jobs: Number(jobs), only });
+    const { processes, jobs, kills: count, only } = values;
+    const figures = await trial({
+      services: place.services,
+      processes: Number(processes),
+      jobs: Number(jobs),
+      kills: Number(count),
+      only,
+    });
     process.stdout.write(`${JSON.stringify({ trial: positionals[0], ...figures }, null, 2)}\n`);
   } finally {
     await place.end();

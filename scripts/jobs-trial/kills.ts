@@ -1,20 +1,20 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { JobRun } from '../../src/core/jobs.ts';
 import type { TrialOptions } from './stage.ts';
-import { off, Stage } from './stage.ts';
+import { off, Stage, until } from './stage.ts';
 
-const everyS = 5;
+const everyS = 15;
 
-/** Twenty schedulers, one after the other, each killed while it makes a backup; after each, the last good one is verified. */
-export async function kills({ services }: TrialOptions): Promise<object> {
+/** Schedulers, one after the other, each killed while it makes a backup; after each, the last good one is verified. */
+export async function kills({ services, kills: count }: TrialOptions): Promise<object> {
   const stage = new Stage({
     ...services,
-    schedule: { jobs: { ...off, backup: { every: `${everyS}s`, keep: 1000, retries: 50 } } },
+    schedule: { jobs: { ...off, backup: { every: `${everyS}s`, keep: 100, retries: 20, catchUp: 'all' } } },
   });
   try {
     let verified = 0;
     let hadNone = 0;
-    for (let i = 0; i < 20; i++) {
+    for (let i = 0; i < count; i++) {
       const scheduler = await stage.scheduler();
       // The first few make one, so that there is something to lose.
       if (i % 4 === 0) await scheduler.heard('job_succeeded');
@@ -29,13 +29,18 @@ export async function kills({ services }: TrialOptions): Promise<object> {
       }
     }
     const last = await stage.scheduler();
-    await wait(20_000);
+    await wait(everyS * 1000);
+    const newest = Date.now();
+    let runs: JobRun[] = [];
+    await until(async () => {
+      runs = (await stage.history(['backup'])).filter(({ due }) => due <= newest);
+      return runs.every(({ status }) => status === 'succeeded' || status === 'skipped');
+    }, 300_000);
     await last.end('SIGTERM');
-    const runs = await stage.history(['backup']);
     const names = await listed(stage);
     let bad = 0;
     for (const name of names) await stage.mizan('backup', 'verify', name).catch(() => bad++);
-    return { killed: 20, verified_after_a_kill: verified, had_none_yet: hadNone, ...countsOf(runs, names), bad };
+    return { killed: count, verified_after_a_kill: verified, had_none_yet: hadNone, ...countsOf(runs, names), bad };
   } finally {
     stage.remove();
   }

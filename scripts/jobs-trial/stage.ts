@@ -27,6 +27,7 @@ export interface TrialOptions {
   readonly services: Services;
   readonly processes: number;
   readonly jobs: number;
+  readonly kills: number;
   /** One part of the trial alone. */
   readonly only: string | undefined;
 }
