@@ -121,7 +121,9 @@ describe('200 requests at once to two processes, and money for ten', () => {
     await two({ budgets });
     const answers = await burst(200, model, asked);
     expect(count(answers, 200)).toBeLessThanOrEqual(10);
-    if (how !== 'retried') expect(count(answers, 200) + count(answers, 402)).toBe(200);
+    // Where half of the attempts fail, some end with the failure: there is no money for another try.
+    const others = answers.filter(({ status }) => status !== 200 && status !== 402);
+    expect(how === 'retried' || others.length === 0).toBe(true);
     expect(await booked()).toBeLessThanOrEqual(30);
     // Once the burst is over, what is left is found to be left, and no more.
     let last = 0;
