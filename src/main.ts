@@ -8,6 +8,7 @@ import { SetupError } from './core/errors.ts';
 import type { Random } from './core/random.ts';
 import { systemRandom } from './core/random.ts';
 import type { Provider } from './core/upstream.ts';
+import type { PostWebhook } from './core/webhooks.ts';
 import { Auditing } from './edge/admin/auditing.ts';
 import { Authenticator } from './edge/auth/authenticator.ts';
 import { RunningCalls } from './edge/http/running.ts';
@@ -22,7 +23,8 @@ import type { Models } from './flow/routing/models.ts';
 import { guardedFetch } from './egress/fetch.ts';
 import { EgressGuard } from './egress/guard.ts';
 import { egressRules } from './egress/rules.ts';
-import { createProvider } from './providers/index.ts';
+import { createProvider, pricedProvider } from './providers/index.ts';
+import { PriceBook, shipped } from './providers/price-book.ts';
 import { createTokens } from './security/create-tokens.ts';
 import { BackupService } from './store/backup/index.ts';
 import { backupSettings } from './store/backup/settings.ts';
@@ -46,6 +48,7 @@ import { budgetAlerts } from './compose/budget-alerts.ts';
 import { InstanceWatch } from './compose/instance-watch.ts';
 import { instanceStates, modelsOf } from './compose/models.ts';
 import { overloadOf, queueOf } from './compose/overload.ts';
+import { webhooksOf } from './compose/webhooks.ts';
 import { auditLogEvents, payloadEvents, redisEvents, storeEvents } from './compose/log-events.ts';
 import { Verifier } from './security/verifier.ts';
 import type { Vault } from './store/sqlite/vault.ts';
@@ -88,7 +91,9 @@ interface House {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly guard: EgressGuard;
+  readonly post: PostWebhook;
   readonly providers: ReadonlyMap<string, Provider>;
+  readonly book: PriceBook;
   readonly models: Models;
   readonly watch: InstanceWatch;
   readonly limiter: Limiter;
@@ -131,9 +136,11 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
   opened.defer(() => backups.close());
   const metrics = new Metrics(() => store.state().pending);
   const guard = new EgressGuard(egressRules(config.egress.allow));
+  const post = webhooksOf(config, guard, clock);
+  const book = new PriceBook(store.prices);
   const providers = new Map<string, Provider>();
   for (const [name, settings] of Object.entries(config.providers)) {
-    providers.set(name, provide(name, settings, clock, guard));
+    providers.set(name, provide(name, settings, clock, { guard, book }));
   }
   opened.defer(async () => {
     await Promise.all([...providers.values()].map((provider) => provider.close()));
@@ -154,7 +161,7 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
       rules: store.limitRules,
       ledger: store.ledger,
       clock,
-      events: limiterEvents(metrics, clock, budgetAlerts(config, guard, log)),
+      events: limiterEvents(metrics, clock, budgetAlerts(config.limiting.webhooks, post, log)),
       shared,
     },
   );
@@ -165,7 +172,7 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
   if (redis !== null) metrics.watchSharing(() => limiter.isByShare);
   const cache = await answerCacheOf(config, { metrics, clock, redis, vault: store.vault });
   opened.defer(() => cache.close());
-  const rooms = { config, store, tokens, log, metrics, guard, providers, models, watch };
+  const rooms = { config, store, tokens, log, metrics, guard, post, providers, book, models, watch };
   return { ...rooms, limiter, cache, backups, redis, clock, random };
 }
 
@@ -210,6 +217,8 @@ async function serve(house: House, role: 'all' | 'gateway', opened: AsyncDisposa
     flow,
     limitRules: store.limitRules,
     ledger: store.ledger,
+    prices: () =>
+      Object.entries(config.providers).flatMap(([name, given]) => house.book.list(pricedProvider(name, given))),
     authenticator: new Authenticator(
       new Verifier(tokens, issuersOf(config, house)),
       store.apiKeys,
@@ -324,7 +333,7 @@ function flowOf({ config, store, models, limiter, cache, metrics, log, clock, ra
 }
 
 function jobsHere(house: House, flow: Flow, isRunning: boolean): JobsHere {
-  return jobsOf({ ...house, flow, outgoing: guardedFetch(house.guard) }, isRunning);
+  return jobsOf({ ...house, flow, shipped, outgoing: guardedFetch(house.guard) }, isRunning);
 }
 
 function listenForMetrics(server: Server, host: string, port: number): Promise<string> {

@@ -128,7 +128,7 @@ test('what the guard refuses is a failure of its own kind, told without the addr
     headers: {},
     prices: {},
   } as const;
-  const provider = createProvider('up', settings, systemClock, guard);
+  const provider = createProvider('up', settings, systemClock, { guard });
   const listener = new Listener();
   const body = preparedChat({ messages: [{ role: 'user', content: 'Hi' }] });
   provider.chat({ chat: body, model: 'm', connectTimeoutMs: 5000 }, listener);

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -345,7 +346,10 @@ test('a budget tells of its alerts, once each, to the webhook too', async () => 
     let text = '';
     request.on('data', (part: Buffer) => (text += part.toString()));
     request.on('end', () => {
-      told.push(JSON.parse(text) as Record<string, unknown>);
+      const { type, data } = JSON.parse(text) as { readonly type: string; readonly data: Record<string, unknown> };
+      const signed = `${String(request.headers['webhook-id'])}.${String(request.headers['webhook-timestamp'])}.${text}`;
+      const mac = createHmac('sha256', 'a secret of sixteen bytes').update(signed).digest('base64');
+      told.push({ ...data, event: type, isSigned: request.headers['webhook-signature'] === `v1,${mac}` });
       response.end();
       for (const arrived of arrivals.splice(0)) arrived();
     });
@@ -353,9 +357,12 @@ test('a budget tells of its alerts, once each, to the webhook too', async () => 
   webhook.listen(0, '127.0.0.1');
   await once(webhook, 'listening');
   const { port } = webhook.address() as AddressInfo;
-  const limiting = { webhook: `http://127.0.0.1:${port}/hook` };
+  const secret = 'a secret of sixteen bytes';
+  const schedule = { webhooks: { ops: { url: `http://127.0.0.1:${port}/hook`, secret } } };
+  const limiting = { webhooks: ['ops'] };
+  const egress = { allow: ['127.0.0.1'] };
   const budgets = { team: { tenant: 'default', usd: 12, per: 'month', alerts: [25, 50, 100] } };
-  const mizan = await runMizan(config({ budgets, limiting }));
+  const mizan = await runMizan(config({ budgets, limiting, schedule, egress }));
   try {
     const token = await mizan.token();
     for (let i = 0; i < 4; i++) expect((await chat(mizan, token, body('quick'))).status).toBe(200);
@@ -365,6 +372,7 @@ test('a budget tells of its alerts, once each, to the webhook too', async () => 
     expect(seen.toSorted((a, b) => a.localeCompare(b))).toEqual(['100 12', '25 3', '50 6']);
     expect(told[0]).toMatchObject({
       event: 'budget.alert',
+      isSigned: true,
       budget: 'team',
       for: { tenant: 'default' },
       usd: 12,

@@ -21,6 +21,7 @@ const rules: LimitRules = {
 };
 const ledger: Ledger = {
   used: () => 0n,
+  paidByAll: () => 0n,
   uses: async () => [],
   check: async () => ({ rows: 0, requests: 0, budgets: 0, sum: 0n, faults: [] }),
 };

@@ -13,6 +13,7 @@ import { registerInstances } from './instances.ts';
 import { registerJobs } from './jobs.ts';
 import { registerKeys } from './keys.ts';
 import { registerMigrate } from './migrate.ts';
+import { registerPrices } from './prices.ts';
 import { registerRehearse } from './rehearse/index.ts';
 import { registerRequests } from './requests.ts';
 import { registerSecrets } from './secrets.ts';
@@ -38,6 +39,7 @@ for (const register of [
   registerKeys,
   registerRequests,
   registerBudgets,
+  registerPrices,
   registerSecrets,
   registerTenants,
   registerCrypt,

@@ -1,38 +1,32 @@
-import type { Config } from '../config/config.ts';
-import type { Secret } from '../core/secret.ts';
-import { guardedFetch } from '../egress/fetch.ts';
-import type { EgressGuard } from '../egress/guard.ts';
+import { createHash } from 'node:crypto';
+import type { PostWebhook, WebhookMessage } from '../core/webhooks.ts';
 import type { BudgetAlert } from '../flow/limits/alerts.ts';
 import type { Log } from '../telemetry/log.ts';
 
-/** Between two tries to reach the webhook, in ms. */
-const webhookPauseMs = 5000;
+/** How long an alert may take over all its tries, in ms. */
+const deadlineMs = 120_000;
 
-/** Budgets' alerts: into the log, and to the webhook where there is one, which is tried three times. */
-export function budgetAlerts(config: Config, guard: EgressGuard, log: Log): (alert: BudgetAlert) => void {
-  const { webhook } = config.limiting;
-  const outgoing = guardedFetch(guard);
-  const send = async (url: Secret<string>, alert: BudgetAlert, tries: number): Promise<void> => {
-    try {
-      const body = JSON.stringify(alert);
-      const headers = { 'content-type': 'application/json' };
-      const answer = await outgoing({
-        url: url.reveal(),
-        method: 'POST',
-        headers,
-        body,
-        namedBy: 'config',
-        maxBytes: 65_536,
-        deadlineMs: 10_000,
-      });
-      if (answer.status >= 300) throw new Error(`The webhook answered ${answer.status}.`);
-    } catch (err) {
-      if (tries <= 1) log.error({ event: 'budget_alert_failed', budget: alert.budget, percent: alert.percent, err });
-      else setTimeout(() => void send(url, alert, tries - 1), webhookPauseMs).unref();
-    }
-  };
+/** Budgets' alerts: into the log, and to the webhooks that want them. */
+export function budgetAlerts(webhooks: readonly string[], post: PostWebhook, log: Log): (alert: BudgetAlert) => void {
   return (alert) => {
     log.warn({ ...alert, event: 'budget_alert' });
-    if (webhook !== null) void send(webhook, alert, 3);
+    for (const webhook of webhooks) {
+      post(webhook, messageOf(alert), AbortSignal.timeout(deadlineMs)).catch((err: unknown) => {
+        log.error({ event: 'budget_alert_failed', webhook, budget: alert.budget, percent: alert.percent, err });
+      });
+    }
   };
+}
+
+/** Several machines that see the same share reached tell it under the same id. */
+function messageOf({ event: type, ...data }: BudgetAlert): WebhookMessage {
+  const { budget, for: subject, percent, used_usd: used, usd, per, resets_at: end } = data;
+  const id = createHash('sha256')
+    .update(JSON.stringify([budget, subject, percent, end]))
+    .digest('hex')
+    .slice(0, 32);
+  const whose = Object.entries(subject).map(([field, value]) => `${field} ${String(value)}`);
+  const size = `${usd} USD ${per === 'total' ? 'in total' : `per ${per}`}`;
+  const text = `The budget "${budget}"${whose.length === 0 ? '' : ` (${whose.join(', ')})`} has reached ${percent} %: ${used} of ${size} are used.`;
+  return { id: `alert_${id}`, type, text, data };
 }

@@ -1,10 +1,11 @@
-import { setTimeout as wait } from 'node:timers/promises';
 import type { Backups } from '../core/backups.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Config } from '../config/config.ts';
 import type { Jobs } from '../core/jobs.ts';
 import type { WatchedInstance } from '../core/model-health.ts';
 import type { Outgoing } from '../core/outgoing.ts';
+import type { PriceTables } from '../core/prices.ts';
+import { openRouterModels } from '../core/prices.ts';
 import type { Random } from '../core/random.ts';
 import type { Provider } from '../core/upstream.ts';
 import type { CacheCleaner } from '../core/response-cache.ts';
@@ -17,10 +18,10 @@ import { backup } from '../scheduler/jobs/backup.ts';
 import { cacheCleanup } from '../scheduler/jobs/cache-cleanup.ts';
 import { keyRotation } from '../scheduler/jobs/key-rotation.ts';
 import { modelHealth } from '../scheduler/jobs/model-health.ts';
+import { priceRefresh } from '../scheduler/jobs/price-refresh.ts';
 import { retention } from '../scheduler/jobs/retention.ts';
 import { WebhookNotifier } from '../scheduler/notifier.ts';
 import { JobsService } from '../scheduler/service.ts';
-import { webhookPoster } from '../scheduler/webhooks.ts';
 import type { Store } from '../store/index.ts';
 import { jobFigures } from '../telemetry/job-metrics.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -34,11 +35,14 @@ export interface JobsHouse {
   readonly config: Config;
   readonly store: Store;
   readonly backups: Backups;
+  /** The prices that come with the program. */
+  readonly shipped: PriceTables;
   readonly cache: CacheCleaner;
   readonly flow: Flow;
   readonly outgoing: Outgoing;
   /** By their names. */
   readonly providers: ReadonlyMap<string, Provider>;
+  readonly post: PostWebhook;
   readonly metrics: Metrics;
   readonly log: Log;
   readonly clock: Clock;
@@ -55,8 +59,8 @@ export interface JobsHere {
 /** @param isRunning Whether jobs run in this process; else they can be seen and asked for. */
 export function jobsOf(house: JobsHouse, isRunning: boolean): JobsHere {
   const { config, store, log, metrics, clock, random } = house;
-  const { webhooks, notify, timezone } = config.schedule;
-  const post = webhookPoster({ webhooks, outgoing: house.outgoing, clock, pause: pausing });
+  const { notify, timezone } = config.schedule;
+  const { post } = house;
   const types = jobTypesOf(house, post);
   const notifier =
     isRunning && notify.webhooks.length > 0
@@ -79,13 +83,8 @@ export function jobsOf(house: JobsHouse, isRunning: boolean): JobsHere {
   return { service, scheduler };
 }
 
-/** @throws The signal's reason. */
-async function pausing(ms: number, signal: AbortSignal): Promise<void> {
-  await wait(ms, undefined, { signal, ref: false });
-}
-
 function jobTypesOf(house: JobsHouse, post: PostWebhook): ReadonlyMap<string, JobType> {
-  const { config, store, backups, cache, clock, flow, log, providers } = house;
+  const { config, store, backups, cache, clock, flow, log, providers, outgoing, shipped } = house;
   const runAgent = agentRuns(flow);
   const probes = probesOf({ providers, runAgent, clock });
   const types = [
@@ -115,9 +114,18 @@ function jobTypesOf(house: JobsHouse, post: PostWebhook): ReadonlyMap<string, Jo
       clock,
       historyDays: config.schedule.historyDays,
     }),
+    priceRefresh({ ...store, shipped, outgoing, clock, openRouterUrl: openRouterUrlOf(config) }),
     keyRotation({ rotate: (purpose) => store.vault.renew({ purpose }) }),
   ];
   return new Map(types.map((type) => [type.name, type]));
+}
+
+/** Of the provider that is OpenRouter, which may be reached by another address. */
+function openRouterUrlOf({ providers }: Config): string {
+  for (const settings of Object.values(providers)) {
+    if (settings.kind === 'openrouter') return `${settings.baseUrl}/models`;
+  }
+  return openRouterModels;
 }
 
 function instancesOf({ models, providers }: Config): WatchedInstance[] {

@@ -22,7 +22,7 @@ export function modelsOf(config: Config, providers: ReadonlyMap<string, Provider
     const instances = model.instances.map(({ provider: name, model: upstreamModel, price, ...rest }) => {
       const provider = providers.get(name);
       if (provider === undefined) throw new SetupError(`models.${id}: there is no provider "${name}".`);
-      return { ...rest, provider, upstreamModel, price: price ?? provider.priceOf(upstreamModel) };
+      return { ...rest, provider, upstreamModel, price };
     });
     const { strategy: strategyName, timeouts, health, retries, fallbacks, hedge, resume } = model;
     const queue = { ...model.queue, weights: config.limiting.weights };

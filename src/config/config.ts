@@ -108,8 +108,8 @@ export interface SimulatorProviderConfig {
 export interface LimitingConfig {
   /** That share limits, at the least. */
   readonly machines: number;
-  /** Where alerts of budgets are sent; `null` for the log alone. */
-  readonly webhook: Secret<string> | null;
+  /** Who is told of budgets' alerts, by the names of `schedule.webhooks`. */
+  readonly webhooks: readonly string[];
   /** For answers of which nobody knows how long they may be. */
   readonly assumedOutputTokens: number;
   /** How often tenants come where they wait, in comparison with those that are not named. */

@@ -122,12 +122,6 @@ export const redisUrl = secret().refine(
   { error: 'expected a redis:// or rediss:// URL, or nothing' },
 );
 
-/** An `http` or `https` URL that may hold a secret of its own, or `''`. */
-export const webhookUrl = secret().refine(
-  (value) => value === null || /^https?:$/.test(urlOf(value.reveal())?.protocol ?? ''),
-  { error: 'expected an http:// or https:// URL, or nothing' },
-);
-
 /** A `postgres` or `postgresql` URL, or `''`. */
 export const databaseUrl = secret().refine(
   (value) => value === null || /^postgres(?:ql)?:$/.test(urlOf(value.reveal())?.protocol ?? ''),

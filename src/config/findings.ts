@@ -19,7 +19,7 @@ export interface Finding {
 }
 
 /** What may hold a secret is never shown. */
-const hidden = new Set<string | number>(['apiKey', 'secret', 'url', 'baseUrl', 'headers', 'masterKey', 'webhook']);
+const hidden = new Set<string | number>(['apiKey', 'secret', 'url', 'baseUrl', 'headers', 'masterKey']);
 
 /** Strings that are longer are cut. */
 const maxShown = 60;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { BudgetRule, LimitRule, LimitTarget } from '../core/limit.ts';
 import { budgetPeriods, isBudgetUsd, limitFields, maxBudgetUsd, usualAlerts } from '../core/limit.ts';
-import { integer, milliseconds, text, timeZone, webhookUrl } from './fields.ts';
+import { integer, milliseconds, text, timeZone } from './fields.ts';
 
 const most = 1_000_000_000;
 
@@ -102,9 +102,10 @@ export const limitingSchema = z.strictObject({
     .describe(
       'Machines that share limits by way of Redis, at the least: each keeps to its share while it can ask nobody.',
     ),
-  webhook: webhookUrl
-    .prefault('')
-    .describe('An http or https URL that is told when a budget reaches one of its alerts; empty for none.'),
+  webhooks: z
+    .array(text('the name of a webhook'))
+    .default([])
+    .describe('Who is told when a budget reaches one of its alerts, by the names of schedule.webhooks.'),
   assumedOutputTokens: integer(1, 10_000_000)
     .default(4096)
     .describe('Tokens that an answer is taken for where neither the request nor its model says how long it may be.'),

@@ -3,6 +3,8 @@ import { strategyNames } from '../core/strategy-name.ts';
 import { cacheRuleSchema } from './cache-schema.ts';
 import { integer, milliseconds, name, text } from './fields.ts';
 
+const most = 1_000_000_000;
+
 const perMillion = z.number({ error: 'expected a price in US dollars per million tokens' }).min(0, {
   error: 'expected a price of at least 0',
 });
@@ -21,6 +23,15 @@ export const priceSchema = z.strictObject({
     .min(0, { error: 'expected a price of at least 0' })
     .exactOptional()
     .describe('US dollars per picture in a request, besides its tokens; none if absent.'),
+  long: z
+    .strictObject({
+      over: integer(1, most).describe('Of prompts with more tokens than this.'),
+      input: perMillion.describe('US dollars per million input tokens.'),
+      output: perMillion.describe('US dollars per million output tokens.'),
+      cachedInput: perMillion.exactOptional().describe('As above, of long prompts; as their input if absent.'),
+    })
+    .exactOptional()
+    .describe('What all tokens of a request with a long prompt cost; as any other if absent.'),
 });
 
 const yesOrNo = z.boolean({ error: 'expected true or false' });
@@ -37,8 +48,6 @@ const capabilitiesSchema = z.strictObject({
   tools: yesOrNo.default(true).describe('Whether it calls tools.'),
   jsonSchema: yesOrNo.default(true).describe('Whether it follows a JSON schema.'),
 });
-
-const most = 1_000_000_000;
 
 const instanceSchema = z.strictObject({
   id: name.describe('Its name within the model; shown in answers and metrics.'),

@@ -293,7 +293,7 @@ describe('every problem says where it is, what was expected and what was found',
       ].join('\n'),
       [
         'mizan.yaml:3:5 schedule.jobs.nightly: expected a name that is a type, or a type below it, found "nightly"; ' +
-          'known: cache-cleanup, backup, model-health, retention, key-rotation, agent',
+          'known: cache-cleanup, backup, model-health, retention, key-rotation, price-refresh, agent',
         'mizan.yaml:4:22 schedule.jobs.backup.every: expected an interval from a second to 366 days, such as "90s", "15m" ' +
           'or "6h", found "500ms"',
         'mizan.yaml:5:18 schedule.jobs.retention.every: expected one of cron, every and at, and there is cron ' +
@@ -301,7 +301,7 @@ describe('every problem says where it is, what was expected and what was found',
         'mizan.yaml:6:35 schedule.jobs.report.agent: expected the name of an agent, found "asistant"; ' +
           'did you mean "assistant"?',
         'mizan.yaml:6:67 schedule.jobs.report.keep: this key is for jobs of the type backup, not agent',
-        'mizan.yaml:6:85 schedule.jobs.report.webhook: expected the name of a webhook, found a text; known: chat',
+        'mizan.yaml:6:85 schedule.jobs.report.webhook: expected the name of a webhook, found "team"; known: chat',
         'mizan.yaml:7:5 schedule.jobs.rotation.cron: missing; expected when it runs: cron, every or at',
         'mizan.yaml:8:38 schedule.jobs.once.at: expected a time such as "2026-12-24T18:00", or with an offset ' +
           '"2026-12-24T18:00:00+03:00", found "tomorrow"',

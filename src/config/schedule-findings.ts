@@ -11,10 +11,15 @@ export function* scheduleFindings(tree: Mapping): Generator<Finding> {
   for (const [name, job] of entriesOf(valueAt(tree, ['schedule', 'jobs']))) {
     if (isMapping(job)) yield* jobFindings(name, job, { tree, webhooks });
   }
-  const told = valueAt(tree, ['schedule', 'notify', 'webhooks']);
-  for (const [i, name] of (Array.isArray(told) ? (told as unknown[]) : []).entries()) {
-    if (typeof name !== 'string' || webhooks.includes(name)) continue;
-    yield { path: ['schedule', 'notify', 'webhooks', i], message: 'expected the name of a webhook', known: webhooks };
+  for (const path of [
+    ['schedule', 'notify', 'webhooks'],
+    ['limiting', 'webhooks'],
+  ]) {
+    const told = valueAt(tree, path);
+    for (const [i, name] of (Array.isArray(told) ? (told as unknown[]) : []).entries()) {
+      if (typeof name !== 'string' || webhooks.includes(name)) continue;
+      yield { path: [...path, i], message: 'expected the name of a webhook', known: webhooks };
+    }
   }
   yield* addressFindings(tree);
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { parseDuration } from '../core/duration.ts';
 import { catchUps, jobTypeNames, longestTimeout, overlaps } from '../core/jobs.ts';
+import { isPriceSource } from '../core/prices.ts';
 import { isTenantName } from '../core/principal.ts';
 import { sealPurposes } from '../core/sealing.ts';
 import { atOf, cronProblem, everyOf } from '../core/schedule.ts';
@@ -35,6 +36,10 @@ function time(example: string, minSeconds: number, maxSeconds = 31_622_400) {
   });
 }
 
+const priceSourceError = 'expected "openrouter" or an http or https URL without a user';
+
+const priceSource = z.string({ error: priceSourceError }).refine(isPriceSource, { error: priceSourceError });
+
 const webhookName = text('the name of a webhook');
 
 const jobSchema = z.strictObject({
@@ -59,6 +64,12 @@ const jobSchema = z.strictObject({
   enabled: z.boolean({ error: 'expected true or false' }).default(true).describe('Whether it is there at all.'),
   keep: integer(1, 10_000).exactOptional().describe('Of backup: how many stay; backup.keep if absent.'),
   purpose: z.enum(sealPurposes).exactOptional().describe('Of key-rotation: only the keys of this purpose.'),
+  from: z
+    .array(priceSource, { error: 'expected a list of sources' })
+    .min(1, { error: 'expected at least one source' })
+    .max(10, { error: 'expected at most 10 sources' })
+    .exactOptional()
+    .describe('Of price-refresh: where prices are had from, "openrouter" or URLs; openrouter if absent.'),
   probe: z
     .enum(['off', 'list', 'chat'])
     .exactOptional()

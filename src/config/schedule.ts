@@ -15,6 +15,7 @@ export const keysOfTypes: Readonly<Record<JobTypeName, readonly string[]>> = {
   'model-health': ['probe'],
   retention: [],
   'key-rotation': ['purpose'],
+  'price-refresh': ['from'],
   agent: ['agent', 'input', 'tenant', 'webhook'],
 };
 

@@ -30,7 +30,6 @@ providers:
     expect(secretPlaces()).toStrictEqual([
       'auth.jwt.secret',
       'backup.s3.secretAccessKey',
-      'limiting.webhook',
       'providers.*.apiKey',
       'providers.*.headers.*',
       'redis.url',
@@ -39,7 +38,7 @@ providers:
     ]);
     expect(problems('agents: { a: { model: default, system: "${secret:jwt}" } }', {}, {}, stored)).toStrictEqual([
       'mizan.yaml:1:40 agents.a.system: a stored secret may only stand where secrets do: ' +
-        'in auth.jwt.secret, backup.s3.secretAccessKey, limiting.webhook, providers.*.apiKey, ' +
+        'in auth.jwt.secret, backup.s3.secretAccessKey, providers.*.apiKey, ' +
         'providers.*.headers.*, redis.url, schedule.webhooks.*.secret or schedule.webhooks.*.url',
     ]);
   });

@@ -301,6 +301,13 @@ export const errorTable = {
     retryable: true,
     meaning: 'What is asked for is in a database that can’t be reached now. Agents and models go on answering.',
   },
+  database_busy: {
+    status: 503,
+    type: 'unavailable',
+    retryable: true,
+    meaning:
+      'Another process holds the database, so that nothing could be written to it; nothing was changed. See `Retry-After`.',
+  },
   issuer_unavailable: {
     status: 503,
     type: 'unavailable',

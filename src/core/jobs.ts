@@ -259,7 +259,15 @@ export interface Jobs {
 }
 
 /** What jobs there are: the names of their types. */
-export const jobTypeNames = ['cache-cleanup', 'backup', 'model-health', 'retention', 'key-rotation', 'agent'] as const;
+export const jobTypeNames = [
+  'cache-cleanup',
+  'backup',
+  'model-health',
+  'retention',
+  'key-rotation',
+  'price-refresh',
+  'agent',
+] as const;
 export type JobTypeName = (typeof jobTypeNames)[number];
 
 /** Jobs that are there without being asked for, under the names of their types; UTC where no time zone is set. */

@@ -101,6 +101,11 @@ export interface LedgerReport {
 export interface Ledger {
   /** What a budget paid so far in the period that begins at `start`, by this process's own count. Synchronous: µs. */
   used(budget: string, start: number): bigint;
+  /**
+   * What all processes on the database have paid in that period, as far as it has come there; `null` where that is not
+   * known yet. Synchronous: µs.
+   */
+  paidByAll(budget: string, start: number): bigint | null;
   /** All periods that are kept. */
   uses(): Promise<BudgetUse[]>;
   /** Adds everything up, against the request log. */
@@ -117,6 +122,8 @@ export interface SharedClaim {
   readonly amount: number;
   /** Of the period that pays; 0 where it isn't money. */
   readonly start: number;
+  /** What this machine has paid in it, by its own books; 0 where it isn't money. */
+  readonly paid: number;
 }
 
 /** What all machines together say to claims. */
@@ -178,8 +185,13 @@ export interface SharedCounters {
    * machine: it has to report first.
    * @param over Called when nothing more will come of it, which may be after it was answered by `null`: what was counted
    * too late is taken back before.
+   * @param patienceMs How long the answer may take; 25 ms at the most.
    */
-  take(claims: readonly SharedClaim[], over: () => void): Promise<SharedVerdict | 'unknown' | null>;
+  take(
+    claims: readonly SharedClaim[],
+    over: () => void,
+    patienceMs?: number,
+  ): Promise<SharedVerdict | 'unknown' | null>;
   /** Nobody waits for it: what is lost is put right by the next report. */
   change(changes: readonly SharedChange[]): void;
   /**

@@ -21,8 +21,10 @@ export interface Provider {
    * is nothing of the kind.
    */
   lookUp?(question: LookUp): Promise<LookedUp>;
-  /** The price of one of its models, or `null` if it isn't known. */
+  /** The price of one of its models, or `null` if it isn't known. It may be another one the next time. */
   priceOf(model: string): Price | null;
+  /** How long its answers may become, as far as somebody said so: for estimates, and never a reason to refuse. */
+  lengthsOf(model: string): Lengths | null;
   /** Closes its connections; attempts under way are cut. */
   close(): Promise<void>;
 }
@@ -42,6 +44,13 @@ export type LookedUp =
   | { readonly kind: 'answer'; readonly status: number; readonly body: Buffer }
   /** `broken`: it was reached and did not answer to the end. `forbidden`: nobody was asked. */
   | { readonly kind: 'unreachable' | 'broken' | 'late' | 'forbidden' | 'aborted'; readonly reason: string };
+
+/** In tokens. */
+export interface Lengths {
+  /** Of prompt and answer together. */
+  readonly contextLength?: number;
+  readonly maxOutputTokens?: number;
+}
 
 export interface ChatAttempt {
   readonly chat: PreparedChat;

@@ -22,6 +22,18 @@ export interface Price {
   readonly reasoning?: number;
   /** US dollars for each picture of the request, besides its tokens; none where absent. */
   readonly image?: number;
+  /** What all tokens of a request with a long prompt cost; as any other where absent. */
+  readonly long?: LongPrice;
+}
+
+/** US dollars per million tokens. */
+export interface LongPrice {
+  /** Of prompts with more tokens than this. */
+  readonly over: number;
+  readonly input: number;
+  readonly output: number;
+  /** As {@link Price.cachedInput}. */
+  readonly cachedInput?: number;
 }
 
 export const unknownUsage: Usage = {
@@ -41,8 +53,13 @@ export function priceOf(usage: Omit<Usage, 'costUsd' | 'source'>, price: Price |
   if (price === null || usage.inputTokens === null || usage.outputTokens === null) return null;
   const cached = Math.min(usage.cachedInputTokens ?? 0, usage.inputTokens);
   const reasoning = Math.min(usage.reasoningTokens ?? 0, usage.outputTokens);
-  const input = (usage.inputTokens - cached) * price.input + cached * (price.cachedInput ?? price.input);
-  const output = (usage.outputTokens - reasoning) * price.output + reasoning * (price.reasoning ?? price.output);
+  const { long } = price;
+  const isLong = long !== undefined && usage.inputTokens > long.over;
+  const each = isLong ? long : price;
+  // A model has one price for what it thinks; beyond that, it is output.
+  const thought = isLong ? long.output : (price.reasoning ?? price.output);
+  const input = (usage.inputTokens - cached) * each.input + cached * (each.cachedInput ?? each.input);
+  const output = (usage.outputTokens - reasoning) * each.output + reasoning * thought;
   const perMillion = input + output + images * (price.image ?? 0) * 1e6;
   return usdOf(Math.round(perMillion * 1e6));
 }

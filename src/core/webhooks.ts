@@ -2,7 +2,7 @@
 export interface WebhookMessage {
   /** The same for every try to tell the same. */
   readonly id: string;
-  /** `job.output`, `job.failed`, `job.late` or `job.recovered`. */
+  /** `job.output`, `job.failed`, `job.late`, `job.recovered` or `budget.alert`. */
   readonly type: string;
   /** In words, for a chat. */
   readonly text: string;

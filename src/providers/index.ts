@@ -8,7 +8,8 @@ import type { EgressGuard } from '../egress/guard.ts';
 import { HttpTransport } from './http-transport.ts';
 import { OpenAICompatible } from './openai-compatible.ts';
 import type { SimulatorOptions } from './simulator/options.ts';
-import { priceTable } from './price-table.ts';
+import type { PricedProvider } from './price-book.ts';
+import { PriceBook } from './price-book.ts';
 import { SimulatorTransport } from './simulator/transport.ts';
 
 /** A provider as the config has it. */
@@ -26,19 +27,39 @@ export type ProviderSettings =
 /** Nothing is paid for what the simulator says. */
 const free: Price = { input: 0, output: 0 };
 
-/**
- * @param name The provider's name in the config.
- * @param guard What its connections are made through.
- */
-export function createProvider(name: string, settings: ProviderSettings, clock: Clock, guard?: EgressGuard): Provider {
+/** What providers share. */
+interface Surroundings {
+  /** What their connections are made through. */
+  readonly guard?: EgressGuard;
+  readonly book?: PriceBook;
+}
+
+/** A provider as the book of prices knows it. */
+export function pricedProvider(name: string, settings: ProviderSettings): PricedProvider {
+  if (settings.kind === 'simulator') return { name, kind: 'simulator', prices: {}, price: free };
+  const row: CatalogueRow = catalogue[settings.kind];
+  return { name, kind: settings.kind, prices: settings.prices, price: row.price ?? null };
+}
+
+/** @param name The provider's name in the config. */
+export function createProvider(
+  name: string,
+  settings: ProviderSettings,
+  clock: Clock,
+  { guard, book = new PriceBook(null) }: Surroundings = {},
+): Provider {
+  const priced = pricedProvider(name, settings);
+  const prices = {
+    of: (model: string) => book.priceOf(priced, model),
+    lengthsOf: (model: string) => book.known(priced, model)?.known ?? null,
+  };
   if (settings.kind === 'simulator') {
     const transport = new SimulatorTransport(settings.options, clock);
     const row = {
       basePath: '/v1',
       apiKey: null,
       headers: {},
-      prices: {},
-      price: free,
+      prices,
       continuation: 'prefill',
     } as const;
     return new OpenAICompatible({ name, streamUsage: 'asked', ...row }, transport, clock);
@@ -53,8 +74,7 @@ export function createProvider(name: string, settings: ProviderSettings, clock: 
       headers: { ...row.headers, ...settings.headers },
       streamUsage: row.streamUsage,
       continuation: row.continuation,
-      prices: { ...priceTable[settings.kind]?.prices, ...settings.prices },
-      price: row.price ?? null,
+      prices,
     },
     new HttpTransport(url.origin, undefined, guard),
     clock,

@@ -144,13 +144,3 @@ describe('our own key', () => {
     expect((await listener.failure())?.message).toBe('Bad key [secret]!');
   });
 });
-
-test('a price is the model’s own, else the service’s, else unknown', () => {
-  const prices = { a: { input: 1, output: 2 } };
-  const free = { input: 0, output: 0 };
-  const dear = providerAt('http://127.0.0.1:1', { prices, price: free });
-  expect(dear.priceOf('a')).toBe(prices.a);
-  expect(dear.priceOf('b')).toBe(free);
-  expect(providerAt('http://127.0.0.1:1', { prices }).priceOf('b')).toBe(null);
-  expect(providerAt('http://127.0.0.1:1', { prices }).priceOf('toString')).toBe(null);
-});

@@ -2,7 +2,15 @@ import type { PreparedChat } from '../core/chat.ts';
 import type { Clock } from '../core/clock.ts';
 import type { JsonEdit, JsonObject } from '../core/json-document.ts';
 import type { Secret } from '../core/secret.ts';
-import type { AttemptHandler, ChatAttempt, LookedUp, LookUp, OngoingAttempt, Provider } from '../core/upstream.ts';
+import type {
+  AttemptHandler,
+  ChatAttempt,
+  Lengths,
+  LookedUp,
+  LookUp,
+  OngoingAttempt,
+  Provider,
+} from '../core/upstream.ts';
 import type { Price } from '../core/usage.ts';
 import { ChatExchange } from './chat-exchange.ts';
 import { lookUp } from './look-up.ts';
@@ -21,9 +29,7 @@ export interface OpenAICompatibleOptions {
   readonly streamUsage: 'asked' | 'always';
   readonly continuation: Provider['continuation'];
   /** By the upstream's model names. */
-  readonly prices: Readonly<Record<string, Price>>;
-  /** Of all models that `prices` doesn't name. */
-  readonly price: Price | null;
+  readonly prices: { of(model: string): Price | null; lengthsOf(model: string): Lengths | null };
 }
 
 /**
@@ -59,8 +65,11 @@ export class OpenAICompatible implements Provider {
   }
 
   priceOf(model: string): Price | null {
-    const { prices, price } = this.#options;
-    return Object.hasOwn(prices, model) ? (prices[model] ?? price) : price;
+    return this.#options.prices.of(model);
+  }
+
+  lengthsOf(model: string): Lengths | null {
+    return this.#options.prices.lengthsOf(model);
   }
 
   chat(attempt: ChatAttempt, handler: AttemptHandler): OngoingAttempt {

@@ -92,14 +92,15 @@ export class RedisConnection {
   /**
    * Asks Redis something.
    * @param question Sends one command, script or pipeline.
+   * @param patienceMs How long its answer may take: less than usual for who has waited already.
    * @returns `away` where Redis can't be reached, is too slow or refuses.
    */
-  async ask<T>(question: (client: Redis) => Promise<T>): Promise<T | typeof away> {
+  async ask<T>(question: (client: Redis) => Promise<T>, patienceMs: number = deadlineMs): Promise<T | typeof away> {
     if (this.#trouble !== null) {
       this.#unanswered++;
       return away;
     }
-    const answer = await this.#inTime(question);
+    const answer = await this.#inTime(question, Math.min(patienceMs, deadlineMs));
     if (answer === refused || answer === away) this.#unanswered++;
     if (answer === refused) return away;
     if (this.#trouble === null && this.#breaker.noted(answer !== away) === 'open') {
@@ -132,10 +133,13 @@ export class RedisConnection {
     this.#client.disconnect();
   }
 
-  #inTime<T>(question: (client: Redis) => Promise<T>): Promise<T | typeof away | typeof refused> {
+  #inTime<T>(
+    question: (client: Redis) => Promise<T>,
+    patienceMs: number = deadlineMs,
+  ): Promise<T | typeof away | typeof refused> {
     const { promise, resolve } = Promise.withResolvers<T | typeof away | typeof refused>();
     // The timer may be late because this process was busy: what has arrived by then is read first.
-    const timer = setTimeout(() => setImmediate(resolve, away), deadlineMs);
+    const timer = setTimeout(() => setImmediate(resolve, away), patienceMs);
     question(this.#client).then(
       (value) => {
         clearTimeout(timer);

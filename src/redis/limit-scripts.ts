@@ -31,13 +31,14 @@ end
 /**
  * Counts all claims or none. Of a machine that Redis doesn't know it counts nothing, and answers -1: what that one has
  * counted already has to be told first.
- * ARGV: run, ms it is alive, then kind, limit and amount of each claim; its key is KEYS[1 + n].
+ * What this machine has paid by its own books is never less here: so a memory that was lost gives nothing out again.
+ * ARGV: run, ms it is alive, whose ledger it is, then kind, limit, amount and paid of each claim; its key is KEYS[1 + n].
  */
 export const takeScript = `local mayNotBeNew = true${beginning}
 local used, refused = {}, {}
 for n = 1, #KEYS - 1 do
-  local key, kind = KEYS[n + 1], ARGV[n * 3]
-  local limit, amount = tonumber(ARGV[n * 3 + 1]), tonumber(ARGV[n * 3 + 2])
+  local key, kind = KEYS[n + 1], ARGV[n * 4]
+  local limit, amount, paid = tonumber(ARGV[n * 4 + 1]), tonumber(ARGV[n * 4 + 2]), tonumber(ARGV[n * 4 + 3])
   local sum, wait = 0, -1
   if kind == 'window' then
     local counts, pairs_ = {}, redis.call('HGETALL', key)
@@ -59,7 +60,14 @@ for n = 1, #KEYS - 1 do
     for i = 1, #pairs_, 2 do
       if alive[pairs_[i]] then sum = sum + tonumber(pairs_[i + 1]) else redis.call('HDEL', key, pairs_[i]) end
     end
-  else sum = moneyOf(key) end
+  else
+    local field = 's:' .. ARGV[3]
+    if paid > tonumber(redis.call('HGET', key, field) or '0') then
+      redis.call('HSET', key, field, paid)
+      redis.call('EXPIRE', key, 3888000)
+    end
+    sum = moneyOf(key)
+  end
   used[n] = tostring(sum)
   if sum + amount > limit + 0.000001 then
     refused[#refused + 1] = n
@@ -68,7 +76,7 @@ for n = 1, #KEYS - 1 do
 end
 if #refused == 0 then
   for n = 1, #KEYS - 1 do
-    local key, kind, amount = KEYS[n + 1], ARGV[n * 3], ARGV[n * 3 + 2]
+    local key, kind, amount = KEYS[n + 1], ARGV[n * 4], ARGV[n * 4 + 2]
     if kind == 'window' then
       redis.call('HINCRBY', key, second, amount)
       redis.call('EXPIRE', key, 120)

@@ -26,14 +26,29 @@ async function machine(node: string): Promise<RedisLimits> {
   return limits;
 }
 
-const rpm = (limit: number, amount = 1): SharedClaim => ({ id: 'limits/a', kind: 'requests', limit, amount, start: 0 });
-const inFlight = (limit: number): SharedClaim => ({ id: 'limits/a', kind: 'inFlight', limit, amount: 1, start: 0 });
+const rpm = (limit: number, amount = 1): SharedClaim => ({
+  id: 'limits/a',
+  kind: 'requests',
+  limit,
+  amount,
+  start: 0,
+  paid: 0,
+});
+const inFlight = (limit: number): SharedClaim => ({
+  id: 'limits/a',
+  kind: 'inFlight',
+  limit,
+  amount: 1,
+  start: 0,
+  paid: 0,
+});
 const money = (limit: number, amount: number): SharedClaim => ({
   id: 'budgets/a',
   kind: 'money',
   limit,
   amount,
   start: 7,
+  paid: 0,
 });
 
 async function taken(limits: RedisLimits, ...claims: SharedClaim[]): Promise<SharedVerdict> {

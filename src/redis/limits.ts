@@ -45,14 +45,18 @@ export class RedisLimits implements SharedCounters {
     return this.#redis.trouble === null;
   }
 
-  async take(claims: readonly SharedClaim[], over: () => void): ReturnType<SharedCounters['take']> {
+  async take(
+    claims: readonly SharedClaim[],
+    over: () => void,
+    patienceMs?: number,
+  ): ReturnType<SharedCounters['take']> {
     const keys = [machinesKey, ...claims.map(keyOf)];
-    const parts = claims.flatMap(({ kind, limit, amount }) => [kinds[kind], limit, amount]);
+    const parts = claims.flatMap(({ kind, limit, amount, paid }) => [kinds[kind], limit, amount, paid]);
     let isLate = false;
     let isAsked = false;
     const answer = await this.#redis.ask((client) => {
       isAsked = true;
-      const asked = scriptsOf(client).mizanLimitsTake(keys.length, ...keys, this.#run, aliveMs, ...parts);
+      const asked = scriptsOf(client).mizanLimitsTake(keys.length, ...keys, this.#run, aliveMs, this.#node, ...parts);
       asked
         .then(
           (late) => isLate && this.#undo(claims, late),
@@ -60,7 +64,7 @@ export class RedisLimits implements SharedCounters {
         )
         .finally(over);
       return asked;
-    });
+    }, patienceMs);
     if (!isAsked) over();
     if (answer === away) {
       isLate = true;

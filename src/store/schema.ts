@@ -14,6 +14,7 @@ export interface Database {
   rollups: RollupsTable;
   rollups_due: RollupsDueTable;
   limit_rules: LimitRulesTable;
+  prices: PricesTable;
   ledger: LedgerTable;
   budget_use: BudgetUseTable;
   jobs: JobsTable;
@@ -192,6 +193,17 @@ export interface AuditTable {
   count: number;
   /** Over the row and the `mac` before it; 32 bytes. */
   mac: Uint8Array;
+}
+
+/** Prices of models as their sources had them. */
+export interface PricesTable {
+  /** `openrouter`, or a URL. */
+  origin: string;
+  fetched_at: number;
+  /** JSON. */
+  tables: string;
+  /** JSON: those that are not believed yet. */
+  doubted: string;
 }
 
 /** Limits and budgets that were made while Mizan ran. */

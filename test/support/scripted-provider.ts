@@ -113,6 +113,10 @@ export class ScriptedProvider implements Provider {
     return null;
   }
 
+  lengthsOf(): null {
+    return null;
+  }
+
   async close(): Promise<void> {}
 
   instance(over: Partial<InstanceSettings> = {}): InstanceSettings {

@@ -131,6 +131,10 @@ class Actor implements Provider {
     return this.#part.price;
   }
 
+  lengthsOf(): null {
+    return null;
+  }
+
   chat(attempt: ChatAttempt, handler: AttemptHandler): OngoingAttempt {
     const elapsed = this.#part.elapsed();
     const now = this.#ill.find(({ script }) => isOn(script, elapsed));

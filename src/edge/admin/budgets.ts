@@ -44,7 +44,7 @@ export async function listBudgets(context: EdgeContext, request: FastifyRequest)
   const keys = context.apiKeys.list(tenantScope).filter(({ revokedAt }) => revokedAt === null);
   const live = new Map<string, LiveUse>();
   for (const meter of limiter.meters.budgets) {
-    live.set(meter.id, { used: meter.used(now), reserved: meter.reserved });
+    live.set(meter.id, { used: meter.used(now) + meter.others(now), reserved: meter.reserved });
   }
   const uses = await context.ledger.uses();
   const budgets = [...shown, ...budgetsOfKeys(keys)].map((rule) => {

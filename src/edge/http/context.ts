@@ -5,6 +5,7 @@ import type { Backups } from '../../core/backups.ts';
 import type { Ledger, LimitRules } from '../../core/limit.ts';
 import type { Jobs } from '../../core/jobs.ts';
 import type { InstanceChecks } from '../../core/model-health.ts';
+import type { ShownPrice } from '../../core/prices.ts';
 import type { PayloadHistory } from '../../core/payload.ts';
 import type { RequestHistory } from '../../core/request-record.ts';
 import type { Revocations } from '../../core/revocation.ts';
@@ -22,6 +23,8 @@ export interface EdgeContext {
   readonly revocations: Revocations;
   readonly limitRules: LimitRules;
   readonly ledger: Ledger;
+  /** Of all models of all providers, as far as they are known. */
+  readonly prices: () => readonly ShownPrice[];
   readonly messages: Messages;
   readonly requestHistory: RequestHistory;
   readonly payloadHistory: PayloadHistory;

@@ -18,6 +18,7 @@ import {
 import { createKey, listKeys, revokeKey, rotateKey } from '../admin/keys.ts';
 import { listLimits, putLimit, removeLimit } from '../admin/limits.ts';
 import { getOverview } from '../admin/overview.ts';
+import { listPrices } from '../admin/prices.ts';
 import { getRequest, listRequests } from '../admin/requests.ts';
 import { explainRoute } from '../admin/route.ts';
 import { decryptData, encryptData, publishKeys } from '../admin/security.ts';
@@ -53,6 +54,7 @@ export const routes: readonly Route[] = [
   { method: 'GET', url: '/api/requests/:id', role: 'viewer', tenant: 'any', handler: getRequest },
   { method: 'GET', url: '/api/overview', role: 'viewer', tenant: 'any', handler: getOverview },
   { method: 'GET', url: '/api/instances', role: 'viewer', tenant: 'none', handler: listInstances },
+  { method: 'GET', url: '/api/prices', role: 'viewer', tenant: 'none', handler: listPrices },
   { method: 'GET', url: '/api/cache', role: 'operator', tenant: 'any', handler: showCache },
   { method: 'DELETE', url: '/api/cache', role: 'operator', tenant: 'any', handler: purgeCache },
   { method: 'POST', url: '/api/route/explain', role: 'member', tenant: 'own', isReading: true, handler: explainRoute },

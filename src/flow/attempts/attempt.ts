@@ -9,6 +9,7 @@ import type { AttemptHandler, OngoingAttempt } from '../../core/upstream.ts';
 import type { Usage } from '../../core/usage.ts';
 import { priceOf, unknownUsage } from '../../core/usage.ts';
 import type { Instance, Needs, Timeouts } from '../routing/model.ts';
+import { priceNow } from '../routing/model.ts';
 
 export interface AttemptOrder {
   readonly instance: Instance;
@@ -263,7 +264,7 @@ class Attempt implements AttemptHandler {
 
   #usageOf(completion: JsonObject): Usage {
     const { instance, needs } = this.#order;
-    const { price } = instance;
+    const price = priceNow(instance);
     return usageOf(completion, price, price?.image === undefined ? 0 : needs.images);
   }
 
@@ -283,8 +284,9 @@ class Attempt implements AttemptHandler {
       cachedInputTokens: told.cachedInputTokens,
       reasoningTokens: told.reasoningTokens,
     };
-    const images = instance.price?.image === undefined ? 0 : needs.images;
-    return { ...known, costUsd: priceOf(known, instance.price, images), source: 'received' };
+    const price = priceNow(instance);
+    const images = price?.image === undefined ? 0 : needs.images;
+    return { ...known, costUsd: priceOf(known, price, images), source: 'received' };
   }
 }
 

@@ -29,7 +29,7 @@ export function alertOf(meter: BudgetMeter, now: number): BudgetAlert | null {
     budget: rule.name,
     for: subjectOf(meter.id, rule.for),
     percent,
-    used_usd: usdText(meter.used(now) + meter.elsewhere),
+    used_usd: usdText(meter.used(now) + meter.others(now)),
     usd: rule.usd,
     per: rule.per,
     resets_at: Number.isFinite(end) ? new Date(end).toISOString() : null,

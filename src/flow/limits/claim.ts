@@ -25,6 +25,8 @@ export interface Refusal {
   readonly waitMs: number | null;
   /** A budget can't meet it either: waiting for room in a limit would be in vain. */
   readonly isSpent?: true;
+  /** Whether it may well fit, and nobody could be asked in time. */
+  readonly isUnsure?: boolean;
 }
 
 export function limitOf(claim: Claim): number {
@@ -86,6 +88,32 @@ export function refusalByShare(
   return found;
 }
 
+/** Of what is left, one part in so many is let in without anybody's word. */
+const unheardParts = 16;
+
+/**
+ * The same for a machine whose question was not answered in time, once: what is small beside what is left is let in,
+ * until somebody is heard of again.
+ */
+export function refusalUnheard(claims: readonly Claim[], monotonic: number, now: number): Refusal | null {
+  let found: Refusal | null = null;
+  for (const claim of claims) {
+    delete claim.seen;
+    if (isSmall(claim, monotonic, now)) continue;
+    found = narrower(found, { claim, waitMs: inFlightWaitMs, isUnsure: true });
+  }
+  return found;
+}
+
+function isSmall(claim: Claim, monotonic: number, now: number): boolean {
+  if (claim.kind === 'money') return claim.meter.isSmall(claim.amount, now, unheardParts);
+  const { kind, meter, amount } = claim;
+  const others = kind === 'inFlight' ? 0 : meter.elsewhere(kind, monotonic);
+  const unheard = meter.unheard[kind];
+  const left = limitOf(claim) - ownUse(claim, monotonic) - others + unheard;
+  return (unheard + amount) * unheardParts <= left;
+}
+
 const windowMs = 60_000;
 
 export function narrower(a: Refusal | null, b: Refusal | null): Refusal | null {
@@ -114,7 +142,7 @@ const inFlightWaitMs = 1000;
 
 /** Where it would fit but for what runs now, soon; else when the period is over. */
 export function moneyWaitMs({ meter, amount }: Claim & { readonly kind: 'money' }, now: number): number | null {
-  if (meter.used(now) + BigInt(amount) <= meter.limit) return inFlightWaitMs;
+  if (meter.used(now) + meter.others(now) + BigInt(amount) <= meter.limit) return inFlightWaitMs;
   const { end } = meter.period(now);
   return Number.isFinite(end) && BigInt(amount) <= meter.limit ? end - now : null;
 }
@@ -139,8 +167,14 @@ const units = {
 } as const;
 
 /** What a caller is told. @param more Another sentence. */
-export function errorOf({ claim, waitMs }: Refusal, monotonic: number, now: number, more = ''): MizanError {
+export function errorOf({ claim, waitMs, isUnsure }: Refusal, monotonic: number, now: number, more = ''): MizanError {
   const details = waitMs === null ? {} : { retryAfterMs: waitMs };
+  if (isUnsure === true) {
+    const code =
+      claim.kind === 'money' ? 'budget_spent' : claim.kind === 'inFlight' ? 'concurrency_limited' : 'rate_limited';
+    const message = `${nameOf(claim.meter.rule)} may be used up: what other machines use of it could not be asked in time. Try again in 1 s.`;
+    return new MizanError(code, message, details);
+  }
   if (claim.kind === 'money') return new MizanError('budget_spent', moneyWords(claim, now), details);
   const { rule } = claim.meter;
   const code = claim.kind === 'inFlight' ? 'concurrency_limited' : 'rate_limited';
@@ -168,7 +202,7 @@ function moneyWords({ meter, amount, seen }: Claim & { readonly kind: 'money' },
     return `${size} has not enough left: ${use}; ${most}.${again}`;
   }
   const held = meter.reserved > 0n ? ` and ${usdText(meter.reserved)} USD are held for requests under way` : '';
-  const use = `${usdText(meter.used(now))} USD are used${held}`;
+  const use = `${usdText(meter.used(now) + meter.others(now))} USD are used${held}`;
   if (meter.left(now) <= 0n && meter.reserved === 0n) return `${size} is spent: ${use}.${again}`;
   return `${size} has not enough left: ${use}; ${most}.${again}`;
 }

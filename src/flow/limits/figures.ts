@@ -53,7 +53,12 @@ export function limitStates(limiter: Limiter): Iterable<LimitState> {
   for (const meter of limiter.meters.budgets) {
     const { name, source, usd } = meter.rule;
     if (source !== 'config') continue;
-    note({ name, kind: 'money', limit: usd, used: Number(meter.used(now) + meter.reserved) / picosPerUsd });
+    note({
+      name,
+      kind: 'money',
+      limit: usd,
+      used: Number(meter.used(now) + meter.reserved + meter.others(now)) / picosPerUsd,
+    });
   }
   return states.values();
 }

@@ -89,7 +89,7 @@ export class Limiter {
     this.#rules = rules;
     this.#ledger = ledger;
     this.#events = events;
-    const all = (): Iterable<LimitMeter> => this.#limitMeters.values();
+    const all = () => this.meters;
     this.#sharing = shared === null ? null : new Sharing(shared, { clock, all, machines: settings.machines });
     this.#sharing?.start();
     const isShared = shared !== null;

@@ -44,6 +44,9 @@ export class LimitMeter {
     return amount * Math.max(0, 1 - (monotonic - at) / 60_000);
   }
 
+  /** What was let in since somebody was heard of, without anybody's word. */
+  readonly unheard = { requests: 0, tokens: 0, inFlight: 0 };
+
   /** What was counted here while other machines could not be told of it. */
   readonly missed = { requests: null as SlidingWindow | null, tokens: null as SlidingWindow | null };
 
@@ -65,6 +68,9 @@ export class LimitMeter {
   }
 }
 
+/** How often it is looked what other processes have paid, in ms. */
+const lookMs = 1000;
+
 /** What one budget has paid and promised, for one of those it is for. In picodollars. */
 export class BudgetMeter {
   readonly id: string;
@@ -79,6 +85,9 @@ export class BudgetMeter {
   readonly #ledger: Ledger;
   #period: Period = { start: 0, end: -Infinity };
   #used = 0n;
+  /** What other processes on the same database have paid, when it was looked at last. */
+  #paidElsewhere = 0n;
+  #lookedAt = -Infinity;
 
   constructor(rule: BudgetRule, id: string, ledger: Ledger) {
     this.#rule = rule;
@@ -116,8 +125,11 @@ export class BudgetMeter {
       this.#used = this.#ledger.used(this.id, this.#period.start);
       this.told = -1;
       this.elsewhere = 0n;
+      this.#paidElsewhere = 0n;
+      this.#lookedAt = -Infinity;
       this.#cap = null;
     }
+    if (Math.abs(now - this.#lookedAt) >= lookMs) this.#look(now);
     // What was reached before this process began, others have told.
     if (this.told < 0) {
       this.told = 0;
@@ -126,9 +138,21 @@ export class BudgetMeter {
     return this.#period;
   }
 
+  #look(now: number): void {
+    this.#lookedAt = now;
+    const all = this.#ledger.paidByAll(this.id, this.#period.start);
+    if (all !== null && all - this.#used > this.#paidElsewhere) this.#paidElsewhere = all - this.#used;
+  }
+
+  /** What others have paid and hold of it, as far as anybody said. */
+  others(now: number): bigint {
+    this.period(now);
+    return this.elsewhere > this.#paidElsewhere ? this.elsewhere : this.#paidElsewhere;
+  }
+
   /** The highest of the shares at which somebody is told that is used up, in percent; 0 where none is. */
   reached(now: number): number {
-    const used = (this.used(now) + this.elsewhere) * 100n;
+    const used = (this.used(now) + this.others(now)) * 100n;
     return this.rule.alerts.reduce(
       (most, percent) => (used >= this.#limit * BigInt(percent) ? Math.max(most, percent) : most),
       0,
@@ -143,7 +167,7 @@ export class BudgetMeter {
 
   /** What is neither paid nor promised; below 0 where an answer cost more than it was taken for. */
   left(now: number): bigint {
-    return this.limit - this.used(now) - this.reserved;
+    return this.limit - this.used(now) - this.reserved - this.#paidElsewhere;
   }
 
   /** @param start Of the period that pays: what was promised in one that is over is not paid by the next. */
@@ -156,18 +180,37 @@ export class BudgetMeter {
   /** How much this machine may pay and hold while it hears of nobody; `null` while it does. */
   #cap: bigint | null = null;
 
-  /** Takes note of what all machines together have paid and hold. */
-  heard(all: bigint, now: number): void {
+  /** What was let in since somebody was heard of, without anybody's word. */
+  unheard = 0n;
+
+  /**
+   * Takes note of what all machines together have paid and hold.
+   * @param isWhole Whether all of them have told it: else what was known of others before is not less.
+   */
+  heard(all: bigint, now: number, isWhole = true): void {
     const others = all - this.used(now) - this.reserved;
-    this.elsewhere = others > 0n ? others : 0n;
+    if (isWhole) this.elsewhere = 0n;
+    if (others > this.elsewhere) this.elsewhere = others;
+    this.unheard = 0n;
     this.#cap = null;
+  }
+
+  /** Whether it fits by what is known here: what others pay counts as it was when they were heard of. */
+  fitsKnown(amount: number, now: number): boolean {
+    return this.used(now) + this.reserved + this.others(now) + BigInt(amount) <= this.#limit;
+  }
+
+  /** Whether so much more would be a small part of what is left by all that is known. */
+  isSmall(amount: number, now: number, parts: number): boolean {
+    const left = this.#limit - this.used(now) - this.reserved - this.others(now) + this.unheard;
+    return (this.unheard + BigInt(amount)) * BigInt(parts) <= left;
   }
 
   /** Whether it may hold so much more without asking anybody: of what was left when they were heard of, its share. */
   fitsShare(amount: number, now: number, machines: number): boolean {
     const own = this.used(now) + this.reserved;
     if (this.#cap === null) {
-      const left = this.#limit - this.elsewhere - own;
+      const left = this.#limit - this.others(now) - own;
       this.#cap = left > 0n ? own + left / BigInt(machines) : own;
     }
     return own + BigInt(amount) <= this.#cap;

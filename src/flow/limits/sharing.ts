@@ -3,22 +3,27 @@ import type { Missed, OwnCount, SharedChange, SharedClaim, SharedCounters, Share
 import { picosPerNano } from '../../core/money.ts';
 import type { Used } from './account.ts';
 import type { Claim, Refusal } from './claim.ts';
-import { count, limitOf, moneyWaitMs, narrower, ownUse, refusalByShare } from './claim.ts';
+import { count, limitOf, moneyWaitMs, narrower, ownUse, refusalByShare, refusalUnheard } from './claim.ts';
 import { BudgetMeter, LimitMeter } from './meter.ts';
 
 /** How often what was counted here is told, in ms: what was lost on the way is right again after that. */
 const reportMs = 1000;
 
-/** How often somebody is asked who is there and doesn't answer in time. */
-const maxTries = 3;
-
-/** In ms. */
+/** How long a request waits for the others' word, in ms, however many questions that takes. */
 const patienceMs = 25;
+
+/** How long after the shared memory was empty there may be somebody who has not told it everything yet, in ms. */
+const tellingMs = 2 * reportMs + 500;
 
 const askAgainMs = 60_000;
 
 /** Counts in one report; more are told one after the other. */
 const atOnce = 200;
+
+interface Meters {
+  readonly limits: Iterable<LimitMeter>;
+  readonly budgets: Iterable<BudgetMeter>;
+}
 
 /** Kept by several machines: what one lets in, all count. */
 export class Sharing {
@@ -27,18 +32,22 @@ export class Sharing {
   /** Those that have changed since they were told, or hold something. */
   readonly #touched = new Set<LimitMeter | BudgetMeter>();
   readonly #leastMachines: number;
-  readonly #all: () => Iterable<LimitMeter>;
+  readonly #all: () => Meters;
+  /** Those that nobody asked for lately are reported in turn, so that what others pay is known of them too. */
+  #turn: Iterator<BudgetMeter> | null = null;
+  /** Until when the shared memory may lack what others have paid, on the monotonic clock. */
+  #telling = -Infinity;
   #machines: number;
   #reporting: NodeJS.Timeout | null = null;
   #isReporting: Promise<boolean> | null = null;
   #isByShare = false;
 
   /**
-   * @param all Every meter of a limit. @param machines How many there are at the least, for when none can be asked.
+   * @param all Every meter. @param machines How many there are at the least, for when none can be asked.
    */
   constructor(
     shared: SharedCounters,
-    of: { readonly clock: Clock; readonly all: () => Iterable<LimitMeter>; readonly machines: number },
+    of: { readonly clock: Clock; readonly all: () => Meters; readonly machines: number },
   ) {
     this.#shared = shared;
     this.#clock = of.clock;
@@ -65,21 +74,15 @@ export class Sharing {
   /** Counts all claims or none. */
   async take(claims: readonly Claim[]): Promise<Refusal | null> {
     if (claims.length === 0) return null;
+    const known = this.#refusalByKnown(claims);
+    if (known !== null) return known;
     const verdict = await this.#verdict(claims);
-    if (verdict === null) return this.#takeByShare(claims);
+    if (verdict === null) return this.#shared.isThere ? this.#takeUnheard(claims) : this.#takeByShare(claims);
     this.#isByShare = false;
     this.#machines = Math.max(verdict.machines, this.#leastMachines);
     const monotonic = this.#clock.monotonic();
     const now = this.#clock.now();
-    for (const [i, claim] of claims.entries()) {
-      claim.seen = verdict.used[i] ?? 0;
-      claim.second = verdict.second;
-      this.#touched.add(claim.meter);
-      if (claim.kind === 'money') claim.meter.heard(nanos(claim.seen), now);
-      else if (claim.kind !== 'inFlight') {
-        claim.meter.heard(claim.kind, monotonic, claim.seen - ownUse(claim, monotonic));
-      }
-    }
+    this.#hear(claims, verdict);
     if (verdict.refused.length === 0) count(claims, monotonic, 1);
     let refusal: Refusal | null = null;
     for (const { index, waitMs } of verdict.refused) {
@@ -90,39 +93,90 @@ export class Sharing {
     return refusal;
   }
 
-  /** A slow answer is no reason yet to keep to a share: it is asked again, until nobody is there any more. */
-  async #verdict(claims: readonly Claim[]): Promise<SharedVerdict | null> {
-    const asked = claims.map(sharedClaim);
-    for (let tries = 0; tries < maxTries && this.#shared.isThere; tries++) {
-      let verdict = await this.#ask(claims, asked);
-      if (verdict === 'unknown' && (await soonEnough(this.report()))) verdict = await this.#ask(claims, asked);
-      if (verdict !== null && verdict !== 'unknown') return verdict;
+  /** What this machine has paid and holds itself is more than it is not, whatever the shared memory has forgotten. */
+  #refusalByKnown(claims: readonly Claim[]): Refusal | null {
+    const now = this.#clock.now();
+    const isTelling = this.#clock.monotonic() < this.#telling;
+    let refusal: Refusal | null = null;
+    for (const claim of claims) {
+      if (claim.kind !== 'money') continue;
+      const { meter, amount } = claim;
+      const fits = isTelling ? meter.fitsKnown(amount, now) : BigInt(amount) <= meter.left(now);
+      if (!fits) refusal = narrower(refusal, { claim, waitMs: soon(claim, now) });
     }
-    return null;
+    return refusal;
+  }
+
+  #hear(claims: readonly Claim[], verdict: SharedVerdict): void {
+    const monotonic = this.#clock.monotonic();
+    const now = this.#clock.now();
+    for (const [i, claim] of claims.entries()) {
+      claim.seen = verdict.used[i] ?? 0;
+      claim.second = verdict.second;
+      this.#touched.add(claim.meter);
+      if (claim.kind === 'money') claim.meter.heard(nanos(claim.seen), now, monotonic >= this.#telling);
+      else {
+        claim.meter.unheard[claim.kind] = 0;
+        if (claim.kind === 'inFlight') continue;
+        claim.meter.heard(claim.kind, monotonic, claim.seen - ownUse(claim, monotonic));
+      }
+    }
+  }
+
+  /** Of all together, no longer than one answer may take. */
+  async #verdict(claims: readonly Claim[]): Promise<SharedVerdict | null> {
+    if (!this.#shared.isThere) return null;
+    const deadline = this.#clock.monotonic() + patienceMs;
+    const left = (): number => Math.max(0, deadline - this.#clock.monotonic());
+    const now = this.#clock.now();
+    const asked = claims.map((claim) => sharedClaim(claim, now));
+    let verdict = await this.#ask(claims, asked, patienceMs);
+    if (verdict === 'unknown' && (await soonEnough(this.report(), left()))) {
+      const again = this.#refusalByKnown(claims) === null;
+      verdict = again ? await this.#ask(claims, asked, left()) : null;
+    }
+    return verdict === 'unknown' ? null : verdict;
   }
 
   /** While something is asked, what the others know of these meters is not corrected. */
-  #ask(claims: readonly Claim[], asked: readonly SharedClaim[]): ReturnType<SharedCounters['take']> {
+  #ask(claims: readonly Claim[], asked: readonly SharedClaim[], waitMs: number): ReturnType<SharedCounters['take']> {
     for (const { meter } of claims) meter.asking++;
-    return this.#shared.take(asked, () => {
+    const over = (): void => {
       // Whoever asked counts what was met first.
       setImmediate(() => {
         for (const { meter } of claims) meter.asking--;
       });
-    });
+    };
+    return this.#shared.take(asked, over, waitMs);
+  }
+
+  /** One answer that was late is no reason yet to keep to a share. */
+  #takeUnheard(claims: readonly Claim[]): Refusal | null {
+    const monotonic = this.#clock.monotonic();
+    const refusal = refusalUnheard(claims, monotonic, this.#clock.now());
+    if (refusal !== null) return refusal;
+    this.#countAlone(claims, monotonic);
+    for (const { kind, meter, amount } of claims) {
+      if (kind === 'money') meter.unheard += BigInt(amount);
+      else meter.unheard[kind] += amount;
+    }
+    return null;
+  }
+
+  #countAlone(claims: readonly Claim[], monotonic: number): void {
+    count(claims, monotonic, 1);
+    for (const { kind, meter, amount } of claims) {
+      this.#touched.add(meter);
+      if (kind === 'requests' || kind === 'tokens') meter.miss(kind, monotonic, amount);
+    }
   }
 
   #takeByShare(claims: readonly Claim[]): Refusal | null {
     this.#isByShare = true;
     const monotonic = this.#clock.monotonic();
     const refusal = refusalByShare(claims, { monotonic, now: this.#clock.now(), machines: this.#machines });
-    if (refusal !== null) return refusal;
-    count(claims, monotonic, 1);
-    for (const { kind, meter, amount } of claims) {
-      this.#touched.add(meter);
-      if (kind === 'requests' || kind === 'tokens') meter.miss(kind, monotonic, amount);
-    }
-    return null;
+    if (refusal === null) this.#countAlone(claims, monotonic);
+    return refusal;
   }
 
   /** Tells of claims that have ended. Nobody waits for it. @param at When they were counted, on the monotonic clock. */
@@ -156,11 +210,13 @@ export class Sharing {
 
   async #report(): Promise<boolean> {
     if (!this.#shared.isThere) return false;
-    const touched = [...this.#touched];
+    const touched = [...new Set([...this.#touched, ...this.#inTurn()])];
     for (let i = 0; i < touched.length || i === 0; i += atOnce) {
       const answer = await this.#tell(touched.slice(i, i + atOnce));
       if (answer === null) return false;
-      if (answer.isNew && !(await this.#tellAll())) return false;
+      if (!answer.isNew) continue;
+      this.#telling = this.#clock.monotonic() + tellingMs;
+      if (!(await this.#tellAll())) return false;
     }
     this.#isByShare = false;
     return true;
@@ -211,15 +267,33 @@ export class Sharing {
     }
     this.#machines = Math.max(answer.machines, this.#leastMachines);
     const then = this.#clock.now();
-    for (const [i, meter] of told.entries()) meter.heard(nanos(answer.used[i] ?? 0), then);
+    const isWhole = !answer.isNew && this.#clock.monotonic() >= this.#telling;
+    for (const [i, meter] of told.entries()) meter.heard(nanos(answer.used[i] ?? 0), then, isWhole);
     return answer;
   }
 
-  /** Where the memory was empty: all that was let in during the last minute. */
+  /** Some of the budgets, others the next time. */
+  *#inTurn(): Generator<BudgetMeter> {
+    this.#turn ??= this.#all().budgets[Symbol.iterator]();
+    for (let i = 0; i < atOnce; i++) {
+      const { value, done } = this.#turn.next();
+      if (done === true) {
+        this.#turn = null;
+        return;
+      }
+      yield value;
+    }
+  }
+
+  /** Where the memory was empty: all that was let in during the last minute, and all that was paid. */
   async #tellAll(): Promise<boolean> {
+    const budgets = [...this.#all().budgets];
+    for (let i = 0; i < budgets.length; i += atOnce) {
+      if ((await this.#tell(budgets.slice(i, i + atOnce))) === null) return false;
+    }
     const monotonic = this.#clock.monotonic();
     const missed: Missed[] = [];
-    for (const { id, requests, tokens } of this.#all()) {
+    for (const { id, requests, tokens } of this.#all().limits) {
       for (const [kind, window] of [
         ['requests', requests],
         ['tokens', tokens],
@@ -236,9 +310,9 @@ export class Sharing {
 }
 
 /** Whoever waits for an answer waits no longer than for any other question. */
-async function soonEnough(report: Promise<boolean>): Promise<boolean> {
+async function soonEnough(report: Promise<boolean>, waitMs: number): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(resolve, patienceMs, false);
+  const timer = setTimeout(resolve, waitMs, false);
   void report.then(resolve);
   const isHeard = await promise;
   clearTimeout(timer);
@@ -258,10 +332,13 @@ function restore(meter: LimitMeter, windows: LimitMeter['missed'] | undefined): 
   meter.missed.tokens ??= windows?.tokens ?? null;
 }
 
-function sharedClaim(claim: Claim): SharedClaim {
+function sharedClaim(claim: Claim, now: number): SharedClaim {
   const { kind, meter, amount } = claim;
-  if (kind !== 'money') return { id: meter.id, kind, limit: limitOf(claim), amount, start: 0 };
-  return { id: meter.id, kind, limit: Number(meter.limit / picosPerNano), amount: toNanos(amount), start: claim.start };
+  if (kind !== 'money') return { id: meter.id, kind, limit: limitOf(claim), amount, start: 0, paid: 0 };
+  const { start } = claim;
+  const paid = meter.period(now).start === start ? toNanos(meter.used(now)) : 0;
+  const limit = Number(meter.limit / picosPerNano);
+  return { id: meter.id, kind, limit, amount: toNanos(amount), start, paid };
 }
 
 /** Rounded up, so that what is told is never less than what is held or was paid. */

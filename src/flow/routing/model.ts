@@ -14,6 +14,7 @@ export interface Instance {
   readonly weight: number;
   /** Its tier for the `priority` strategy: 1 is asked first. */
   readonly priority: number;
+  /** Of the configuration; `null` where that says nothing, and its provider may: see {@link priceNow}. */
   readonly price: Price | null;
   /** Requests it may answer at the same time; `null` for any number. */
   readonly maxInFlight: number | null;
@@ -28,6 +29,11 @@ export interface Instance {
   readonly capabilities: Capabilities;
   /** How it is doing right now. */
   readonly figures: Figures;
+}
+
+/** What an instance costs at the moment; `null` where nobody knows. Providers' prices may change while Mizan runs. */
+export function priceNow({ price, provider, upstreamModel }: Instance): Price | null {
+  return price ?? provider.priceOf(upstreamModel);
 }
 
 /** What an instance can do; `true` where the config doesn't say otherwise. */

@@ -5,6 +5,7 @@ import { ScriptedProvider } from '../../../test/support/scripted-provider.ts';
 import { MizanError } from '../../core/errors.ts';
 import { seededRandom } from '../../core/random.ts';
 import type { Price } from '../../core/usage.ts';
+import { priceNow } from './model.ts';
 import { Models } from './models.ts';
 import type { Served } from './served.ts';
 import { defaultPolicy } from './served.ts';
@@ -50,11 +51,13 @@ describe('a model', () => {
   test('may be had from any provider directly, at the provider’s price', () => {
     const { pool, policy } = modelsWith(fast).find('paid/openai/gpt-5-mini');
     expect(policy).toBe(defaultPolicy);
+    const [instance] = pool.model.instances;
+    expect(instance === undefined ? null : priceNow(instance)).toEqual({ input: 1, output: 2 });
     expect(pool.model).toMatchObject({
       id: 'paid/openai/gpt-5-mini',
       label: 'paid/*',
       strategyName: 'round-robin',
-      instances: [{ id: 'paid', upstreamModel: 'openai/gpt-5-mini', weight: 1, price: { input: 1, output: 2 } }],
+      instances: [{ id: 'paid', upstreamModel: 'openai/gpt-5-mini', weight: 1 }],
     });
   });
 

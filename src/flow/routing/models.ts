@@ -87,8 +87,7 @@ export class Models {
   }
 
   #serveDirectly(name: string, provider: Provider, upstreamModel: string): Served {
-    const price = provider.priceOf(upstreamModel);
-    const instance = { ...plainInstance, id: provider.name, provider, upstreamModel, price };
+    const instance = { ...plainInstance, id: provider.name, provider, upstreamModel, price: null };
     const model = {
       id: name,
       label: `${provider.name}/*`,

@@ -13,6 +13,7 @@ const provider: Provider = {
   continuation: 'prefill',
   chat: () => expect.unreachable(),
   priceOf: () => null,
+  lengthsOf: () => null,
   close: async () => {},
 };
 

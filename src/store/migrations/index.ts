@@ -10,6 +10,7 @@ import { jobs } from './0009-jobs.ts';
 import { reachAndShares } from './0010-reach-and-shares.ts';
 import { queued } from './0012-queued.ts';
 import { modelHealth } from './0015-model-health.ts';
+import { prices } from './0016-prices.ts';
 
 /** In their order; a migration that has been released is never changed. */
 export const migrations: Readonly<Record<string, Migration>> = {
@@ -24,4 +25,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0010-reach-and-shares': reachAndShares,
   '0012-queued': queued,
   '0015-model-health': modelHealth,
+  '0016-prices': prices,
 };

@@ -28,6 +28,7 @@ import { remoteKysely, Thread } from '../thread.ts';
 import { kyselyOver, openPool, placeOf } from './connection.ts';
 import { Courier } from './courier.ts';
 import { migrate } from './migrate.ts';
+import { PaidByAll } from './paid-by-all.ts';
 import { putAside } from './put-aside.ts';
 import { furnishOutbox, noteChanges } from './replica.ts';
 import type { PostgresQuestion, PostgresState } from './worker-protocol.ts';
@@ -87,7 +88,9 @@ export async function openStore(folder: string, options: PostgresStoreOptions): 
     // So that two that start at once with different master keys don't both think that theirs is the one.
     if (contact.isMade && hasChanges(file)) await exchange(file, url, events);
     const local = withAudit(outbox, await auditLog(folder, options));
-    return events === undefined ? direct(local, file, url) : serving(local, file, { url, events });
+    return events === undefined
+      ? direct(local, file, url)
+      : await serving(local, file, { url, events, isThere: contact.isMade });
   } catch (error) {
     await outbox.close();
     throw error;
@@ -161,11 +164,11 @@ function direct(local: Store, file: string, url: string): Store {
   };
 }
 
-function serving(
+async function serving(
   local: Store,
   file: string,
-  { url, events }: { readonly url: string; readonly events: PostgresEvents },
-): Store {
+  { url, events, isThere }: { readonly url: string; readonly events: PostgresEvents; readonly isThere: boolean },
+): Promise<Store> {
   let state: PostgresState = { isAway: false, reason: null, waiting: 0, refused: 0 };
   const thread = new Thread<PostgresQuestion>(
     () =>
@@ -187,6 +190,8 @@ function serving(
     compiler: () => new PostgresQueryCompiler(),
     read: async (sql, parameters) => (await thread.ask({ kind: 'read', sql, parameters })) as readonly unknown[],
   });
+  const paid = new PaidByAll(history);
+  await paid.start(isThere);
   const settled = async (): Promise<void> => {
     await local.settled();
     await thread.ask({ kind: 'settle' });
@@ -194,7 +199,12 @@ function serving(
   return {
     ...local,
     requestHistory: new KyselyRequestHistory(history),
-    ledger: { ...local.ledger, uses: () => readUses(history), check: () => checkLedger(history) },
+    ledger: {
+      ...local.ledger,
+      paidByAll: (budget, start) => paid.of(budget, start),
+      uses: () => readUses(history),
+      check: () => checkLedger(history),
+    },
     jobs: new KyselyJobStore(history),
     modelHealth: new KyselyModelHealth(history),
     notices: new KyselyNotices(history),
@@ -210,6 +220,7 @@ function serving(
     },
     settled,
     async close() {
+      paid.stop();
       const late = new Promise<void>((resolve) => setTimeout(resolve, lastDeliveryMs).unref());
       await Promise.race([settled().catch(() => undefined), late]);
       await thread.close();

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import type { ApiKeys } from '../../core/api-key.ts';
 import type { Ledger, LimitRules } from '../../core/limit.ts';
+import type { FetchedPrices } from '../../core/prices.ts';
 import type { AuditHistory, AuditLog } from '../../core/audit.ts';
 import type { Clock } from '../../core/clock.ts';
 import { systemClock } from '../../core/clock.ts';
@@ -46,6 +47,7 @@ import type { PayloadRoom } from '../payloads/room.ts';
 import { makeDue, noteSinceLast, rebuildSums } from '../rollups.ts';
 import { sqliteLedger } from './ledger.ts';
 import { SqliteLimitRules } from './limit-rules.ts';
+import { SqlitePrices } from './prices.ts';
 import { removeOld } from './retention.ts';
 import { Troubles } from './troubles.ts';
 import { Upkeep } from './upkeep.ts';
@@ -73,6 +75,7 @@ export interface Store {
   readonly revocations: Revocations;
   readonly vault: Vault;
   readonly limitRules: LimitRules;
+  readonly prices: FetchedPrices;
   readonly ledger: Ledger;
   readonly audit: AuditLog;
   readonly auditHistory: AuditHistory;
@@ -173,6 +176,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
   const apiKeys = new SqliteApiKeys(database, { epoch, seal: vault.apiKeySeal, damaged });
   const revocations = new SqliteRevocations(database, epoch);
   const limitRules = new SqliteLimitRules(database, epoch);
+  const prices = new SqlitePrices(database, epoch);
   if (events === undefined) {
     const requestLog = new SqliteRequestLog(database, { failed() {}, recovered() {}, dropped() {} });
     const writer = new AuditWriter(folder, databaseFile);
@@ -193,6 +197,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
       requestHistory: new KyselyRequestHistory(kysely),
       apiKeys,
       limitRules,
+      prices,
       ledger: sqliteLedger(database, kysely),
       overview: async (scope, query) => {
         await rollUpNow(database);
@@ -247,6 +252,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     notices: new KyselyNotices(writing),
     apiKeys,
     limitRules,
+    prices,
     ledger: sqliteLedger(database, kysely),
     overview: (scope, query) => worker.overview(tenantIn(scope), query),
     removeOld: (retention, signal) => worker.removeOld(retention, signal),

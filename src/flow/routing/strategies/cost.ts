@@ -1,5 +1,6 @@
 import { priceOf } from '../../../core/usage.ts';
 import type { Instance, Needs, Strategy } from '../model.ts';
+import { priceNow } from '../model.ts';
 import { leastBusyOf } from './least-busy.ts';
 
 /** In tokens: how long an answer is taken to be where the request doesn't limit it. */
@@ -28,8 +29,8 @@ export function cost(): Strategy {
 }
 
 /** In US dollars; infinite where the price isn't known. */
-function costUsdOf({ price }: Instance, { inputTokens, maxOutputTokens }: Needs): number {
+function costUsdOf(instance: Instance, { inputTokens, maxOutputTokens }: Needs): number {
   const outputTokens = maxOutputTokens ?? usualOutputTokens;
   const usage = { inputTokens, outputTokens, cachedInputTokens: null, reasoningTokens: null };
-  return priceOf(usage, price) ?? Number.POSITIVE_INFINITY;
+  return priceOf(usage, priceNow(instance)) ?? Number.POSITIVE_INFINITY;
 }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { seededRandom } from '../../../core/random.ts';
 import type { Provider } from '../../../core/upstream.ts';
+import type { Price } from '../../../core/usage.ts';
 import type { Choice, Figures, Instance, Needs, Strategy } from '../model.ts';
 
 /** Figures that a test sets by hand. */
@@ -39,7 +40,7 @@ export function instanceOf(id: string, given: Given = {}): TestInstance {
   };
   return {
     id,
-    provider: { name: 'nobody' } as Provider,
+    provider: { name: 'nobody', priceOf: (): Price | null => null, lengthsOf: (): null => null } as unknown as Provider,
     upstreamModel: 'test',
     weight: 1,
     priority: 1,
