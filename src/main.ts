@@ -43,6 +43,7 @@ import type { JobsHere } from './compose/jobs.ts';
 import { jobsOf } from './compose/jobs.ts';
 import { answerCacheOf } from './compose/answer-cache.ts';
 import { budgetAlerts } from './compose/budget-alerts.ts';
+import { InstanceWatch } from './compose/instance-watch.ts';
 import { instanceStates, modelsOf } from './compose/models.ts';
 import { overloadOf, queueOf } from './compose/overload.ts';
 import { auditLogEvents, payloadEvents, redisEvents, storeEvents } from './compose/log-events.ts';
@@ -51,6 +52,7 @@ import type { Vault } from './store/sqlite/vault.ts';
 import type { Log } from './telemetry/log.ts';
 import { createLog } from './telemetry/log.ts';
 import { createMetricsServer } from './telemetry/metrics-server.ts';
+import { watchChecks } from './telemetry/instance-metrics.ts';
 import { Metrics } from './telemetry/metrics.ts';
 import manifest from '../package.json' with { type: 'json' };
 
@@ -86,7 +88,9 @@ interface House {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly guard: EgressGuard;
+  readonly providers: ReadonlyMap<string, Provider>;
   readonly models: Models;
+  readonly watch: InstanceWatch;
   readonly limiter: Limiter;
   readonly cache: AnswerCache;
   readonly backups: BackupService;
@@ -135,9 +139,12 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
     await Promise.all([...providers.values()].map((provider) => provider.close()));
   });
   const models = modelsOf(config, providers, { clock, random });
+  const watch = new InstanceWatch({ store: store.modelHealth, models, metrics, clock });
+  opened.defer(() => watch.close());
+  watchChecks(metrics, watch);
   const redis = config.redis.url === null ? null : await RedisConnection.open(config.redis.url, redisEvents(log));
   opened.defer(() => redis?.close());
-  if (redis !== null) metrics.watchRedis(() => redis.trouble === null);
+  if (redis !== null) metrics.watchRedis(() => ({ isUp: redis.trouble === null, unanswered: redis.unanswered }));
   metrics.watchPayloads(() => store.state().payloads);
   metrics.watchDatabase(() => store.state().trouble === null);
   const shared = redis === null ? null : new RedisLimits(redis, nodeName(dataFolder));
@@ -158,7 +165,8 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
   if (redis !== null) metrics.watchSharing(() => limiter.isByShare);
   const cache = await answerCacheOf(config, { metrics, clock, redis, vault: store.vault });
   opened.defer(() => cache.close());
-  return { config, store, tokens, log, metrics, guard, models, limiter, cache, backups, redis, clock, random };
+  const rooms = { config, store, tokens, log, metrics, guard, providers, models, watch };
+  return { ...rooms, limiter, cache, backups, redis, clock, random };
 }
 
 /** Does `build`, and closes what it opened where it fails. */
@@ -219,6 +227,7 @@ async function serve(house: House, role: 'all' | 'gateway', opened: AsyncDisposa
     running,
     backups,
     jobs: jobs.service,
+    instanceChecks: house.watch,
     auditing,
     auditHistory: store.auditHistory,
     isDraining: () => isDraining,
@@ -238,6 +247,7 @@ async function serve(house: House, role: 'all' | 'gateway', opened: AsyncDisposa
   }
   // Behind the start: nobody waits for it.
   void jobs.scheduler?.start();
+  house.watch.start();
 
   return {
     url,
@@ -277,6 +287,7 @@ export function startScheduler(config: Config, dataFolder: string): Promise<Proc
       return listenForMetrics(metricsServer, host, metricsPort + 1);
     });
     await scheduler?.start();
+    house.watch.start();
     return {
       metricsUrl,
       log: house.log,

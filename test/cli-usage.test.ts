@@ -119,6 +119,8 @@ describe('exit code 2 and one clear line for', () => {
     ['the tenant that is Mizan itself', 'keys create --tenant system', /--tenant.*name of one tenant/],
     ['a message of Mizan itself', 'secrets export-message-key --tenant system', /--tenant.*name of one tenant/],
     ['money without a period', 'keys create --budget 10', /--budget.*US dollars per hour, day, week, month, total/],
+    ['more money than a budget holds', 'keys create --budget 99999999/day', /--budget.*up to 1000000/],
+    ['days of nowhere', 'keys create --budget 10/day/Mars', /--budget.*time zone such as Asia\/Riyadh, not "Mars"/],
     ['two ways to name a token', 'token revoke --jti a --sub b', /^Give --jti or --sub, not both\.$/],
     ['no token to revoke', 'token revoke', /^There is no token on stdin; give --jti or --sub/],
     ['a role that is none', 'token create --role king', /--role.*viewer, member, operator, admin/],

@@ -145,7 +145,7 @@ describe('mizan keys', () => {
 
 describe('mizan keys rotate', () => {
   test('prints another secret for the key, and the old one works for as long as it says', async () => {
-    const options = ['--models', 'words', '--rpm', '60', '--budget', '10/day', '--any-tenant'];
+    const options = ['--models', 'words', '--rpm', '60', '--budget', '10/day/Asia/Riyadh', '--any-tenant'];
     const old = (await beside('keys', 'create', ...options)).stdout.trim();
     const { code, stdout, stderr } = await beside('keys', 'rotate', old, '--overlap', '2h', '--json');
     expect(code).toBe(0);
@@ -155,7 +155,7 @@ describe('mizan keys rotate', () => {
       id: old.slice(3, 19),
       any_tenant: true,
       models: ['words'],
-      limits: { rpm: 60, tpm: null, max_in_flight: null, budget: { usd: 10, per: 'day' } },
+      limits: { rpm: 60, tpm: null, max_in_flight: null, budget: { usd: 10, per: 'day', timezone: 'Asia/Riyadh' } },
       previous_until: expect.any(String),
     });
     for (const by of [old, key]) expect((await run(by)).status).toBe(200);
@@ -257,6 +257,15 @@ describe('mizan doctor', () => {
     ]);
     expect(stdout).toContain(`runtime: Node ${process.versions.node}`);
     expect(stdout.match(/in use by a running Mizan/g)).toHaveLength(2);
+  });
+
+  test('looks at the ports that it is told, by the names that start has for them', async () => {
+    const [port, metricsPort] = [mizan.url, mizan.metricsUrl].map((url) => new URL(url).port);
+    const ports = ['--port', port!, '--metrics-port', metricsPort!, '--host', '127.0.0.1'];
+    const { stdout } = await beside('doctor', ...ports);
+    expect(stdout).toMatch(new RegExp(`^ok {3}port ${port}: in use by a running Mizan$`, 'm'));
+    expect(stdout).toMatch(new RegExp(`^ok {3}port ${metricsPort}: in use by a running Mizan$`, 'm'));
+    expect((await beside('doctor', '--port', '70000')).code).toBe(2);
   });
 
   test('changes nothing: where there is no data folder yet, there is none after it', async () => {

@@ -91,7 +91,7 @@ describe('jobs', () => {
     expect(answer.status).toBe(202);
     const { id } = answer.json as ShownRun;
     const run = await until(
-      () => get<ShownRun>(`/api/job-runs/${id}`),
+      () => get<ShownRun>(`/api/job-runs/${id}`, admin),
       (seen) => seen.status === 'succeeded' || seen.status === 'failed',
     );
     expect(run).toMatchObject({ status: 'succeeded', started_by: 'ada', output: { removed: [] } });
@@ -109,8 +109,11 @@ describe('jobs', () => {
     });
     const refused = await ask(`${mizan.url}/api/jobs/retention`, { method: 'DELETE', token: admin });
     expect(errorOf(refused.json).code).toBe('job_of_config');
-    const order = { name: 'nightly', type: 'cache-cleanup', cron: '0 1 * * *' };
-    expect((await post(`${mizan.url}/api/jobs`, admin, order)).status).toBe(201);
+    const order = { name: 'nightly', type: 'cache-cleanup', cron: '0 1 * * *', timeout: '5m', retries: 0, jitter: 30 };
+    expect(await post(`${mizan.url}/api/jobs`, admin, order)).toMatchObject({
+      status: 201,
+      json: { timeout_s: 300, retries: 0, jitter_s: 30 },
+    });
     expect(errorOf((await post(`${mizan.url}/api/jobs`, admin, order)).json).code).toBe('job_exists');
     expect((await ask(`${mizan.url}/api/jobs/nightly`, { method: 'DELETE', token: admin })).status).toBe(200);
     expect((await ask(`${mizan.url}/api/jobs/nightly`, { token: viewer })).status).toBe(404);
@@ -119,12 +122,22 @@ describe('jobs', () => {
   test.each<[object, string, string]>([
     [{ name: 'x', type: 'cache-cleanup', cron: '0 0 30 2 *' }, 'cron', 'never does'],
     [{ name: 'x', type: 'cache-cleanup', cron: '* * * *' }, 'cron', 'five fields'],
-    [{ name: 'x', type: 'cache-cleanup', every: '500ms' }, 'every', 'a second or more'],
+    [{ name: 'x', type: 'cache-cleanup', every: '500ms' }, 'every', 'from a second to 366 days'],
+    [{ name: 'x', type: 'cache-cleanup', every: '999999999d' }, 'every', 'from a second to 366 days'],
     [{ name: 'x', type: 'cache-cleanup', at: 'soon' }, 'at', '2026-12-24T18:00'],
     [{ name: 'x', type: 'cache-cleanup', at: '2001-01-01' }, 'at', 'in the future'],
     [{ name: 'x', type: 'cache-cleanup' }, 'cron', 'One of cron, every and at'],
     [{ name: 'x', type: 'cache-cleanup', every: '1h', at: '2099-01-01' }, 'cron', 'One of cron, every and at'],
     [{ name: 'x', type: 'cache-cleanup', every: '1h', timezone: 'Mars' }, 'timezone', 'Asia/Riyadh'],
+    [
+      { name: 'x', type: 'cache-cleanup', every: '1h', timezone: 'Asia/Ryadh' },
+      'timezone',
+      'Did you mean "Asia/Riyadh"?',
+    ],
+    [{ name: 'x', type: 'cache-cleanup', every: '1h', timeout: '30d' }, 'timeout', 'from a second to 20 days'],
+    [{ name: 'x', type: 'cache-cleanup', every: '1h', retries: 21 }, 'retries', 'from 0 to 20'],
+    [{ name: 'x', type: 'key-rotation', every: '1h', settings: { purpose: 'nonsense' } }, 'purpose', 'session'],
+    [{ name: 'x', type: 'cache-cleanup', cron: '0 5 30 2 *' }, 'cron', '"0 5 L 2 *" does'],
     [{ name: 'x', type: 'nothing', every: '1h' }, 'type', 'must be one of'],
     [{ name: '-', type: 'cache-cleanup', every: '1h' }, 'name', 'letters'],
     [{ name: 'x', type: 'backup', every: '1h', settings: { keep: 0 } }, 'keep', '1 to 10000'],
@@ -146,7 +159,7 @@ describe('jobs', () => {
     expect(errorOf(missing.json).message).toContain('Did you mean "backup"?');
   });
 
-  test('are run and listed by commands beside it', { timeout: 90_000 }, async () => {
+  test('are run and listed by commands beside it', { timeout: 240_000 }, async () => {
     const options = commonOptions(mizan);
     const ran = await command(['jobs', 'run', 'backup', '--json', ...options]);
     expect(ran).toMatchObject({ code: 0, stderr: expect.stringContaining('backup succeeded.') as string });
@@ -166,7 +179,7 @@ describe('jobs', () => {
 
 test(
   'a gateway and a scheduler run beside each other on the same data, and only one of them runs jobs',
-  { timeout: 90_000 },
+  { timeout: 240_000 },
   async () => {
     const house = await furnish({ ...config, server: { port: 0, metricsPort: 0 } });
     onTestFinished(() => house.remove());

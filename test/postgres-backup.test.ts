@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { publicPayload } from '../src/core/payload.ts';
@@ -40,6 +40,18 @@ async function start(url: string): Promise<RunningProcess> {
   return running;
 }
 
+/** What the audit log of a place has, which verifies. */
+async function audited(place: { readonly cwd: string; readonly env: Readonly<Record<string, string>> }) {
+  const verified = await mizan(['audit', 'verify'], place);
+  expect([verified.code, verified.stdout]).toEqual([0, expect.stringMatching(/^The audit log is whole: /)]);
+  const { stdout } = await mizan(['audit', 'export'], place);
+  return stdout.split('\n').flatMap((line) => {
+    if (line === '') return [];
+    const { action, before } = JSON.parse(line) as { readonly action: string; readonly before: unknown };
+    return [[action, before]];
+  });
+}
+
 test('a backup of the store in PostgreSQL is made beside a running Mizan, verified, and restored elsewhere', async () => {
   const url = await server.newDatabase();
   const running = await start(url);
@@ -59,6 +71,8 @@ test('a backup of the store in PostgreSQL is made beside a running Mizan, verifi
     { timeout: 20_000, interval: 50 },
   );
 
+  const key = await mizan(['keys', 'create', '--json', ...commonOptions(running)]);
+  expect(key.code).toBe(0);
   const made = await mizan(['backup', 'create', '--json', ...commonOptions(running)]);
   expect([made.code, made.stderr]).toEqual([0, expect.any(String)]);
   const { places, manifest } = JSON.parse(made.stdout) as {
@@ -66,7 +80,7 @@ test('a backup of the store in PostgreSQL is made beside a running Mizan, verifi
     readonly manifest: { readonly tables: { readonly name: string; readonly rows: number }[] };
   };
   const rows = Object.fromEntries(manifest.tables.map((table) => [table.name, table.rows]));
-  expect(rows).toMatchObject({ requests: 20, payloads: 20 });
+  expect(rows).toMatchObject({ requests: 20, payloads: 20, 'audit.db': 1 });
   const [file] = places;
   expect((await mizan(['backup', 'verify', file, ...commonOptions(running)])).code).toBe(0);
 
@@ -88,16 +102,37 @@ test('a backup of the store in PostgreSQL is made beside a running Mizan, verifi
   expect([nothing.code, nothing.stderr]).toEqual([1, expect.stringMatching(/damaged/)]);
   const restored = await mizan(['backup', 'restore', file], place);
   expect([restored.code, restored.stderr]).toEqual([0, expect.stringMatching(/The data is that of/)]);
+  // The configuration that came with it names the other database.
+  rmSync(join(place.cwd, 'mizan.yaml'));
   const listed = await mizan(['requests', '--limit', '1000', '--json'], place);
   expect((JSON.parse(listed.stdout) as Row[]).map(({ id }) => id)).toEqual(ids.toReversed());
 
+  // The audit log came with it, and goes on from there; what was there before is kept aside and accounted for.
+  expect(await audited(place)).toEqual([
+    ['key.create', null],
+    ['backup.restore', null],
+  ]);
+  expect((await mizan(['keys', 'create'], place)).code).toBe(0);
+  const again = await mizan(['backup', 'restore', file], place);
+  expect([again.code, again.stderr]).toEqual([0, expect.stringMatching(/before_restore_/)]);
+  rmSync(join(place.cwd, 'mizan.yaml'));
+  expect(await audited(place)).toEqual([
+    ['key.create', null],
+    ['backup.restore', { audit_seq: 3 }],
+  ]);
+  const aside = readdirSync(join(place.cwd, 'data')).filter((name) => name.startsWith('before-restore-'));
+  expect(readdirSync(join(place.cwd, 'data', aside.at(-1)!))).toEqual(
+    expect.arrayContaining(['audit.head', 'audit.key', 'mizan.db', 'outbox.db']),
+  );
+  expect(readdirSync(join(place.cwd, 'data')).filter((name) => /restored$|work/.test(name))).toEqual([]);
+
   // What was said opens there, too, with the same master key.
-  const key = new Secret(place.env.MIZAN_MASTER_KEY);
+  const master = new Secret(place.env.MIZAN_MASTER_KEY);
   const folder = join(place.cwd, 'data');
   const store = await openStore({
     folder,
     url: place.env.DATABASE_URL,
-    masterKeys: new MasterKeys({ ...noMasterKeySettings, key }, folder),
+    masterKeys: new MasterKeys({ ...noMasterKeySettings, key: master }, folder),
   });
   const kept = await store.payloadHistory.find('default', ids.at(-1)!);
   await store.close();

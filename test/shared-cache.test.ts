@@ -33,10 +33,17 @@ function gate(content: string): PromiseWithResolvers<void> {
   return held;
 }
 
+/** What there is no answer to any more. */
+const failing = new Set<string>();
+
 /** Says back what was asked; waits for the test where that begins with `hold`, and makes `tools` a call of one. */
 const echo: Behaviour = async (received, response) => {
   const content = contentOf(received);
   if (content.startsWith('hold')) await gate(content).promise;
+  if (failing.has(content)) {
+    respond(response, 500, { error: { message: 'Broken.' } });
+    return;
+  }
   const answer = `echo ${content} ${'padding '.repeat(200)}`;
   const tool = { id: 'call_1', type: 'function', function: { name: 'f', arguments: '{}' } };
   if (received.body['stream'] !== true) {
@@ -62,7 +69,20 @@ beforeAll(async () => {
   const house = await furnish({
     redis: { url: redis.url },
     providers: { mock: { kind: 'openai-compatible', baseUrl: upstream.url } },
-    models: { fast: { instances: [{ id: 'a', provider: 'mock', model: 'echo' }], cache: 'always', health: everInUse } },
+    models: {
+      old: {
+        instances: [{ id: 'a', provider: 'mock', model: 'echo' }],
+        health: everInUse,
+        retries: { attempts: 1 },
+        cache: { when: 'always', ttl: 1, staleIfError: 600 },
+      },
+      older: {
+        instances: [{ id: 'a', provider: 'mock', model: 'echo' }],
+        health: everInUse,
+        cache: { when: 'always', ttl: 1, staleWhileRevalidate: 600 },
+      },
+      fast: { instances: [{ id: 'a', provider: 'mock', model: 'echo' }], cache: 'always', health: everInUse },
+    },
     agents: { assistant: { model: 'fast' } },
   });
   const first = await startProcess({}, house);
@@ -149,6 +169,23 @@ describe('two processes over one Redis', () => {
       expect(`${key} ${value!.toString('latin1')}`).not.toContain(word);
     }
     expect(await client.pttl(key)).toBeGreaterThan(3_500_000);
+  });
+
+  test.each(['old', 'older'])('give what is too old and was only in Redis, as their own: %s', async (model) => {
+    const content = `past ${model}`;
+    const token = await both[0].token();
+    const asked = (mizan: RunningProcess, headers = {}) =>
+      post(`${mizan.url}/v1/chat/completions`, token, { ...body(content), model }, { headers });
+    expect((await asked(both[0])).headers.get('x-mizan-cache')).toBe('miss');
+    await vi.waitFor(async () => {
+      const { status } = await asked(both[0], { 'cache-control': 'only-if-cached, max-age=1' });
+      expect(status).toBe(504);
+    }, slow);
+    if (model === 'old') failing.add(content);
+    const { status, headers } = await asked(both[1]);
+    expect([status, headers.get('x-mizan-cache')]).toEqual([200, 'hit']);
+    expect(Number(headers.get('age'))).toBeGreaterThanOrEqual(1);
+    await vi.waitFor(() => expect(callsFor(content)).toBe(2), slow);
   });
 
   test('give no tenant what another has', async () => {

@@ -3,7 +3,6 @@ import { setPriority } from 'node:os';
 import { basename, join } from 'node:path';
 import type { Command } from 'commander';
 import type { Config } from '../config/config.ts';
-import { byOperator } from '../core/audit.ts';
 import { MizanError, SetupError } from '../core/errors.ts';
 import type { BackupTarget } from '../store/backup/contract.ts';
 import type { BackupSettings } from '../store/backup/settings.ts';
@@ -13,7 +12,7 @@ import { configOf, withCommonOptions } from './options.ts';
 import { progressBar } from './progress.ts';
 import { print, say, table } from './say.ts';
 import { version } from './version.ts';
-import { withStore } from './with-store.ts';
+import { noteAudit } from './with-store.ts';
 
 interface CreateOptions extends CommonOptions {
   readonly to?: string;
@@ -74,7 +73,11 @@ async function create(options: CreateOptions): Promise<void> {
     onProgress: bar.show,
   }).finally(bar.clear);
   const { name, bytes, manifest, places, removed } = created;
-  await noted(settings, { action: 'backup.create', target: `backup:${name}`, after: { bytes, places, removed } });
+  await noteAudit(settings.dataFolder, {
+    action: 'backup.create',
+    target: `backup:${name}`,
+    after: { bytes, places, removed },
+  });
   if (options.json === true) {
     print(JSON.stringify({ name, bytes, places, removed, manifest }, null, 2));
     return;
@@ -117,12 +120,19 @@ async function restore(given: string, options: CommonOptions): Promise<void> {
   const { restoreBackup } = await import('../store/backup/restore.ts');
   const settings = await restoreSettings(options);
   const configFile = options.config ?? process.env['MIZAN_CONFIG'] ?? 'mizan.yaml';
+  const before = auditHead(settings);
   const { manifest, aside, config } = await reading(given, settings, (file, facts) =>
     restoreBackup(file, { ...facts, configFile }),
   );
   const target = `backup:${basename(given)}`;
   const after = { created_at: manifest.createdAt, aside };
-  await noted(settings, { action: 'backup.restore', target, before: lastEntryIn(aside), after });
+  // In the database that was restored.
+  await noteAudit(settings.dataFolder, {
+    action: 'backup.restore',
+    target,
+    before: putAside(before, auditHead(settings)),
+    after,
+  });
   say(`The data is that of ${manifest.createdAt}: ${rowsOf(manifest)}.`);
   if (aside !== null) say(`What was there before is in ${aside}.`);
   if (config !== null) say(`The configuration of that time is in ${config}.`);
@@ -143,22 +153,15 @@ async function reading<T>(
   return withBackupFile(place, (file) => use(file, facts)).finally(clear);
 }
 
-/** How far the audit log had got that was put aside, so that the one that goes on says what it doesn't have. */
-function lastEntryIn(aside: string | null): { readonly audit_seq: number } | null {
-  const head = aside === null ? '' : join(aside, 'audit.head');
-  const [seq] = existsSync(head) ? (/^\d+/.exec(readFileSync(head, 'utf8')) ?? []) : [];
-  return seq === undefined ? null : { audit_seq: Number(seq) };
+function auditHead({ dataFolder }: BackupSettings): string | null {
+  const file = join(dataFolder, 'audit.head');
+  return existsSync(file) ? readFileSync(file, 'utf8') : null;
 }
 
-/** Leaves an entry in the audit log: of a restore, in the database that was restored. */
-async function noted(
-  { dataFolder }: BackupSettings,
-  did: { readonly action: string; readonly target: string; readonly before?: unknown; readonly after: unknown },
-): Promise<void> {
-  // The audit log is each data folder's own, whatever the database.
-  await withStore({ folder: dataFolder, url: null }, ({ audit }) =>
-    audit.record(byOperator({ ...did, tenant: 'system' })),
-  );
+/** How far the audit log had got that was put aside, so that the one that goes on says what it doesn't have. */
+function putAside(before: string | null, after: string | null): { readonly audit_seq: number } | null {
+  const [seq] = before === after ? [] : (/^\d+/.exec(before ?? '') ?? []);
+  return seq === undefined ? null : { audit_seq: Number(seq) };
 }
 
 async function settingsOf(options: CommonOptions): Promise<BackupSettings> {

@@ -18,6 +18,8 @@ interface PurgeOptions extends CacheOptions {
 interface Amount {
   readonly entries: number;
   readonly bytes: number;
+  /** Whether all of it is gone; only where something was to be removed. */
+  readonly complete?: boolean;
 }
 
 /** `mizan cache stats|purge` */
@@ -42,6 +44,12 @@ export function registerCache(program: Command): void {
 }
 
 function show(amount: Amount | null, { json }: CacheOptions, did: string): void {
+  if (amount?.complete === false) {
+    process.exitCode = 1;
+    say(
+      'Redis can not be reached: it is not done there, and will be as soon as it can. Until then others may still give it.',
+    );
+  }
   if (amount === null) process.exitCode = 1;
   else if (json === true) print(JSON.stringify(amount, null, 2));
   else print(`${did}: ${amount.entries} answers, ${(amount.bytes / 2 ** 20).toFixed(1)} MiB.`);

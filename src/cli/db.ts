@@ -1,10 +1,12 @@
 import type { Command } from 'commander';
 import type { CommonOptions } from './options.ts';
-import { configOf, databaseUrl, withCommonOptions } from './options.ts';
+import { configOf, withCommonOptions } from './options.ts';
+import { byOperator } from '../core/audit.ts';
 import { progressLine } from './progress-line.ts';
 import { print, say, table } from './say.ts';
+import { noteAudit, placeOf, withStore } from './with-store.ts';
 
-interface CopyOptions {
+interface CopyOptions extends CommonOptions {
   readonly from: string;
   readonly to: string;
 }
@@ -16,8 +18,7 @@ export function registerDb(program: Command): void {
   withCommonOptions(
     db.command('rebuild-sums').description('make the sums behind GET /api/overview anew from the request log'),
   ).action(rebuildSums);
-  db.command('copy')
-    .description('copy everything from one database to another, and compare')
+  withCommonOptions(db.command('copy').description('copy everything from one database to another, and compare'))
     .requiredOption('--from <url>', 'postgres://…, or sqlite: with a file or a data folder')
     .requiredOption('--to <url>', 'likewise; rows that are there already stay')
     .addHelpText('after', '\nStop Mizan first: what it writes meanwhile is not copied.')
@@ -25,38 +26,43 @@ export function registerDb(program: Command): void {
 }
 
 async function rebuildSums(options: CommonOptions): Promise<void> {
-  const { openStore } = await import('../store/index.ts');
-  const store = await openStore({ folder: options.data, url: databaseUrl(options) });
-  try {
+  await withStore(placeOf(options), async (store) => {
     await store.rebuildSums();
-    say('All sums are those of the log.');
-  } finally {
-    await store.close();
-  }
+    store.audit.record(byOperator({ action: 'db.rebuild-sums', tenant: 'system', target: null }));
+  });
+  say('All sums are those of the log.');
 }
 
-async function copy(urls: CopyOptions): Promise<void> {
-  const { copyDatabase } = await import('../store/copy/index.ts');
+async function copy({ from, to, data }: CopyOptions): Promise<void> {
+  const { copyDatabase, foldersOf, shownEnd } = await import('../store/copy/index.ts');
   const bar = progressLine();
-  const copied = await copyDatabase(urls, ({ table: name, step, done, total }) =>
+  const copied = await copyDatabase({ from, to }, ({ table: name, step, done, total }) =>
     bar.show(`${step} ${name}`, done, total),
-  );
-  bar.clear();
-  const rows = copied.map(({ name, rows: count, isSame }) => [name, String(count), isSame ? 'same' : 'DIFFERS']);
+  ).finally(() => bar.clear());
+  const isSame = copied.every((one) => one.isSame);
+  const folders = foldersOf([from, to]);
+  for (const folder of folders.length > 0 ? folders : [data]) {
+    await noteAudit(folder, {
+      action: 'db.copy',
+      target: shownEnd(to),
+      outcome: isSame ? 'done' : 'failed',
+      before: { from: shownEnd(from) },
+      after: { rows: Object.fromEntries(copied.map(({ name, rows }) => [name, rows])) },
+    });
+  }
+  const rows = copied.map((one) => [one.name, String(one.rows), one.isSame ? 'same' : 'DIFFERS']);
   print(table(['TABLE', 'ROWS', 'COMPARED'], rows));
-  if (copied.some(({ isSame }) => !isSame)) process.exitCode = 1;
+  if (!isSame) process.exitCode = 1;
 }
 
 async function clean(options: CommonOptions): Promise<void> {
-  const { database, retention } = configOf(options);
-  const { openStore } = await import('../store/index.ts');
-  const store = await openStore({ folder: options.data, url: database.url?.reveal() ?? null });
-  try {
-    const { requests, payloads, rollups, freedBytes } = await store.removeOld(retention);
+  const { retention } = configOf(options);
+  await withStore(placeOf(options), async (store) => {
+    const removed = await store.removeOld(retention);
+    const { requests, payloads, rollups, freedBytes } = removed;
+    store.audit.record(byOperator({ action: 'db.clean', tenant: 'system', target: null, after: removed }));
     const unit = store.state().engine === 'postgres' ? 'days' : 'rows';
     const freed = freedBytes === null ? '' : ` The file is ${(freedBytes / 2 ** 20).toFixed(1)} MiB smaller.`;
     say(`Removed: ${requests} ${unit} of the log, ${payloads} ${unit} of payloads, ${rollups} sums.${freed}`);
-  } finally {
-    await store.close();
-  }
+  });
 }

@@ -9,6 +9,7 @@ import { registerConfig } from './config.ts';
 import { registerCrypt } from './crypt.ts';
 import { registerDb } from './db.ts';
 import { registerDoctor } from './doctor.ts';
+import { registerInstances } from './instances.ts';
 import { registerJobs } from './jobs.ts';
 import { registerKeys } from './keys.ts';
 import { registerMigrate } from './migrate.ts';
@@ -44,6 +45,7 @@ for (const register of [
   registerBackup,
   registerCache,
   registerJobs,
+  registerInstances,
   registerConfig,
   registerMigrate,
   registerDb,

@@ -174,7 +174,10 @@ async function followed(
 async function history(name: string | undefined, options: HistoryOptions): Promise<void> {
   await withJobs(options, async ({ jobs }) => {
     if (name !== undefined) await jobs.find(everyTenant, name);
-    const runs = await jobs.history(everyTenant, { limit: options.limit, job: name });
+    const runs = await jobs.history(everyTenant, {
+      limit: options.limit,
+      jobs: name === undefined ? undefined : [name],
+    });
     if (options.json === true) print(JSON.stringify(runs.map(publicRun), null, 2));
     else print(table(['DUE', 'JOB', 'STATUS', 'BY', 'TRIES', 'SECONDS', 'ID', 'RESULT'], runs.map(historyRow)));
   });

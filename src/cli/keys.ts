@@ -4,7 +4,8 @@ import type { ApiKeyRecord, KeyLimits, SeenApiKey } from '../core/api-key.ts';
 import { publicKey, usualOverlap } from '../core/api-key.ts';
 import { parseDuration } from '../core/duration.ts';
 import { byOperator } from '../core/audit.ts';
-import { budgetPeriods } from '../core/limit.ts';
+import { budgetPeriods, isBudgetUsd, maxBudgetUsd } from '../core/limit.ts';
+import { isTimeZone } from '../core/period.ts';
 import type { Role } from '../core/principal.ts';
 import type { Priority } from '../core/priority.ts';
 import { everyTenant } from '../core/request-record.ts';
@@ -47,7 +48,11 @@ export function registerKeys(program: Command): void {
     .option('--rpm <n>', 'requests per minute', limit)
     .option('--tpm <n>', 'tokens per minute', limit)
     .option('--max-in-flight <n>', 'requests at the same time', limit)
-    .option('--budget <usd/period>', 'money: 10/day; also per hour, week, month, or in total', budget)
+    .option(
+      '--budget <usd/period>',
+      'money: 10/day; also per hour, week, month, or in total; 10/day/Asia/Riyadh for days there',
+      budget,
+    )
     .option('--priority <class>', 'its requests: low, normal or high; default: normal', priority)
     .option('--json', 'print the key with its id as JSON')
     .action(create);
@@ -195,12 +200,19 @@ function notThere(id: string): string {
   return `There is no key ${id} that is not revoked yet.`;
 }
 
-/** `10/day`, `0.5/hour`, `100/total` */
+/** `10/day`, `0.5/hour`, `100/total`, `10/day/Asia/Riyadh` */
 function budget(text: string): KeyLimits['budget'] {
-  const [, usd, period] = /^(\d{1,9}(?:\.\d{1,6})?)\/(\w+)$/.exec(text) ?? [];
+  const [, usd = '', period, timezone] = /^(\d+(?:\.\d+)?)\/(\w+)(?:\/(.+))?$/.exec(text) ?? [];
   const per = budgetPeriods.find((known) => known === period);
-  if (per !== undefined && Number(usd) > 0) return { usd: Number(usd), per };
-  throw new InvalidArgumentError(`Expected US dollars per ${budgetPeriods.join(', ')}, such as 10/day.`);
+  if (timezone !== undefined && !isTimeZone(timezone)) {
+    throw new InvalidArgumentError(`Expected a time zone such as Asia/Riyadh, not "${timezone}".`);
+  }
+  if (per !== undefined && isBudgetUsd(Number(usd))) {
+    return { usd: Number(usd), per, ...(timezone === undefined ? {} : { timezone }) };
+  }
+  throw new InvalidArgumentError(
+    `Expected US dollars per ${budgetPeriods.join(', ')}, such as 10/day: up to ${maxBudgetUsd}, with at most six decimals.`,
+  );
 }
 
 function overlap(text: string): number {

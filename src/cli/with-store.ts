@@ -1,3 +1,5 @@
+import type { AuditEvent } from '../core/audit.ts';
+import { byOperator } from '../core/audit.ts';
 import type { MasterKeys } from '../security/master-keys.ts';
 import type { Store, StoreSettings } from '../store/index.ts';
 import type { CommonOptions } from './options.ts';
@@ -28,4 +30,12 @@ export async function withStore<T>(
   } finally {
     await store.close();
   }
+}
+
+/** Leaves an entry about nobody's data in particular in the audit log, which is the data folder's own whatever the database. */
+export async function noteAudit(
+  folder: string,
+  did: Pick<AuditEvent, 'action' | 'target'> & Partial<Pick<AuditEvent, 'outcome' | 'before' | 'after'>>,
+): Promise<void> {
+  await withStore({ folder, url: null }, ({ audit }) => audit.record(byOperator({ ...did, tenant: 'system' })));
 }

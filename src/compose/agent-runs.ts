@@ -8,7 +8,7 @@ import { run } from '../flow/run.ts';
 
 /** Requests that the clock sends go the way of all others. */
 export function agentRuns(flow: Flow): RunAgent {
-  return async ({ target, input, tenant, subject, maxTokens, signal }) => {
+  return async ({ target, input, tenant, agents, subject, maxTokens, signal }) => {
     const { clock } = flow;
     const id = newRequestId(clock.now());
     const more = maxTokens === undefined ? {} : { max_tokens: maxTokens };
@@ -26,7 +26,7 @@ export function agentRuns(flow: Flow): RunAgent {
           subject,
           tenant,
           role: 'member',
-          agents: null,
+          agents,
           models: null,
           scope: 'own',
           via: 'job',

@@ -6,8 +6,8 @@ import type { Jobs } from '../core/jobs.ts';
 import type { WatchedInstance } from '../core/model-health.ts';
 import type { Outgoing } from '../core/outgoing.ts';
 import type { Random } from '../core/random.ts';
+import type { Provider } from '../core/upstream.ts';
 import type { CacheCleaner } from '../core/response-cache.ts';
-import type { SealPurpose } from '../core/sealing.ts';
 import type { PostWebhook } from '../core/webhooks.ts';
 import type { Flow } from '../flow/run.ts';
 import type { JobType } from '../scheduler/contract.ts';
@@ -26,6 +26,7 @@ import { jobFigures } from '../telemetry/job-metrics.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { agentRuns } from './agent-runs.ts';
+import { makersOf } from './makers.ts';
 import { probesOf } from './probes.ts';
 
 /** What jobs are made of. */
@@ -36,6 +37,8 @@ export interface JobsHouse {
   readonly cache: CacheCleaner;
   readonly flow: Flow;
   readonly outgoing: Outgoing;
+  /** By their names. */
+  readonly providers: ReadonlyMap<string, Provider>;
   readonly metrics: Metrics;
   readonly log: Log;
   readonly clock: Clock;
@@ -57,7 +60,7 @@ export function jobsOf(house: JobsHouse, isRunning: boolean): JobsHere {
   const types = jobTypesOf(house, post);
   const notifier =
     isRunning && notify.webhooks.length > 0
-      ? new WebhookNotifier({ ...notify, post, store: store.jobs, clock, log })
+      ? new WebhookNotifier({ ...notify, post, notices: store.notices, clock, log })
       : null;
   const scheduler = isRunning
     ? new Scheduler({
@@ -82,27 +85,37 @@ async function pausing(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 function jobTypesOf(house: JobsHouse, post: PostWebhook): ReadonlyMap<string, JobType> {
-  const { config, store, backups, cache, clock, flow, outgoing } = house;
+  const { config, store, backups, cache, clock, flow, log, providers } = house;
   const runAgent = agentRuns(flow);
-  const probes = probesOf({ providers: config.providers, outgoing, runAgent, clock });
+  const probes = probesOf({ providers, runAgent, clock });
   const types = [
     cacheCleanup(cache),
-    modelHealth({ instances: instancesOf(config), overviews: store, probes, store: store.jobs, clock }),
+    modelHealth({
+      instances: instancesOf(config),
+      store: store.modelHealth,
+      probes,
+      clock,
+      changed: ({ model, instance, state, source, detail }, { state: before }) => {
+        const facts = { event: 'instance_state', model, instance, before, state, source, detail };
+        if (state === 'down') log.warn(facts);
+        else log.info(facts);
+      },
+    }),
     agentJob({
       runAgent,
       agents: Object.keys(config.agents),
       post,
       webhooks: Object.keys(config.schedule.webhooks),
+      agentsOf: makersOf(store),
     }),
     backup(backups),
     retention({
-      removeOld: () => store.removeOld(config.retention),
+      removeOld: (signal) => store.removeOld(config.retention, signal),
       store: store.jobs,
       clock,
       historyDays: config.schedule.historyDays,
     }),
-    // The configuration knows the names of purposes, and nobody else makes such jobs.
-    keyRotation({ rotate: (purpose) => store.vault.renew({ purpose: purpose as SealPurpose | undefined }) }),
+    keyRotation({ rotate: (purpose) => store.vault.renew({ purpose }) }),
   ];
   return new Map(types.map((type) => [type.name, type]));
 }

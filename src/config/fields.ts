@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isTimeZone } from '../core/period.ts';
 import { Secret } from '../core/secret.ts';
 import { isAllowEntry } from '../egress/rules.ts';
 
@@ -132,14 +133,6 @@ export const databaseUrl = secret().refine(
   (value) => value === null || /^postgres(?:ql)?:$/.test(urlOf(value.reveal())?.protocol ?? ''),
   { error: 'expected a postgres:// URL, or nothing for SQLite in the data folder' },
 );
-
-function isTimeZone(zone: string): boolean {
-  try {
-    return new Intl.DateTimeFormat('en', { timeZone: zone }).resolvedOptions().timeZone !== '';
-  } catch {
-    return false;
-  }
-}
 
 const timeZoneError = 'expected a time zone such as "Asia/Riyadh"';
 

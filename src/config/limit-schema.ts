@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { BudgetRule, LimitRule, LimitTarget } from '../core/limit.ts';
-import { budgetPeriods, limitFields, maxBudgetUsd, usualAlerts } from '../core/limit.ts';
+import { budgetPeriods, isBudgetUsd, limitFields, maxBudgetUsd, usualAlerts } from '../core/limit.ts';
 import { integer, milliseconds, text, timeZone, webhookUrl } from './fields.ts';
 
 const most = 1_000_000_000;
@@ -29,9 +29,7 @@ const limitSchema = z
 const moneyError = `expected US dollars above 0, up to ${maxBudgetUsd}, with at most six decimals`;
 
 /** An amount that a budget can hold to the last digit. */
-const budgetUsd = z
-  .number({ error: moneyError })
-  .refine((usd) => usd > 0 && usd <= maxBudgetUsd && Number(usd.toFixed(6)) === usd, { error: moneyError });
+const budgetUsd = z.number({ error: moneyError }).refine(isBudgetUsd, { error: moneyError });
 
 const budgetSchema = z.strictObject({
   ...target,

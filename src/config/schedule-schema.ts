@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { parseDuration } from '../core/duration.ts';
-import { catchUps, jobTypeNames, overlaps } from '../core/jobs.ts';
+import { catchUps, jobTypeNames, longestTimeout, overlaps } from '../core/jobs.ts';
+import { isTenantName } from '../core/principal.ts';
+import { sealPurposes } from '../core/sealing.ts';
 import { atOf, cronProblem, everyOf } from '../core/schedule.ts';
 import { integer, name, secret, text, timeZone } from './fields.ts';
 
@@ -9,7 +11,7 @@ const cronSchema = text('a cron of five or six fields').superRefine((expression,
   if (message !== undefined) context.addIssue({ code: 'custom', message });
 });
 
-const everyError = 'expected an interval of a second or more, such as "90s", "15m" or "6h"';
+const everyError = 'expected an interval from a second to 366 days, such as "90s", "15m" or "6h"';
 
 const everySchema = z
   .string({ error: everyError })
@@ -22,11 +24,12 @@ const atSchema = z
   .refine((written) => atOf(written, 'UTC') !== undefined, { error: atError });
 
 /** A time such as `90s` or `1h`, up to a year; becomes ms. */
-function time(example: string, minSeconds: number) {
-  const error = `expected a time such as "${example}"`;
+function time(example: string, minSeconds: number, maxSeconds = 31_622_400) {
+  const most = maxSeconds === longestTimeout ? ', of 20 days at the most' : '';
+  const error = `expected a time such as "${example}"${most}`;
   return z.string({ error }).transform((written, context) => {
     const seconds = parseDuration(written.trim());
-    if (seconds !== undefined && seconds >= minSeconds && seconds <= 31_622_400) return seconds * 1000;
+    if (seconds !== undefined && seconds >= minSeconds && seconds <= maxSeconds) return seconds * 1000;
     context.addIssue({ code: 'custom', message: error });
     return z.NEVER;
   });
@@ -52,17 +55,20 @@ const jobSchema = z.strictObject({
   jitter: time('30s', 0).prefault('0s').describe('It begins at random up to so long after its due time.'),
   retries: integer(0, 20).exactOptional().describe('How often a run that failed is tried again.'),
   retryAfter: time('30s', 1).prefault('30s').describe('How long after; twice as long each further time.'),
-  timeout: time('1h', 1).prefault('1h').describe('How long a run may take before it is aborted.'),
+  timeout: time('1h', 1, longestTimeout).prefault('1h').describe('How long a run may take before it is aborted.'),
   enabled: z.boolean({ error: 'expected true or false' }).default(true).describe('Whether it is there at all.'),
   keep: integer(1, 10_000).exactOptional().describe('Of backup: how many stay; backup.keep if absent.'),
-  purpose: text('a purpose of data keys').exactOptional().describe('Of key-rotation: only the keys of this purpose.'),
+  purpose: z.enum(sealPurposes).exactOptional().describe('Of key-rotation: only the keys of this purpose.'),
   probe: z
     .enum(['off', 'list', 'chat'])
     .exactOptional()
     .describe('Of model-health: what instances without traffic are asked; chat costs a token each.'),
   agent: text('the name of an agent').exactOptional().describe('Of agent: which agent runs.'),
   input: text('what the agent is told').exactOptional().describe('Of agent: what it is told.'),
-  tenant: text('the name of a tenant').exactOptional().describe('Of agent: whose request it is; "default" if absent.'),
+  tenant: text('the name of a tenant')
+    .refine(isTenantName, { error: 'expected the name of one tenant, other than "system"' })
+    .exactOptional()
+    .describe('Of agent: whose request it is; "default" if absent.'),
   webhook: webhookName.exactOptional().describe('Of agent: where its output is posted to.'),
 });
 

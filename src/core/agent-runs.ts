@@ -4,6 +4,8 @@ export interface AgentOrder {
   readonly target: { readonly agent: string } | { readonly model: string };
   readonly input: string;
   readonly tenant: string;
+  /** The agents it may call; `null` for all. */
+  readonly agents: readonly string[] | null;
   /** Who is in the request log: `job:NAME`. */
   readonly subject: string;
   readonly maxTokens?: number;

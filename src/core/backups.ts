@@ -71,7 +71,8 @@ export interface Backups {
   /**
    * Makes one, on a thread of its own; resolves when it was verified.
    * @param keep How many to keep, where it is not what the configuration says.
-   * @throws MizanError `backup_running`, `backup_damaged`, `upstream_error`, `internal`.
+   * @param signal Gives it up: what was made so far goes.
+   * @throws MizanError `backup_running`, `backup_damaged`, `upstream_error`, `shutting_down`, `internal`.
    */
-  create(keep?: number): Promise<NewBackup>;
+  create(keep?: number, signal?: AbortSignal): Promise<NewBackup>;
 }

@@ -1,3 +1,4 @@
+import type { Principal } from './principal.ts';
 import type { TenantScope } from './request-record.ts';
 import type { Language } from './schedule-words.ts';
 import { inWords } from './schedule-words.ts';
@@ -32,6 +33,14 @@ export interface JobSpec {
   /** How long a try may take before it is aborted. */
   readonly timeoutMs: number;
   readonly settings: JobSettings;
+  /** On whose word it runs; absent where that is the configuration's. */
+  readonly maker?: JobMaker;
+}
+
+/** Who made a job over the API, as they were when they did: it does nothing that they might not. */
+export interface JobMaker extends Pick<Principal, 'subject' | 'agents' | 'scope' | 'via' | 'credential'> {
+  /** In ms since the Unix epoch. */
+  readonly at: number;
 }
 
 export interface NamedJob extends JobSpec {
@@ -42,6 +51,16 @@ export interface NamedJob extends JobSpec {
 
 /** Whose the jobs are that are nobody's in particular. */
 export const systemTenant = 'system';
+
+/** The name under which a job that was made over the API is kept: no tenant's is in the way of another's. */
+export function keptName(tenant: string, name: string): string {
+  return tenant === systemTenant ? name : `${tenant}/${name}`;
+}
+
+/** The names that somebody who looks after `scope` may mean by `given`, theirs first. */
+export function namesOf(scope: TenantScope, given: string): readonly string[] {
+  return typeof scope === 'string' ? [keptName(scope, given), given] : [given];
+}
 
 /** A job as it is kept. */
 export interface StoredJob extends NamedJob {
@@ -124,23 +143,39 @@ export interface RunEnd {
 export interface RunQuery {
   /** At most so many, newest first; 1 to 1000. */
   readonly limit: number;
-  readonly job?: string | undefined;
+  /** Runs of these jobs. */
+  readonly jobs?: readonly string[] | undefined;
   readonly status?: RunStatus | undefined;
   /** Only those before this id. */
   readonly before?: string | undefined;
+  readonly ids?: readonly string[] | undefined;
 }
 
-/** The end of a job's last run, and of its last good one. */
+/** A job's last run, the end of its last good one, and how many began late since one last began in time. */
 export interface LastRuns {
   readonly job: string;
   readonly lastId: string | null;
   readonly lastSuccessAt: number | null;
+  readonly lateInARow: number;
 }
+
+/** How long a try may take at the most, in seconds: what a timer can hold, less than 25 days. */
+export const longestTimeout = 20 * 86_400;
+
+/** From when on after its due time, with its jitter, the start of a run counts as late; in ms. */
+export const lateMs = 60_000;
+
+/** How many jobs a tenant may have that were made over the API. */
+export const mostJobs = 500;
 
 /** Where jobs and their runs are kept. Every method is one step that is done wholly or not at all. */
 export interface JobStore {
   /** All jobs there are, by name. */
   jobs(): Promise<StoredJob[]>;
+  /** Those of these names. */
+  find(names: readonly string[]): Promise<StoredJob[]>;
+  /** How many jobs of a tenant were made over the API. */
+  count(tenant: string): Promise<number>;
   /** Those that were changed or removed with this revision or later. */
   changed(revision: number): Promise<StoredJob[]>;
   /**
@@ -173,8 +208,8 @@ export interface JobStore {
   handOver(id: string, token: number, now: number): Promise<boolean>;
   run(scope: TenantScope, id: string): Promise<JobRun | undefined>;
   runs(scope: TenantScope, query: RunQuery): Promise<JobRun[]>;
-  /** Of every job that has run. */
-  lastRuns(): Promise<LastRuns[]>;
+  /** Of all jobs there are, or of those of these names. */
+  lastRuns(names?: readonly string[]): Promise<LastRuns[]>;
   /** Removes ended runs that are older than `before`, but the newest `keep` of each job. @returns How many. */
   prune(before: number, keep: number): Promise<number>;
 }
@@ -197,6 +232,11 @@ export interface JobOrder {
   readonly timezone?: string | undefined;
   readonly catchUp?: CatchUp | undefined;
   readonly overlap?: Overlap | undefined;
+  readonly jitterMs?: number | undefined;
+  readonly retries?: number | undefined;
+  readonly retryMs?: number | undefined;
+  readonly timeoutMs?: number | undefined;
+  readonly catchUpWindowMs?: number | undefined;
   readonly settings: JobSettings;
 }
 
@@ -213,7 +253,7 @@ export interface Jobs {
   pause(job: JobView, by: string): Promise<void>;
   resume(job: JobView): Promise<void>;
   /** @throws MizanError `invalid_request`, `job_exists`. */
-  create(order: JobOrder, from: { readonly tenant: string; readonly by: string }): Promise<JobView>;
+  create(order: JobOrder, from: { readonly tenant: string; readonly maker: JobMaker }): Promise<JobView>;
   /** @throws MizanError `job_of_config`. */
   remove(job: JobView): Promise<void>;
 }
@@ -291,6 +331,9 @@ function publicSchedule(schedule: Schedule) {
   }
 }
 
+/** The last moment that a date can be, in ms. */
+const latestTime = 8.64e15;
+
 function iso(time: number | null): string | null {
-  return time === null ? null : new Date(time).toISOString();
+  return time === null || Math.abs(time) > latestTime ? null : new Date(time).toISOString();
 }

@@ -42,6 +42,11 @@ export const usualAlerts: readonly number[] = [50, 80, 100];
 /** The most that a budget can hold, in US dollars. */
 export const maxBudgetUsd = 1_000_000;
 
+/** Whether a budget can hold so much to the last digit. */
+export function isBudgetUsd(usd: number): boolean {
+  return usd > 0 && usd <= maxBudgetUsd && Number(usd.toFixed(6)) === usd;
+}
+
 /** Rules that are made while Mizan runs. */
 export interface LimitRules {
   /** All there are; read anew where they may have changed. */

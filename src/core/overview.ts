@@ -15,6 +15,7 @@ export interface Sums {
   readonly requests: number;
   /** Those that ended with an error, whoever's fault it was. */
   readonly errors: number;
+  /** As upstreams counted them; cached answers used none. */
   readonly inputTokens: number;
   readonly outputTokens: number;
   /** Of those whose cost is known. */

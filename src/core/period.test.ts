@@ -18,6 +18,15 @@ describe('a period', () => {
     // Clocks go forward on 2026-03-29 and back on 2026-10-25.
     ['day in Europe/Berlin', '2026-03-29T12:00:00Z', '2026-03-28T23:00:00Z', '2026-03-29T22:00:00Z'],
     ['day in Europe/Berlin', '2026-10-25T12:00:00Z', '2026-10-24T22:00:00Z', '2026-10-25T23:00:00Z'],
+    // The hour from two to three is there twice, and is two.
+    ['hour in Europe/Berlin', '2026-10-24T23:30:00Z', '2026-10-24T23:00:00Z', '2026-10-25T00:00:00Z'],
+    ['hour in Europe/Berlin', '2026-10-25T00:00:00Z', '2026-10-25T00:00:00Z', '2026-10-25T01:00:00Z'],
+    ['hour in Europe/Berlin', '2026-10-25T01:00:00Z', '2026-10-25T01:00:00Z', '2026-10-25T02:00:00Z'],
+    ['hour in America/New_York', '2026-11-01T05:59:59Z', '2026-11-01T05:00:00Z', '2026-11-01T06:00:00Z'],
+    // From two o’clock back to half past one, and from two to half past.
+    ['hour in Australia/Lord_Howe', '2026-04-04T14:59:59Z', '2026-04-04T14:00:00Z', '2026-04-04T15:00:00Z'],
+    ['hour in Australia/Lord_Howe', '2026-04-04T15:10:00Z', '2026-04-04T15:00:00Z', '2026-04-04T15:30:00Z'],
+    ['hour in Australia/Lord_Howe', '2026-10-03T15:40:00Z', '2026-10-03T15:30:00Z', '2026-10-03T16:00:00Z'],
   ] as const)('by the %s: %s lies between %s and %s', (which, now, start, end) => {
     const [per, timezone] = which.split(' in ') as [BudgetPeriod, string];
     expect(periodAt(at(now), per, timezone)).toEqual({ start: at(start), end: at(end) });
@@ -25,6 +34,24 @@ describe('a period', () => {
 
   test('in total has no end', () => {
     expect(periodAt(at('2026-03-10T10:20:00Z'), 'total', 'UTC')).toEqual({ start: 0, end: Infinity });
+  });
+
+  test('of an hour holds the moments of no other, around every change of the clocks', () => {
+    for (const [timezone, change] of [
+      ['Europe/Berlin', '2026-03-29T01:00:00Z'],
+      ['Europe/Berlin', '2026-10-25T01:00:00Z'],
+      ['America/New_York', '2026-11-01T06:00:00Z'],
+      ['Australia/Lord_Howe', '2026-04-04T15:00:00Z'],
+      ['Australia/Lord_Howe', '2026-10-03T15:30:00Z'],
+    ] as const) {
+      let before = periodAt(at(change) - 3 * 3_600_000, 'hour', timezone);
+      for (let now = at(change) - 3 * 3_600_000; now < at(change) + 3 * 3_600_000; now += 60_000) {
+        const period = periodAt(now, 'hour', timezone);
+        expect(period.start).toBe(now < before.end ? before.start : before.end);
+        expect(period.end).toBe(now < before.end ? before.end : period.end);
+        before = period;
+      }
+    }
   });
 
   test('holds its moment, and the next one begins where it ends, wherever and whenever', () => {

@@ -1,3 +1,4 @@
+import type { ErrorCode } from './errors.ts';
 import type { Usage } from './usage.ts';
 
 /** Whose answer it is and what it answers; entries are removed by these. */
@@ -47,12 +48,62 @@ export interface Freed {
   readonly bytes: number;
 }
 
+/** What a purge has given back so far, and whether it is done. */
+export interface Purged extends Freed {
+  readonly complete: boolean;
+}
+
 /** What a look into the shared cache came to. */
 export type SharedLook =
   /** An answer; `forAll` where it is kept, and not only handed to those who wait for it. */
   | { readonly found: CachedAnswer; readonly forAll: boolean }
-  /** There is none. `mine`: the upstream is this process' to ask; `theirs`: another one asks it; `away`: who knows. */
-  | { readonly found: null; readonly turn: 'mine' | 'theirs' | 'away' };
+  /** There is none. `mine`: the upstream is this process' to ask; `away`: who knows. */
+  | { readonly found: null; readonly turn: 'mine' | 'away'; readonly old?: CachedAnswer }
+  /** There is none, and another process asks: `holder` is its upstream call. */
+  | { readonly found: null; readonly turn: 'theirs'; readonly holder: string; readonly old?: CachedAnswer };
+
+/** A complete answer but for what it says. */
+export type AnswerFacts = Omit<CachedAnswer, 'body' | 'usageEvent'>;
+
+/** What other processes are told of an answer under way: who gives it, what it says bit by bit, and how it ended. */
+export type Word =
+  | { readonly kind: 'head'; readonly model: string; readonly instance: string; readonly provider: string }
+  | { readonly kind: 'part'; readonly bytes: Buffer; readonly isUsage: boolean }
+  /** It is complete. `isKept`: for all who ask later. */
+  | { readonly kind: 'end'; readonly facts: AnswerFacts; readonly isKept: boolean; readonly resumed: number }
+  /** It broke off. */
+  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string; readonly status: number }
+  /** It does not come in parts: it will be there at its end. */
+  | { readonly kind: 'whole' }
+  /** It can't be told from its start: it is too long for that. */
+  | { readonly kind: 'untold' };
+
+/** What was heard of another process' answer. */
+export type Heard =
+  | 'away'
+  | {
+      readonly words: readonly Word[];
+      /** The number of the last piece that was heard, to go on from. */
+      readonly upTo: number;
+      /** Whether the other process still says that it is at it. */
+      readonly isHeld: boolean;
+      /** Something in between is lost, or was altered. */
+      readonly isBroken: boolean;
+    };
+
+/** Told who listens in other processes. */
+export interface Audience {
+  /** @param wantsParts Whether any of them wants to hear the answer as it comes. */
+  changed(isThere: boolean, wantsParts: boolean): void;
+}
+
+/** How one upstream call is told to other processes. */
+export interface Teller {
+  /** Comes back at once. What can't be told in time is not told any more, and nothing after it. */
+  say(word: Word): void;
+  /** Looks whether anybody listens; the audience is told. Resolves within the deadline of a look. */
+  look(): Promise<void>;
+}
 
 /** Answers that several processes share. It never makes anybody wait for long, and never rejects. */
 export interface SharedAnswers extends CacheCleaner {
@@ -60,16 +111,33 @@ export interface SharedAnswers extends CacheCleaner {
    * Looks for an answer, and where there is none, for the right to ask the upstream.
    * @param ticket Of this upstream call, to be given back by {@link SharedAnswers.land}.
    * @param isWaiting Whether it was another's turn before: then an answer will do that is not kept for others.
+   * @param wantsNewer What is there is too old: whose turn it is comes with it, as `old`.
    */
-  look(key: CacheKey, ticket: string, isWaiting: boolean): Promise<SharedLook>;
+  look(key: CacheKey, ticket: string, isWaiting: boolean, wantsNewer?: boolean): Promise<SharedLook>;
+  /**
+   * This process has the turn: others may listen from now on, until it has landed. What is said goes through the shared
+   * cache only while somebody does.
+   */
+  tell(key: CacheKey, ticket: string, audience: Audience): Teller;
+
+  /**
+   * Hears what is new of another process' answer, and says that somebody listens. Comes back as soon as there is
+   * something, and after a moment in any case.
+   * @param upTo The last piece that was heard; 0 for none.
+   */
+  hear(key: CacheKey, from: { readonly holder: string; readonly upTo: number }, signal: AbortSignal): Promise<Heard>;
+
   /**
    * The upstream call is over. Comes back at once; everything else is done behind the answer.
    * @param answer `null` where there is nothing to give.
    * @param isKept Whether it is for all who ask later, or only for those who wait for it now.
    */
   land(key: CacheKey, ticket: string, answer: CachedAnswer | null, isKept: boolean): void;
-  /** Removes the entries of a selection, here and in the memory of every process. */
-  purge(selection: CacheSelection): Promise<Freed>;
+  /**
+   * Removes the entries of a selection, here and in the memory of every process. Where it can't be done in a few
+   * seconds it is not `complete`; then it goes on for as long as this process runs.
+   */
+  purge(selection: CacheSelection): Promise<Purged>;
   /** @param purged Told which entries another process has purged, and up to when they were stored. */
   watch(purged: (isPurged: (key: CacheKey) => boolean, before: number) => void): void;
   /** What is left to be done is done. */

@@ -1,4 +1,5 @@
 import { Cron } from 'croner';
+import { LRUCache } from 'lru-cache';
 import { parseDuration } from './duration.ts';
 
 /** When a job is due. */
@@ -17,8 +18,9 @@ export interface Timetable {
   last(time: number): number | null;
 }
 
-/** The shortest interval, in ms. */
+/** The shortest interval and the longest, in ms: a second and a leap year. */
 const shortestMs = 1000;
+const longestMs = 366 * 86_400_000;
 
 /** Long before any clock of ours: whether a cron fires one day doesn't depend on the year. */
 const someTime = new Date('2000-01-01T00:00:00Z');
@@ -26,7 +28,20 @@ const someTime = new Date('2000-01-01T00:00:00Z');
 const fieldsWanted =
   'expected five fields: minute, hour, day of the month, month, day of the week; or six, with seconds before them';
 
+/** What croner makes of an expression takes 80 KB, so that only what is in use is kept. */
+const crons = new LRUCache<string, Cron>({ max: 100 });
+
 function cronOf(expression: string, timezone: string): Cron {
+  const key = `${timezone} ${expression}`;
+  let cron = crons.get(key);
+  if (cron === undefined) {
+    cron = newCron(expression, timezone);
+    crons.set(key, cron);
+  }
+  return cron;
+}
+
+function newCron(expression: string, timezone: string): Cron {
   // A list such as `30 2,14 * * *` names times of the day as well as one time does: each has its day's one run.
   return new Cron(expression, { mode: '5-or-6-parts', timezone, fixedTimeRule: 'no-wildcard', paused: true });
 }
@@ -36,18 +51,25 @@ export function cronProblem(expression: string): string | undefined {
   const fields = expression.trim().split(/\s+/).length;
   if (!expression.trim().startsWith('@') && fields !== 5 && fields !== 6) return fieldsWanted;
   try {
-    const next = cronOf(expression, 'UTC').nextRun(someTime);
-    return next === null ? 'expected a cron that fires; this one never does' : undefined;
+    const next = newCron(expression, 'UTC').nextRun(someTime);
+    return next === null ? `expected a cron that fires; this one never does${nextForm(expression)}` : undefined;
   } catch (cause) {
     const why = cause instanceof Error ? cause.message.replace(/^Cron\w+: /, '') : String(cause);
     return `expected a cron of five or six fields: ${why}`;
   }
 }
 
-/** `90s`, `15m`, `1h`, `7d` or seconds, as ms; `undefined` where it is none, or shorter than a second. */
+/** What a cron for a day that no such month has may have been meant to be. */
+function nextForm(expression: string): string {
+  const fields = expression.trim().split(/\s+/);
+  const meant = fields.with(-3, 'L').join(' ');
+  return newCron(meant, 'UTC').nextRun(someTime) === null ? '' : `; "${meant}" does, on the month’s last day`;
+}
+
+/** `90s`, `15m`, `1h`, `7d` or seconds, as ms; `undefined` where it is none, under a second or over 366 days. */
 export function everyOf(written: string): number | undefined {
   const ms = (parseDuration(written.trim()) ?? 0) * 1000;
-  return ms >= shortestMs ? ms : undefined;
+  return ms >= shortestMs && ms <= longestMs ? ms : undefined;
 }
 
 const isoPattern = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?(Z|[+-]\d{2}:?\d{2})?$/;
@@ -78,11 +100,14 @@ function isDay(written: string): boolean {
   return !Number.isNaN(time) && new Date(time).toISOString().startsWith(written);
 }
 
-/** The due times of `schedule`. @throws whatever the cron is refused with; `cronProblem` says so beforehand. */
+/**
+ * The due times of `schedule`. Its methods throw whatever a cron that is none is refused with; `cronProblem` says so
+ * beforehand.
+ */
 export function timetableOf(schedule: Schedule): Timetable {
   switch (schedule.kind) {
     case 'cron':
-      return cronTimetable(cronOf(schedule.cron, schedule.timezone));
+      return cronTimetable(schedule.cron, schedule.timezone);
     case 'every': {
       const { everyMs } = schedule;
       return {
@@ -97,10 +122,14 @@ export function timetableOf(schedule: Schedule): Timetable {
   }
 }
 
-function cronTimetable(cron: Cron): Timetable {
+function cronTimetable(expression: string, timezone: string): Timetable {
+  const cron = (): Cron => cronOf(expression, timezone);
   return {
-    next: (time) => cron.nextRun(new Date(time))?.getTime() ?? null,
+    next: (time) => cron().nextRun(new Date(time))?.getTime() ?? null,
     // It looks strictly before the whole second of what it is given.
-    last: (time) => cron.previousRuns(1, new Date(Math.floor(time / 1000) * 1000 + 1000))[0]?.getTime() ?? null,
+    last: (time) =>
+      cron()
+        .previousRuns(1, new Date(Math.floor(time / 1000) * 1000 + 1000))[0]
+        ?.getTime() ?? null,
   };
 }

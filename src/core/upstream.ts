@@ -16,11 +16,32 @@ export interface Provider {
    * the last call, and after `cancel()` there is no further call at all.
    */
   chat(attempt: ChatAttempt, handler: AttemptHandler): OngoingAttempt;
+  /**
+   * Asks for something that is no chat, on the provider's own connections. Once, and it never throws. Absent where there
+   * is nothing of the kind.
+   */
+  lookUp?(question: LookUp): Promise<LookedUp>;
   /** The price of one of its models, or `null` if it isn't known. */
   priceOf(model: string): Price | null;
   /** Closes its connections; attempts under way are cut. */
   close(): Promise<void>;
 }
+
+/** A GET below the provider's base URL. */
+export interface LookUp {
+  /** `/models` */
+  readonly path: string;
+  /** The most that is read of the answer's body. */
+  readonly maxBytes: number;
+  /** From now to the answer's last byte, in ms. */
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal;
+}
+
+export type LookedUp =
+  | { readonly kind: 'answer'; readonly status: number; readonly body: Buffer }
+  /** `broken`: it was reached and did not answer to the end. `forbidden`: nobody was asked. */
+  | { readonly kind: 'unreachable' | 'broken' | 'late' | 'forbidden' | 'aborted'; readonly reason: string };
 
 export interface ChatAttempt {
   readonly chat: PreparedChat;

@@ -201,10 +201,10 @@ class HttpExchange implements Exchange, ConnectionUser {
   }
 
   #sendOn(connection: Connection): void {
-    const { path, headers, body } = this.#request;
+    const { method, path, headers, body } = this.#request;
     let head: string;
     try {
-      head = requestHead({ host: this.#transport.host, path, headers, contentLength: body.length });
+      head = requestHead({ method, host: this.#transport.host, path, headers, contentLength: body.length });
     } catch (error) {
       this.#transport.keep(connection);
       this.#fail(error as Error);

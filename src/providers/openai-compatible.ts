@@ -2,9 +2,10 @@ import type { PreparedChat } from '../core/chat.ts';
 import type { Clock } from '../core/clock.ts';
 import type { JsonEdit, JsonObject } from '../core/json-document.ts';
 import type { Secret } from '../core/secret.ts';
-import type { AttemptHandler, ChatAttempt, OngoingAttempt, Provider } from '../core/upstream.ts';
+import type { AttemptHandler, ChatAttempt, LookedUp, LookUp, OngoingAttempt, Provider } from '../core/upstream.ts';
 import type { Price } from '../core/usage.ts';
 import { ChatExchange } from './chat-exchange.ts';
+import { lookUp } from './look-up.ts';
 import type { Transport } from './transport.ts';
 
 /** Shorter values of headers are taken for words. In characters. */
@@ -75,6 +76,12 @@ export class OpenAICompatible implements Provider {
       connectTimeoutMs: attempt.connectTimeoutMs,
     });
     return exchange;
+  }
+
+  lookUp({ path, ...limits }: LookUp): Promise<LookedUp> {
+    const { basePath } = this.#options;
+    const { 'content-type': _, ...headers } = this.#headers.answer;
+    return lookUp(this.#transport, { path: `${basePath}${path}`, headers }, limits);
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,7 @@
-/** One HTTP request to an upstream; always a POST of JSON. */
+/** One HTTP request to an upstream: a POST of JSON, or a GET without a body. */
 export interface TransportRequest {
+  /** POST where it is absent. */
+  readonly method?: 'GET' | 'POST';
   /** From the origin's root, with the base URL's own path: `/v1/chat/completions`. */
   readonly path: string;
   /** Lower-case names. */

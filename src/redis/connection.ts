@@ -42,8 +42,10 @@ export class RedisConnection {
   readonly #events: RedisEvents;
   readonly #breaker = new Breaker();
   readonly #probing: NodeJS.Timeout;
+  readonly #listeners: Redis[] = [];
   #trouble: string | null = 'not connected yet';
   #toldTrouble = false;
+  #unanswered = 0;
   #isProbing = false;
   #isClosed = false;
   #answeredAt = performance.now();
@@ -82,14 +84,23 @@ export class RedisConnection {
     return this.#trouble;
   }
 
+  /** Questions that were not answered in time, refused, or not asked at all because Redis is away. */
+  get unanswered(): number {
+    return this.#unanswered;
+  }
+
   /**
    * Asks Redis something.
    * @param question Sends one command, script or pipeline.
    * @returns `away` where Redis can't be reached, is too slow or refuses.
    */
   async ask<T>(question: (client: Redis) => Promise<T>): Promise<T | typeof away> {
-    if (this.#trouble !== null) return away;
+    if (this.#trouble !== null) {
+      this.#unanswered++;
+      return away;
+    }
     const answer = await this.#inTime(question);
+    if (answer === refused || answer === away) this.#unanswered++;
     if (answer === refused) return away;
     if (this.#trouble === null && this.#breaker.noted(answer !== away) === 'open') {
       this.#lost(`slower than ${deadlineMs} ms`);
@@ -97,11 +108,27 @@ export class RedisConnection {
     return answer;
   }
 
+  /**
+   * Listens to a channel, on a connection of its own, for as long as this one is not closed. What is published while
+   * that one is away is not heard.
+   */
+  listen(channel: string, heard: (message: string) => void): void {
+    const client = this.#client.duplicate({ connectionName: 'mizan-listener', autoResubscribe: false });
+    this.#listeners.push(client);
+    client.on('error', () => {
+      // The other connection says what is the matter.
+    });
+    client.on('ready', () => void client.subscribe(channel).catch(() => {}));
+    client.on('message', (_channel, message) => heard(message));
+    client.connect().catch(() => {});
+  }
+
   /** Ends it. Questions after that are answered by `away`. */
   close(): void {
     this.#isClosed = true;
     this.#trouble = 'closed';
     clearInterval(this.#probing);
+    for (const listener of this.#listeners) listener.disconnect();
     this.#client.disconnect();
   }
 

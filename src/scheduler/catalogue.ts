@@ -1,6 +1,8 @@
 import type { JobStore, StoredJob } from '../core/jobs.ts';
 import type { Timetable } from '../core/schedule.ts';
 import { timetableOf } from '../core/schedule.ts';
+import type { JobEvents } from './contract.ts';
+import { DueTimes } from './due-times.ts';
 
 /** A job as it is known here, with when it is due next. */
 export interface Known {
@@ -19,12 +21,18 @@ const atOnce = 100;
 /** The jobs there are, followed by their revisions. */
 export class Catalogue {
   readonly #store: JobStore;
+  readonly #events: Pick<JobEvents, 'unreadable'>;
   readonly #known = new Map<string, Known>();
+  readonly #dueTimes = new DueTimes<Known>(
+    (known) => known.job.pausedAt === null && this.#known.get(known.job.name) === known,
+  );
+  #changes = 0;
   #revision = 0;
   #wholeAt = Number.NEGATIVE_INFINITY;
 
-  constructor(store: JobStore) {
+  constructor(store: JobStore, events: Pick<JobEvents, 'unreadable'>) {
     this.#store = store;
+    this.#events = events;
   }
 
   get(name: string): Known | undefined {
@@ -33,6 +41,16 @@ export class Catalogue {
 
   all(): IterableIterator<Known> {
     return this.#known.values();
+  }
+
+  /** The job that is due first, of those that are not paused; `undefined` where none ever is. */
+  first(): Known | undefined {
+    return this.#dueTimes.first();
+  }
+
+  /** Counts up with every job that is new, or not as it was. */
+  get changes(): number {
+    return this.#changes;
   }
 
   /** @param monotonic In ms. */
@@ -53,7 +71,13 @@ export class Catalogue {
   /** Everything up to `cursor` was dealt with. */
   advanced(known: Known, cursor: number): void {
     known.job = { ...known.job, cursor };
-    known.nextDue = known.timetable.next(cursor);
+    this.passOver(known, cursor);
+  }
+
+  /** Nothing is to be done for what was due up to `time`. */
+  passOver(known: Known, time: number): void {
+    known.nextDue = known.timetable.next(time);
+    this.#dueTimes.add(known, this.#known.size);
   }
 
   #take(job: StoredJob): void {
@@ -62,8 +86,15 @@ export class Catalogue {
     const before = this.#known.get(name);
     if (job.isRemoved) this.#known.delete(name);
     else if (before === undefined || signatureOf(before.job) !== signatureOf(job)) {
-      const timetable = timetableOf(job.schedule);
-      this.#known.set(name, { job, timetable, nextDue: timetable.next(job.cursor) });
+      const known: Known = { job, timetable: timetableOf(job.schedule), nextDue: null };
+      this.#known.set(name, known);
+      this.#changes++;
+      try {
+        this.passOver(known, job.cursor);
+      } catch (error) {
+        // One that this machine can't read, such as a time zone that it doesn't know, holds up no other.
+        this.#events.unreadable(job, error);
+      }
     } else if (job.cursor > before.job.cursor) this.advanced(before, job.cursor);
   }
 }

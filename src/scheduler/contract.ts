@@ -33,6 +33,8 @@ export interface JobEvents {
   skipped(job: StoredJob, due: number): void;
   /** Due times that were let go, for nobody was there to run them. */
   missed(job: StoredJob, letGo: number): void;
+  /** A job's schedule can't be read here; it is not run by this process. */
+  unreadable(job: StoredJob, error: unknown): void;
   takenOver(run: JobRun): void;
   /** A run came to its end here when it was somebody else's already; what it did was not noted. */
   lost(run: JobRun): void;

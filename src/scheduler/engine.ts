@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../core/clock.ts';
-import { MizanError } from '../core/errors.ts';
+import type { ErrorType } from '../core/errors.ts';
+import { errorTable, MizanError } from '../core/errors.ts';
 import type { JobRun, JobStore, NewRun, RunEnd, StoredJob } from '../core/jobs.ts';
 import type { Random } from '../core/random.ts';
 import { everyTenant } from '../core/request-record.ts';
@@ -8,7 +9,7 @@ import { Catalogue } from './catalogue.ts';
 import type { Known } from './catalogue.ts';
 import type { JobEvents, JobType } from './contract.ts';
 import { Leases } from './leases.ts';
-import { planOf } from './policy.ts';
+import { isFarAhead, planOf } from './policy.ts';
 import { newRunId } from './run-id.ts';
 import type { Outcome } from './running.ts';
 import { Running } from './running.ts';
@@ -33,6 +34,9 @@ const longestRetryMs = 3_600_000;
 /** How often the end of a run is tried to be noted while the store is away, and for how long; in ms. */
 const noting = { everyMs: 1000, forMs: 300_000 };
 
+/** How often a run is begun again whose runner was gone: it may be the run that ends them. */
+const mostTakeOvers = 3;
+
 /** The result of a try is kept in the history up to so many characters of JSON. */
 const maxOutput = 64 * 1024;
 
@@ -44,6 +48,8 @@ export class Engine {
   readonly #leases: Leases;
   readonly #running = new Map<string, Running>();
   readonly #ends = new Set<Promise<void>>();
+  /** When due times were looked for, and among which jobs. */
+  #last = { now: Number.POSITIVE_INFINITY, changes: 0 };
   #isStopping = false;
   #isStoreAway = false;
   /** Called when there is room for another run. */
@@ -51,7 +57,7 @@ export class Engine {
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
-    this.catalogue = new Catalogue(parts.store);
+    this.catalogue = new Catalogue(parts.store, parts.events);
     this.#leases = new Leases(parts.clock);
   }
 
@@ -60,28 +66,43 @@ export class Engine {
     return this.#asking(() => this.catalogue.refresh(this.#parts.clock.monotonic()));
   }
 
-  /** Makes runs of every due time that has come. @returns Whether there was one. */
+  /** Makes runs of every due time that has come, once of each job. @returns Whether there was one. */
   async makeDue(): Promise<boolean> {
     const now = this.#parts.clock.now();
     let isAny = false;
-    for (const known of this.catalogue.all()) {
-      const { job, nextDue } = known;
-      if (job.pausedAt !== null) continue;
-      const isDue = (nextDue !== null && nextDue <= now) || job.cursor - now > 86_400_000;
-      if (!isDue || this.#isStopping) continue;
+    for (const known of this.#dueAt(now)) {
+      if (this.#isStopping) break;
       isAny = true;
-      await this.#asking(() => this.makeDueOf(known));
+      if (!(await this.#asking(() => this.makeDueOf(known)))) break;
+      // Where there was nothing to be done after all, it isn't looked at again.
+      if (known.nextDue !== null && known.nextDue <= now) this.catalogue.passOver(known, now);
     }
     return isAny;
   }
 
   /** The soonest due time of all jobs, in ms since the Unix epoch; `Infinity` where there is none. */
   soonest(): number {
-    let soonest = Number.POSITIVE_INFINITY;
-    for (const { job, nextDue } of this.catalogue.all()) {
-      if (nextDue !== null && job.pausedAt === null && nextDue < soonest) soonest = nextDue;
+    return this.catalogue.first()?.nextDue ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** What is due, soonest first; what follows is found when it is asked for. */
+  *#dueAt(now: number): Iterable<Known> {
+    yield* this.#ahead(now);
+    for (let known = this.catalogue.first(); known !== undefined; known = this.catalogue.first()) {
+      if (known.nextDue === null || known.nextDue > now) return;
+      yield known;
     }
-    return soonest;
+  }
+
+  /** Those whose cursor is from a clock that was wrong: there can be some where the clock went back, or jobs are new. */
+  #ahead(now: number): Known[] {
+    const { changes } = this.catalogue;
+    if (now >= this.#last.now && changes === this.#last.changes) {
+      this.#last.now = now;
+      return [];
+    }
+    this.#last = { now, changes };
+    return [...this.catalogue.all()].filter(({ job }) => job.pausedAt === null && isFarAhead(job, now));
   }
 
   /** Makes runs of a job's due times. @throws whatever the store throws; then it is to be done again. */
@@ -110,7 +131,9 @@ export class Engine {
       const ended = this.#leases.ended(others);
       const busy = new Set(running.map(({ job }) => job));
       for (const run of [...ended, ...open.filter(({ status }) => status === 'waiting')]) {
-        if (this.#isStopping || this.#running.size >= mostRunning) return;
+        if (this.#isStopping) return;
+        // What has lost its holder has waited long enough, however much goes on here.
+        if (this.#running.size >= (run.status === 'running' ? 2 : 1) * mostRunning) return;
         const isExclusive = this.catalogue.get(run.job)?.job.overlap !== 'allow';
         if (run.status === 'waiting' && isExclusive && busy.has(run.job)) continue;
         if (!this.#isForUs(run)) continue;
@@ -196,6 +219,9 @@ export class Engine {
     let outcome: Outcome;
     if (job === undefined || type === undefined) {
       outcome = { kind: 'failed', error: new MizanError('not_found', `There is no job "${run.job}" any more.`) };
+    } else if (run.attempts > job.retries + 1 + mostTakeOvers) {
+      const error = new MizanError('internal', `Whoever ran it was gone before its end, ${run.attempts - 1} times.`);
+      outcome = { kind: 'failed', error };
     } else outcome = await running.go(job, (context) => type.run(context));
     await this.#note(run, job, { outcome, durationMs: clock.monotonic() - startedAt });
     this.#running.delete(run.id);
@@ -218,7 +244,7 @@ export class Engine {
       return;
     }
     const error = errorOf(outcome, job);
-    const isAgain = error !== null && job !== undefined && run.attempts <= job.retries;
+    const isAgain = error !== null && !isFinal(error) && job !== undefined && run.attempts <= job.retries;
     const end: RunEnd = {
       status: error === null ? 'succeeded' : isAgain ? 'waiting' : 'failed',
       at: now,
@@ -278,6 +304,13 @@ function errorOf(outcome: Outcome, job: StoredJob | undefined): unknown {
   if (outcome.kind === 'done') return null;
   const seconds = Math.round((job?.timeoutMs ?? 0) / 1000);
   return new MizanError('internal', `It took longer than its time limit of ${seconds} s, and was aborted.`);
+}
+
+/** What somebody has to change first fails again at every try. */
+const finalTypes: ReadonlySet<ErrorType> = new Set(['invalid_request', 'authentication', 'permission', 'not_found']);
+
+function isFinal(error: unknown): boolean {
+  return error instanceof MizanError && finalTypes.has(errorTable[error.code].type);
 }
 
 /** Messages of our errors are for people; of others, nobody knows what is in them. */

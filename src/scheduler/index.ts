@@ -86,9 +86,11 @@ export class Scheduler {
     if (this.#isStopped) return;
     const { store, figures } = this.#parts;
     const note = async (): Promise<void> => {
-      for (const { job, lastSuccessAt } of await store.lastRuns()) {
+      for (const { job, lastSuccessAt, lateInARow } of await store.lastRuns()) {
         const isConfigs = this.#engine.catalogue.get(job)?.job.source === 'config';
-        if (isConfigs && lastSuccessAt !== null) figures.succeeded(job, lastSuccessAt);
+        if (!isConfigs) continue;
+        if (lastSuccessAt !== null) figures.succeeded(job, lastSuccessAt);
+        figures.late(job, lateInARow);
       }
     };
     note()

@@ -1,26 +1,37 @@
 import type { Clock } from '../core/clock.ts';
 import { MizanError } from '../core/errors.ts';
-import type { JobRun, JobStore } from '../core/jobs.ts';
-import { everyTenant } from '../core/request-record.ts';
+import type { JobRun } from '../core/jobs.ts';
+import type { Notices } from '../core/notices.ts';
 import type { PostWebhook } from '../core/webhooks.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Notifier } from './reports.ts';
 
+type Notice = 'failure' | 'late' | 'recovery';
+
 export interface NotifierParts {
   readonly webhooks: readonly string[];
-  readonly on: readonly ('failure' | 'late' | 'recovery')[];
+  readonly on: readonly Notice[];
   /** How long the same is not told again. */
   readonly repeatMs: number;
   readonly post: PostWebhook;
-  readonly store: JobStore;
+  /** What was told, by any process. */
+  readonly notices: Notices;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** Tells webhooks when a job fails, is late or is well again; the same once in a while, and never holds up a job. */
+const types: Readonly<Record<Notice, string>> = {
+  failure: 'job.failed',
+  late: 'job.late',
+  recovery: 'job.recovered',
+};
+
+/**
+ * Tells webhooks when a job fails, is late or is well again; the same once in a while, whichever process it happened in,
+ * and never holds up a job. What no webhook took is told again at the next opportunity.
+ */
 export class WebhookNotifier implements Notifier {
   readonly #parts: NotifierParts;
-  readonly #told = new Map<string, number>();
   readonly #abort = new AbortController();
   readonly #pending = new Set<Promise<void>>();
 
@@ -30,24 +41,16 @@ export class WebhookNotifier implements Notifier {
 
   failed(run: JobRun, { error }: { readonly error: unknown }): void {
     const why = error instanceof MizanError ? error.message : 'a defect of Mizan; its log has the cause';
-    this.#tell('failure', run, `Job ${run.job} failed: ${why}`);
+    this.#keep(run, this.#once('failure', run, `Job ${run.job} failed: ${why}`));
   }
 
   late(run: JobRun, latenessMs: number): void {
-    this.#tell('late', run, `Job ${run.job} began ${Math.round(latenessMs / 1000)} s late.`);
+    this.#keep(run, this.#once('late', run, `Job ${run.job} began ${Math.round(latenessMs / 1000)} s late.`));
   }
 
-  /** Well again: the run before it had failed, here or anywhere. */
+  /** Well again: it had failed, here or anywhere, and whoever wanted to know was told. */
   succeeded(run: JobRun): void {
-    if (!this.#parts.on.includes('recovery') || this.#parts.webhooks.length === 0) return;
-    this.#keep(this.#recovered(run), { job: run.job });
-  }
-
-  async #recovered(run: JobRun): Promise<void> {
-    const [before] = await this.#parts.store.runs(everyTenant, { limit: 1, job: run.job, before: run.id });
-    if (before?.status !== 'failed') return;
-    this.#told.delete(`failure ${run.job}`);
-    this.#tell('recovery', run, `Job ${run.job} is well again.`);
+    this.#keep(run, this.#recovered(run));
   }
 
   /** Waits for what is on its way, and gives up what is still not there after `graceMs`. */
@@ -57,26 +60,47 @@ export class WebhookNotifier implements Notifier {
     clearTimeout(late);
   }
 
-  #keep(telling: Promise<void>, facts: Readonly<Record<string, string>>): void {
+  async #once(what: 'failure' | 'late', run: JobRun, text: string): Promise<void> {
+    const { notices, clock, repeatMs } = this.#parts;
+    const key = keyOf(what, run);
+    if (!(await notices.claim(key, clock.now(), repeatMs))) return;
+    if (!(await this.#tell(what, run, text))) await notices.forget(key);
+  }
+
+  async #recovered(run: JobRun): Promise<void> {
+    if (await this.#parts.notices.forget(keyOf('failure', run))) {
+      await this.#tell('recovery', run, `Job ${run.job} is well again.`);
+    }
+  }
+
+  #keep({ job }: JobRun, telling: Promise<void>): void {
     const kept = telling
-      .catch((err: unknown) => this.#parts.log.error({ event: 'job_notice_failed', ...facts, err }))
+      .catch((err: unknown) => this.#parts.log.error({ event: 'job_notice_failed', job, err }))
       .finally(() => this.#pending.delete(kept));
     this.#pending.add(kept);
   }
 
-  #tell(what: 'failure' | 'late' | 'recovery', run: JobRun, text: string): void {
-    const { on, clock, webhooks, post, repeatMs } = this.#parts;
-    if (!on.includes(what)) return;
-    const key = `${what} ${run.job}`;
-    const now = clock.now();
-    const before = this.#told.get(key);
-    if (what !== 'recovery' && before !== undefined && now - before < repeatMs && now >= before) return;
-    this.#told.set(key, now);
-    const type = { failure: 'job.failed', late: 'job.late', recovery: 'job.recovered' }[what];
+  /** @returns Whether anybody took it, or nobody wants to know. */
+  async #tell(what: Notice, run: JobRun, text: string): Promise<boolean> {
+    const { on, webhooks, post, log } = this.#parts;
+    if (!on.includes(what)) return true;
     const data = { job: run.job, run: run.id, due: new Date(run.due).toISOString(), attempts: run.attempts };
-    for (const webhook of webhooks) {
-      const told = post(webhook, { id: `${run.id}-${what}`, type, text, data }, this.#abort.signal);
-      this.#keep(told, { job: run.job, webhook });
-    }
+    const message = { id: `${run.id}-${what}`, type: types[what], text, data };
+    const taken = await Promise.all(
+      webhooks.map(async (webhook) => {
+        try {
+          await post(webhook, message, this.#abort.signal);
+          return true;
+        } catch (err) {
+          log.error({ event: 'job_notice_failed', job: run.job, webhook, err });
+          return false;
+        }
+      }),
+    );
+    return taken.includes(true);
   }
+}
+
+function keyOf(what: 'failure' | 'late', { job }: JobRun): string {
+  return `job ${what} ${job}`;
 }

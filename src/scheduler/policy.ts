@@ -38,7 +38,7 @@ export function planOf(
   timetable: Timetable,
   now: number,
 ): Plan {
-  if (cursor - now > farAheadMs) return { ...nothing, cursor: now, isBack: true };
+  if (isFarAhead({ cursor }, now)) return { ...nothing, cursor: now, isBack: true };
   const newest = timetable.last(now);
   if (newest === null || newest <= cursor) return nothing;
   const onTime = Math.max(cursor, now - graceMs);
@@ -53,6 +53,11 @@ export function planOf(
     letGo: missed.length - madeUpFor.length,
     isBack: false,
   };
+}
+
+/** Whether what was dealt with was dealt with by a clock that was wrong. */
+export function isFarAhead({ cursor }: Pick<StoredJob, 'cursor'>, now: number): boolean {
+  return cursor - now > farAheadMs;
 }
 
 /** The newest due times after `from`, up to and including `to`. */

@@ -1,11 +1,9 @@
 import type { JobRun, StoredJob } from '../core/jobs.ts';
+import { lateMs } from '../core/jobs.ts';
 import type { JobFigures } from '../telemetry/job-metrics.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { JobEvents, RunSummary } from './contract.ts';
-
-/** From when on a run counts as late, in ms. */
-const lateMs = 60_000;
 
 /** The label of jobs that were not made by the configuration. */
 const madeOverApi = '(api)';
@@ -34,8 +32,8 @@ export function reportsOf({
   const labelOf = (job: string): string => (catalogue().get(job)?.job.source === 'config' ? job : madeOverApi);
   return {
     started(run, latenessMs) {
-      const isLate = latenessMs > lateMs && run.cause === 'schedule';
-      if (run.cause !== 'manual') figures.started(labelOf(run.job), latenessMs, isLate);
+      const isLate = latenessMs > lateMs && run.cause !== 'manual';
+      if (run.cause !== 'manual') figures.started(labelOf(run.job), latenessMs);
       log.debug({ event: 'job_started', job: run.job, run: run.id, latenessMs });
       if (!isLate) return;
       log.warn({ event: 'job_late', job: run.job, run: run.id, latenessMs });
@@ -61,6 +59,7 @@ export function reportsOf({
       log.info({ event: 'job_skipped', job: job.name, due: new Date(due).toISOString() });
     },
     missed: (job, letGo) => log.warn({ event: 'job_missed', job: job.name, dueTimes: letGo }),
+    unreadable: (job, err) => log.error({ event: 'job_unreadable', job: job.name, err }),
     takenOver: (run) => log.warn({ event: 'job_taken_over', job: run.job, run: run.id, attempt: run.attempts }),
     lost: (run) => log.warn({ event: 'job_lost', job: run.job, run: run.id }),
     storeFailed: (err) => log.error({ event: 'job_store_failed', err }),

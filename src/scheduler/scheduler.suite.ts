@@ -53,6 +53,7 @@ export function schedulerContract(name: string, prepare: () => Promise<{ open():
         ended: (each, { status }) => void heard.push(`${status} ${(each.due - start) / 1000}`),
         skipped: (_, due) => void heard.push(`skipped ${(due - start) / 1000}`),
         missed: (_, letGo) => void heard.push(`missed ${letGo}`),
+        unreadable: told('unreadable'),
         takenOver: told('taken over'),
         lost: told('lost'),
         storeFailed: (error) => {
@@ -99,7 +100,7 @@ export function schedulerContract(name: string, prepare: () => Promise<{ open():
     }
 
     const history = async ({ name: of }: NamedJob): Promise<JobRun[]> =>
-      (await one.jobs.runs(everyTenant, { limit: 1000, job: of })).toReversed();
+      (await one.jobs.runs(everyTenant, { limit: 1000, jobs: [of] })).toReversed();
     const ends = async (of: NamedJob): Promise<string[]> =>
       (await history(of)).map(({ status, due }) => `${status} ${(due - start) / 1000}`);
 
@@ -171,6 +172,45 @@ export function schedulerContract(name: string, prepare: () => Promise<{ open():
       const end = { status: 'succeeded', at: 5, output: 'theirs', error: null, availableAt: 0 } as const;
       expect(await other.jobs.end(taken.id, taken.lease.token, end)).toBe(true);
       expect(await history(mine)).toMatchObject([{ status: 'succeeded', output: 'theirs' }]);
+    });
+
+    test('take over what has lost its holder however much goes on where they are', async () => {
+      const mine = await job({ overlap: 'allow' });
+      const clock = new ManualClock(start + 17_000);
+      const finish = Promise.withResolvers<void>();
+      const begun: number[] = [];
+      const busy = party(
+        ({ run }) => {
+          begun.push(run.due);
+          return finish.promise;
+        },
+        { clock, type: mine.type },
+      );
+      await busy.engine.refresh();
+      await busy.engine.makeDue();
+      const [oldest] = await history(mine);
+      await other.jobs.claim(oldest!, 'dead', clock.now());
+      await busy.engine.sweep();
+      expect(begun).toHaveLength(16);
+      expect(begun).not.toContain(oldest!.due);
+      clock.advance(7600);
+      await busy.engine.sweep();
+      expect(begun).toHaveLength(17);
+      expect(begun).toContain(oldest!.due);
+      finish.resolve();
+      await busy.engine.settled();
+    });
+
+    test('are not held up by a job whose schedule can’t be read on this machine', async () => {
+      const unread = await job({ schedule: { kind: 'cron', cron: '* * * * * *', timezone: 'Mars/Olympus' } });
+      const mine = await job({ type: unread.type });
+      const clock = new ManualClock(start + 1000);
+      const runner = party(async () => null, { clock, type: mine.type });
+      await runner.turn();
+      expect(await ends(mine)).toEqual(['succeeded 1']);
+      expect(await history(unread)).toEqual([]);
+      expect(runner.heard.filter((each) => each.startsWith('unreadable'))).toHaveLength(1);
+      await one.jobs.remove(unread.name, 'config', clock.now());
     });
 
     test('one of several that claim a run has it', async () => {
@@ -323,6 +363,45 @@ export function schedulerContract(name: string, prepare: () => Promise<{ open():
       expect(handed).toMatchObject({ status: 'waiting', attempts: 0 });
       await party(async () => 'done', { clock, type: mine.type, store: other }).turn();
       expect(await history(mine)).toMatchObject([{ status: 'succeeded', attempts: 1, output: 'done' }]);
+    });
+
+    test('give up a run that ends whoever runs it', async () => {
+      const mine = await job();
+      const clock = new ManualClock(start + 1500);
+      const begun: number[] = [];
+      const survivor = party(async ({ run }) => void begun.push(run.attempts), { clock, type: mine.type });
+      await survivor.engine.refresh();
+      await survivor.engine.makeDue();
+      await one.jobs.pause(mine.name, 'test', clock.now());
+      for (let i = 0; i < 4; i++) {
+        const [open] = (await one.jobs.open(clock.now())).filter(({ job: of }) => of === mine.name);
+        await other.jobs.claim(open!, 'dead', clock.now());
+      }
+      await survivor.turn();
+      clock.advance(7600);
+      await survivor.turn();
+      expect(begun).toEqual([]);
+      const error = 'Whoever ran it was gone before its end, 4 times.';
+      expect(await history(mine)).toMatchObject([{ status: 'failed', attempts: 5, error }]);
+    });
+
+    test('know how many runs in a row began late, whoever ran them and whatever was asked for in between', async () => {
+      const mine = await job();
+      const clock = new ManualClock(start + 1500);
+      const runner = party(async () => null, { clock, type: mine.type });
+      const later = async (lateness: number): Promise<number> => {
+        await runner.engine.refresh();
+        await runner.engine.makeDue();
+        clock.advance(lateness);
+        await runner.turn();
+        const [last] = await one.jobs.lastRuns([mine.name]);
+        clock.advance(1000);
+        return last!.lateInARow;
+      };
+      expect(await later(0)).toBe(0);
+      expect(await later(61_000)).toBe(1);
+      expect(await later(70_000)).toBe(2);
+      expect(await later(0)).toBe(0);
     });
 
     test('keep a job’s place where only its settings change, and begin anew where its schedule does', async () => {

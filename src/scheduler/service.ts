@@ -1,17 +1,19 @@
 import type { Clock } from '../core/clock.ts';
 import { MizanError } from '../core/errors.ts';
 import type {
+  JobMaker,
   JobOrder,
   JobRun,
   Jobs,
   JobSpec,
   JobStore,
   JobView,
+  LastRuns,
   NamedJob,
   RunQuery,
   StoredJob,
 } from '../core/jobs.ts';
-import { systemTenant } from '../core/jobs.ts';
+import { keptName, mostJobs, namesOf, systemTenant } from '../core/jobs.ts';
 import { didYouMean } from '../core/nearest.ts';
 import type { TenantScope } from '../core/request-record.ts';
 import { everyTenant } from '../core/request-record.ts';
@@ -33,6 +35,12 @@ export interface JobsParts {
 
 /** How many due times are shown ahead. */
 const ahead = 5;
+
+/** How many jobs are made ready to be shown in one turn of the event loop: a few ms for crons. */
+const atOnce = 20;
+
+/** How many names are looked through for the one that was meant. */
+const mostNear = 1000;
 
 /** What a job made over the API is where it doesn't say. */
 const usual: Omit<JobSpec, 'type' | 'schedule' | 'settings'> = {
@@ -56,26 +64,44 @@ export class JobsService implements Jobs {
   async list(scope: TenantScope): Promise<JobView[]> {
     const { store } = this.#parts;
     const [jobs, lasts] = await Promise.all([store.jobs(), store.lastRuns()]);
-    const visible = jobs.filter((job) => isVisible(job, scope));
-    const byJob = new Map(lasts.map((last) => [last.job, last]));
-    return Promise.all(
-      visible.map(async (job) => {
-        const { lastId = null, lastSuccessAt = null } = byJob.get(job.name) ?? {};
-        const last = lastId === null ? null : ((await store.run(everyTenant, lastId)) ?? null);
-        return { ...job, next: this.#next(job), last, lastSuccessAt };
-      }),
+    return this.#views(
+      jobs.filter((job) => isVisible(job, scope)),
+      lasts,
     );
   }
 
   async find(scope: TenantScope, name: string): Promise<JobView> {
-    const jobs = await this.list(scope);
-    const job = jobs.find((each) => each.name === name);
-    if (job !== undefined) return job;
+    const { store } = this.#parts;
+    const names = namesOf(scope, name);
+    const found = (await store.find(names)).filter((job) => isVisible(job, scope));
+    const job = names.flatMap((meant) => found.find((each) => each.name === meant) ?? [])[0];
+    const [view] = job === undefined ? [] : await this.#views([job], await store.lastRuns([job.name]));
+    if (view !== undefined) return view;
+    const known = (await store.jobs()).filter((each) => isVisible(each, scope)).slice(0, mostNear);
     const hint = didYouMean(
       name,
-      jobs.map((each) => each.name),
+      known.map((each) => each.name),
     );
     throw new MizanError('not_found', `There is no job "${name.slice(0, 100)}".${hint}`);
+  }
+
+  /** Some at a time, so that others get to run in between. */
+  async #views(jobs: readonly StoredJob[], lasts: readonly LastRuns[]): Promise<JobView[]> {
+    const byJob = new Map(lasts.map((last) => [last.job, last]));
+    const views: JobView[] = [];
+    for (let i = 0; i < jobs.length; i += atOnce) {
+      const some = jobs.slice(i, i + atOnce);
+      const ids = some.flatMap(({ name }) => byJob.get(name)?.lastId ?? []);
+      const runs = ids.length === 0 ? [] : await this.#parts.store.runs(everyTenant, { limit: ids.length, ids });
+      const byId = new Map(runs.map((run) => [run.id, run]));
+      for (const job of some) {
+        const { lastId = null, lastSuccessAt = null } = byJob.get(job.name) ?? {};
+        const last = lastId === null ? null : (byId.get(lastId) ?? null);
+        views.push({ ...job, next: this.#next(job), last, lastSuccessAt });
+      }
+      if (i + atOnce < jobs.length) await new Promise((resolve) => setImmediate(resolve));
+    }
+    return views;
   }
 
   history(scope: TenantScope, query: RunQuery): Promise<JobRun[]> {
@@ -119,26 +145,36 @@ export class JobsService implements Jobs {
     await this.#parts.store.resume(job.name, this.#parts.clock.now());
   }
 
-  async create(order: JobOrder, { tenant, by }: { readonly tenant: string; readonly by: string }): Promise<JobView> {
+  async create(order: JobOrder, from: { readonly tenant: string; readonly maker: JobMaker }): Promise<JobView> {
     const { store, clock, types } = this.#parts;
     const type = types.get(order.type);
     if (type === undefined) {
       const known = [...types.keys()];
       throw new MizanError('invalid_request', `type must be one of ${known.join(', ')}.`, { param: 'type' });
     }
+    const tenant = order.type === 'agent' ? from.tenant : systemTenant;
     const job: NamedJob = {
       ...usual,
-      name: order.name,
-      tenant: order.type === 'agent' ? tenant : systemTenant,
+      name: keptName(tenant, order.name),
+      tenant,
+      maker: from.maker,
       type: order.type,
       schedule: this.#scheduleOf(order),
       settings: type.check(order.settings),
       catchUp: order.catchUp ?? usual.catchUp,
       overlap: order.overlap ?? usual.overlap,
+      jitterMs: order.jitterMs ?? usual.jitterMs,
+      retries: order.retries ?? usual.retries,
+      retryMs: order.retryMs ?? usual.retryMs,
+      timeoutMs: order.timeoutMs ?? usual.timeoutMs,
+      catchUpWindowMs: order.catchUpWindowMs ?? usual.catchUpWindowMs,
     };
-    const isMade = await store.put(job, { source: 'api', by, now: clock.now() });
+    if (tenant !== systemTenant && (await store.count(tenant)) >= mostJobs) {
+      throw new MizanError('invalid_request', `A tenant has ${mostJobs} jobs at the most; remove one.`);
+    }
+    const isMade = await store.put(job, { source: 'api', by: from.maker.subject, now: clock.now() });
     if (!isMade) throw new MizanError('job_exists', `There is a job "${order.name}" already.`, { param: 'name' });
-    return this.find(everyTenant, order.name);
+    return this.find(everyTenant, job.name);
   }
 
   async remove(job: JobView): Promise<void> {
@@ -159,7 +195,7 @@ export class JobsService implements Jobs {
     if (every !== undefined) {
       const everyMs = everyOf(every);
       if (everyMs !== undefined) return { kind: 'every', everyMs };
-      throw new MizanError('invalid_request', 'every must be a second or more, such as 90s, 15m or 6h.', {
+      throw new MizanError('invalid_request', 'every must be from a second to 366 days, such as 90s, 15m or 6h.', {
         param: 'every',
       });
     }

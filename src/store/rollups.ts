@@ -158,8 +158,8 @@ async function sumsOfMinute(db: Kysely<Database>, start: number): Promise<Rollup
           else cast(floor(ln((gateway_ms + upstream_ms) / ${sql.lit(leastMs)}) / ${sql.lit(Math.log(growth))}) as integer) + 1
         end as bin,
         count(*) as requests, count(error_code) as errors,
-        cast(coalesce(sum(input_tokens), 0) as bigint) as input_tokens,
-        cast(coalesce(sum(output_tokens), 0) as bigint) as output_tokens,
+        cast(coalesce(sum(case when cache in ('hit', 'coalesced') then 0 else input_tokens end), 0) as bigint) as input_tokens,
+        cast(coalesce(sum(case when cache in ('hit', 'coalesced') then 0 else output_tokens end), 0) as bigint) as output_tokens,
         coalesce(sum(cost_usd), 0.0) as cost_usd
       from requests
       where ${whose} and id >= ${firstIdAt(start - slackMs)} and id < ${firstIdAt(start + minuteMs + slackMs)}

@@ -18,6 +18,9 @@ export interface Database {
   budget_use: BudgetUseTable;
   jobs: JobsTable;
   job_runs: JobRunsTable;
+  instance_minutes: InstanceMinutesTable;
+  instance_checks: InstanceChecksTable;
+  notices: NoticesTable;
 }
 
 export interface RequestsTable {
@@ -264,4 +267,39 @@ export interface JobRunsTable {
   output: string | null;
   error: string | null;
   log: string;
+}
+
+/** What came of an instance's attempts in the minute from `start` on, and of questions to it. */
+export interface InstanceMinutesTable {
+  model: string;
+  instance: string;
+  start: number;
+  ok: number;
+  failed: number;
+  ok_ms: number;
+  asked: number;
+  unanswered: number;
+}
+
+/** How each instance did when it was looked at last. */
+export interface InstanceChecksTable {
+  model: string;
+  instance: string;
+  state: string;
+  source: string;
+  latency_ms: number | null;
+  /** From 0 to 1. */
+  uptime_m5: number | null;
+  uptime_h1: number | null;
+  uptime_d1: number | null;
+  detail: string | null;
+  downs: number;
+  since: number;
+  checked_at: number;
+}
+
+/** What people were told, and when. */
+export interface NoticesTable {
+  key: string;
+  told_at: number;
 }

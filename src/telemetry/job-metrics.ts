@@ -7,7 +7,9 @@ export interface JobFigures {
   ended(job: string, status: 'succeeded' | 'failed' | 'retrying' | 'skipped', durationMs: number | null): void;
   /** @param at In ms since the Unix epoch. */
   succeeded(job: string, at: number): void;
-  started(job: string, latenessMs: number, isLate: boolean): void;
+  started(job: string, latenessMs: number): void;
+  /** How many of its runs in a row began late, anywhere. */
+  late(job: string, inARow: number): void;
 }
 
 /** Seconds. From a clean-up to a large backup. */
@@ -48,22 +50,17 @@ export function jobFigures(metrics: Metrics): JobFigures {
   });
   const lateInARow = new Gauge({
     name: 'mizan_job_late_in_a_row',
-    help: 'How many runs in a row began more than a minute late.',
+    help: 'How many runs in a row began more than a minute late, in any process.',
     labelNames: ['job'],
     registers,
   });
-  const late = new Map<string, number>();
   return {
     ended(job, status, durationMs) {
       runs.get(job, status).add();
       if (durationMs !== null) duration.get(job).observe(durationMs / 1000);
     },
     succeeded: (job, at) => success.set({ job }, at / 1000),
-    started(job, latenessMs, isLate) {
-      lateness.get(job).observe(latenessMs / 1000);
-      const count = isLate ? (late.get(job) ?? 0) + 1 : 0;
-      late.set(job, count);
-      lateInARow.set({ job }, count);
-    },
+    started: (job, latenessMs) => lateness.get(job).observe(latenessMs / 1000),
+    late: (job, inARow) => lateInARow.set({ job }, inARow),
   };
 }

@@ -56,6 +56,18 @@ describe('metrics', () => {
     expect(text).toMatch(/^nodejs_eventloop_lag_seconds /m);
   });
 
+  test('say how long turns of the event loop took, and not how often somebody looked', async () => {
+    const metrics = new Metrics(() => 0);
+    await textOf(metrics);
+    for (let i = 0; i < 100; i++) await new Promise((resolve) => setImmediate(resolve));
+    const text = await textOf(metrics);
+    const lag = (figure: string): number =>
+      Number(new RegExp(`^nodejs_eventloop_lag_${figure}_seconds (.+)$`, 'm').exec(text)?.[1]);
+    // Looked at every 10 ms, no delay would be shorter than that.
+    expect(lag('min')).toBeLessThan(0.005);
+    expect(lag('max')).toBeGreaterThan(0);
+  });
+
   test('have all their names from the start, so that a first scrape sees them', async () => {
     const text = await textOf(new Metrics(() => 0));
     for (const name of [

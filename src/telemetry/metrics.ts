@@ -1,8 +1,11 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import type { FailureKind } from '../core/failure.ts';
+import { failureTable } from '../core/failure.ts';
 import type { RequestRecord } from '../core/request-record.ts';
 import type { TrailStep } from '../core/trail.ts';
 import { CacheMetrics } from './cache-metrics.ts';
 import { QueueMetrics } from './queue-metrics.ts';
+import { rareLookMs, watchEventLoop } from './event-loop.ts';
 import { CounterFamily, HistogramFamily, SeriesMap } from './series.ts';
 
 /** Seconds. From a cached answer to a long piece of reasoning. */
@@ -17,6 +20,23 @@ export interface InstanceState {
   readonly model: string;
   readonly isUp: boolean;
   readonly inFlight: number;
+}
+
+/** What came of an instance's attempts since the start of this process. */
+export interface AttemptSums {
+  readonly instance: string;
+  /** The model's label. */
+  readonly model: string;
+  readonly ok: number;
+  /** By the instance's own fault. */
+  readonly failed: number;
+  /** How long those took that were answered, all together, in ms. */
+  readonly okMs: number;
+}
+
+function isAgainst(outcome: string): boolean {
+  const { instance } = failureTable[outcome as FailureKind];
+  return instance === 'failed' || instance === 'locked';
 }
 
 /** How a limit or a budget is doing. */
@@ -87,6 +107,7 @@ export class Metrics {
   readonly #byAgent = new SeriesMap((agent, model) => this.#seriesOf({ agent, model }));
   readonly #byInstance = new SeriesMap((instance, model) => ({
     upstream: this.#upstream.series({ instance, model }),
+    okMs: 0,
     outcomes: new SeriesMap((outcome) => this.#attempts.series({ instance, model, outcome })),
   }));
   /** The response cache's. */
@@ -98,7 +119,8 @@ export class Metrics {
 
   /** @param rowsPending How many records wait to be committed. */
   constructor(rowsPending: () => number) {
-    collectDefaultMetrics({ register: this.registry });
+    collectDefaultMetrics({ register: this.registry, eventLoopMonitoringPrecision: rareLookMs });
+    watchEventLoop(this.registry);
     this.#gaugeOf('mizan_requests_in_flight', 'Requests that are being answered now.', () => this.#running);
     this.#gaugeOf('mizan_rows_pending', 'Rows of the request log that are not in the database yet.', rowsPending);
     this.#gaugeOf('mizan_database_up', '0 while the database can not be written or reached, 1 otherwise.', () =>
@@ -126,9 +148,19 @@ export class Metrics {
     });
   }
 
-  /** @param isUp Whether Redis answers in time; where this is not called, there is no such metric. */
-  watchRedis(isUp: () => boolean): void {
-    this.#gaugeOf('mizan_redis_up', '0 while Redis does not answer in time, 1 otherwise.', () => (isUp() ? 1 : 0));
+  /** @param read Whether Redis answers in time, and how often it did not; where this is not called, there is no such metric. */
+  watchRedis(read: () => { readonly isUp: boolean; readonly unanswered: number }): void {
+    const help = '0 while Redis does not answer in time, 1 otherwise.';
+    this.#gaugeOf('mizan_redis_up', help, () => (read().isUp ? 1 : 0));
+    const unanswered: Counter = new Counter({
+      name: 'mizan_redis_unanswered_total',
+      help: 'Questions that Redis did not answer in time, refused, or was not asked because it is away.',
+      registers: [this.registry],
+      collect() {
+        unanswered.reset();
+        unanswered.inc(read().unanswered);
+      },
+    });
   }
 
   /** Requests that are being answered now. */
@@ -160,6 +192,19 @@ export class Metrics {
     const series = this.#byInstance.get(instance, model);
     series.outcomes.get(outcome).add();
     series.upstream.observe(durationMs / 1000);
+    if (outcome === 'ok') series.okMs += durationMs;
+  }
+
+  /** What came of the attempts so far, by instance. Those that say nothing of their instance are not counted. */
+  *attempts(): Generator<AttemptSums> {
+    for (const [instance, model, { outcomes, okMs }] of this.#byInstance.all()) {
+      const sums = { ok: 0, failed: 0 };
+      for (const [outcome, , { value }] of outcomes.all()) {
+        if (outcome === 'ok') sums.ok += value;
+        else if (isAgainst(outcome)) sums.failed += value;
+      }
+      yield { instance, model, ...sums, okMs };
+    }
   }
 
   /** @param name The limit's, where the configuration has it. */

@@ -107,6 +107,11 @@ export class SeriesMap<T> {
     if (made === undefined) row.set(other, (made = this.#make(one, other)));
     return made;
   }
+
+  /** All that were made, each with its values. */
+  *all(): Generator<readonly [one: string, other: string, made: T]> {
+    for (const [one, row] of this.#made) for (const [other, made] of row) yield [one, other, made];
+  }
 }
 
 function samplesOf(name: string, { labels, counts, sum }: ObservedSeries, bounds: readonly number[]): Sample[] {

@@ -1,10 +1,9 @@
 import { z } from 'zod';
-import { budgetPeriods, maxBudgetUsd } from '../../core/limit.ts';
+import { budgetPeriods, isBudgetUsd, maxBudgetUsd } from '../../core/limit.ts';
+import { isTimeZone } from '../../core/period.ts';
 
 /** An amount that a budget can hold to the last digit. */
-export const usd = z
-  .number()
-  .refine((given) => given > 0 && given <= maxBudgetUsd && Number(given.toFixed(6)) === given);
+export const usd = z.number().refine(isBudgetUsd);
 
 /** An IANA name. */
 export const timezone = z.string().refine(isTimeZone);
@@ -14,11 +13,3 @@ export const budgetExpectations = {
   per: `must be one of ${budgetPeriods.join(', ')}`,
   timezone: 'must be a time zone such as "Asia/Riyadh", or null for UTC',
 };
-
-function isTimeZone(zone: string): boolean {
-  try {
-    return new Intl.DateTimeFormat('en', { timeZone: zone }).resolvedOptions().timeZone !== '';
-  } catch {
-    return false;
-  }
-}

@@ -17,16 +17,20 @@ const expectations = { agent: 'must be the name of an agent', model: 'must be th
 
 /** `GET /api/cache`: what the tenant's answers take in the memory of this process. */
 export async function showCache(context: EdgeContext, request: FastifyRequest): Promise<unknown> {
+  readQuery(query.pick({ tenant: true }), {}, request);
   const tenant = request.tenantScope === everyTenant ? undefined : request.tenantScope;
   return context.flow.cache.holding(tenant);
 }
 
-/** `DELETE /api/cache?agent=&model=&tenant=`: removes the tenant's answers, or some of them, in every process. */
+/**
+ * `DELETE /api/cache?agent=&model=&tenant=`: removes the tenant's answers, or some of them, in every process; not
+ * `complete` while Redis can't be reached: then it is done as soon as it can.
+ */
 export async function purgeCache(context: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const { agent, model } = readQuery(query, expectations, request);
   const tenant = request.tenantScope === everyTenant ? undefined : request.tenantScope;
-  const freed = await context.flow.cache.purge({ tenant, agent, model });
+  const purged = await context.flow.cache.purge({ tenant, agent, model });
   const of = agent === undefined && model === undefined ? 'all' : `${agent ?? '*'}/${model ?? '*'}`;
-  request.audit = { action: 'cache.purge', tenant: tenant ?? 'system', target: `cache:${of}`, after: freed };
-  return freed;
+  request.audit = { action: 'cache.purge', tenant: tenant ?? 'system', target: `cache:${of}`, after: purged };
+  return purged;
 }

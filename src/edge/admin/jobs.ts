@@ -1,34 +1,47 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { MizanError } from '../../core/errors.ts';
-import type { JobView } from '../../core/jobs.ts';
-import { catchUps, overlaps, publicJob, publicRun, runStatuses, systemTenant } from '../../core/jobs.ts';
+import type { JobRun, JobView } from '../../core/jobs.ts';
+import {
+  catchUps,
+  longestTimeout,
+  namesOf,
+  overlaps,
+  publicJob,
+  publicRun,
+  runStatuses,
+  systemTenant,
+} from '../../core/jobs.ts';
+import { didYouMean } from '../../core/nearest.ts';
 import { includesRole } from '../../core/principal.ts';
+import type { Language } from '../../core/schedule-words.ts';
 import type { EdgeContext } from '../http/context.ts';
-import { orNull, readBody } from './body.ts';
+import { orNull, readBody, seconds } from './body.ts';
 import { readQuery } from './query.ts';
 
 /** `GET /api/jobs`: those of the tenant, and those that keep Mizan itself going. */
 export async function listJobs({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const { language } = readQuery(listing, listingWords, request);
   const found = await jobs.list(request.tenantScope);
-  return { jobs: found.map((job) => publicJob(job, language)) };
+  return { jobs: found.map((job) => shownJob(request, job, language)) };
 }
 
 /** `GET /api/jobs/:name` */
 export async function getJob({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const { language } = readQuery(listing, listingWords, request);
-  return publicJob(await jobs.find(request.tenantScope, nameOf(request)), language);
+  return shownJob(request, await jobs.find(request.tenantScope, nameOf(request)), language);
 }
 
 const listing = z.strictObject({ tenant: z.string().optional(), language: z.enum(['en', 'ar']).default('en') });
 const listingWords = { language: 'must be en or ar' };
 
+const runId = /^run_[0-9a-z]{26}$/;
+
 const runsQuery = z.strictObject({
   tenant: z.string().optional(),
   limit: z.coerce.number().int().min(1).max(1000).default(20),
   status: z.enum(runStatuses).optional(),
-  before: z.string().optional(),
+  before: z.string().regex(runId).optional(),
 });
 const runsWords = {
   limit: 'must be a whole number from 1 to 1000',
@@ -40,14 +53,24 @@ const runsWords = {
 export async function listJobRuns({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const { tenant: _, ...query } = readQuery(runsQuery, runsWords, request);
   const { name } = request.params as { readonly name?: string };
-  const runs = await jobs.history(request.tenantScope, { ...query, job: name });
-  return { runs: runs.map((run) => publicRun(run)) };
+  if (name !== undefined) checkName(name);
+  const scope = request.tenantScope;
+  const runs = await jobs.history(scope, { ...query, jobs: name === undefined ? undefined : namesOf(scope, name) });
+  return { runs: runs.map((run) => shownRun(request, run)) };
 }
 
 /** `GET /api/job-runs/:id`: one run, with what it said. */
 export async function getJobRun({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const { id } = request.params as { readonly id: string };
-  return publicRun(await jobs.findRun(request.tenantScope, id));
+  if (!runId.test(id)) throw new MizanError('not_found', 'There is no run of that id.');
+  return shownRun(request, await jobs.findRun(request.tenantScope, id));
+}
+
+const year = 366 * 86_400;
+
+/** A time such as `90s`, or a number of seconds; becomes ms. */
+function span(least: number, most: number) {
+  return seconds.refine((given) => given >= least && given <= most).transform((given) => given * 1000);
 }
 
 const order = z.strictObject({
@@ -56,9 +79,14 @@ const order = z.strictObject({
   cron: orNull(z.string()),
   every: orNull(z.string()),
   at: orNull(z.string()),
-  timezone: orNull(z.string().refine(isTimeZone)),
+  timezone: orNull(z.string()),
   catch_up: orNull(z.enum(catchUps)),
   overlap: orNull(z.enum(overlaps)),
+  jitter: orNull(span(0, year)),
+  retries: orNull(z.int().min(0).max(20)),
+  retry_after: orNull(span(1, year)),
+  timeout: orNull(span(1, longestTimeout)),
+  catch_up_window: orNull(span(0, year)),
   settings: z.record(z.string(), z.unknown()).default({}),
 });
 
@@ -71,37 +99,56 @@ const orderWords = {
   timezone: 'must be a time zone such as Asia/Riyadh',
   catch_up: `must be one of ${catchUps.join(', ')}`,
   overlap: `must be one of ${overlaps.join(', ')}`,
+  jitter: 'must be a time such as 30s, of 366 days at the most',
+  retries: 'must be a whole number from 0 to 20',
+  retry_after: 'must be a time such as 30s, from a second to 366 days',
+  timeout: 'must be a time such as 1h, from a second to 20 days',
+  catch_up_window: 'must be a time such as 7d, of 366 days at the most',
   settings: 'must be an object',
 };
 
 /** `POST /api/jobs`: a job beside those of the configuration. */
-export async function createJob({ jobs }: EdgeContext, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+export async function createJob(
+  { jobs, flow }: EdgeContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<unknown> {
   request.audit = { action: 'job.create' };
-  const { name, type, cron, every, at, timezone, catch_up, overlap, settings } = readBody(order, request, orderWords);
-  if (type !== 'agent') mayTouchMizan(request);
+  const given = readBody(order, request, orderWords);
+  const { name, type, settings, timezone } = given;
+  if (timezone !== null) checkTimeZone(timezone);
+  if (type === 'agent') mayCall(request, settings['agent']);
+  else mayTouchMizan(request);
   const tenant = typeof request.tenantScope === 'string' ? request.tenantScope : request.principal.tenant;
   const wanted = {
     name,
     type,
-    cron: cron ?? undefined,
-    every: every ?? undefined,
-    at: at ?? undefined,
+    cron: given.cron ?? undefined,
+    every: given.every ?? undefined,
+    at: given.at ?? undefined,
     timezone: timezone ?? undefined,
-    catchUp: catch_up ?? undefined,
-    overlap: overlap ?? undefined,
+    catchUp: given.catch_up ?? undefined,
+    overlap: given.overlap ?? undefined,
+    jitterMs: given.jitter ?? undefined,
+    retries: given.retries ?? undefined,
+    retryMs: given.retry_after ?? undefined,
+    timeoutMs: given.timeout ?? undefined,
+    catchUpWindowMs: given.catch_up_window ?? undefined,
     settings,
   };
-  const job = await jobs.create(wanted, { tenant, by: request.principal.subject });
+  const { subject, agents, scope, via, credential } = request.principal;
+  const maker = { subject, agents, scope, via, credential, at: flow.clock.now() };
+  const job = await jobs.create(wanted, { tenant, maker });
   request.audit = { action: 'job.create', tenant: job.tenant, target: `job:${name}`, after: wanted };
   void reply.code(201);
-  return publicJob(job, 'en');
+  return shownJob(request, job, 'en');
 }
 
 /** `DELETE /api/jobs/:name` */
 export async function removeJob({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const job = await touched({ jobs }, request, 'job.remove');
   await jobs.remove(job);
-  return publicJob(job, 'en');
+  return shownJob(request, job, 'en');
 }
 
 /** `POST /api/jobs/:name/run`: asks for a run and answers 202; `GET /api/job-runs/:id` says how it does. */
@@ -109,21 +156,21 @@ export async function runJob({ jobs }: EdgeContext, request: FastifyRequest, rep
   const job = await touched({ jobs }, request, 'job.run');
   const run = await jobs.run(job, request.principal.subject);
   void reply.code(202);
-  return publicRun(run);
+  return shownRun(request, run);
 }
 
 /** `POST /api/jobs/:name/pause` */
 export async function pauseJob({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const job = await touched({ jobs }, request, 'job.pause');
   await jobs.pause(job, request.principal.subject);
-  return publicJob(await jobs.find(request.tenantScope, job.name), 'en');
+  return shownJob(request, await jobs.find(request.tenantScope, job.name), 'en');
 }
 
 /** `POST /api/jobs/:name/resume` */
 export async function resumeJob({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
   const job = await touched({ jobs }, request, 'job.resume');
   await jobs.resume(job);
-  return publicJob(await jobs.find(request.tenantScope, job.name), 'en');
+  return shownJob(request, await jobs.find(request.tenantScope, job.name), 'en');
 }
 
 /** The job that is to be changed, once it is noted and allowed. */
@@ -142,14 +189,42 @@ function mayTouchMizan({ principal }: FastifyRequest): void {
   throw new MizanError('forbidden', 'Jobs that keep Mizan itself going need the role admin, for every tenant.');
 }
 
-function nameOf(request: FastifyRequest): string {
-  return (request.params as { readonly name: string }).name;
+/** @throws MizanError `forbidden` where whoever makes the job may not call its agent either. */
+function mayCall({ principal }: FastifyRequest, agent: unknown): void {
+  if (principal.agents === null || typeof agent !== 'string' || principal.agents.includes(agent)) return;
+  throw new MizanError('forbidden', `This identity may not call the agent "${agent.slice(0, 100)}".`);
 }
 
-function isTimeZone(zone: string): boolean {
+function shownJob(request: FastifyRequest, job: JobView, language: Language) {
+  const last = job.last === null ? null : shownRun(request, job.last);
+  return { ...publicJob(job, language), last };
+}
+
+/** What Mizan's own jobs say is of places, tables and keys: not for those who look after one tenant. */
+function shownRun({ principal }: FastifyRequest, run: JobRun) {
+  const isTheirs = run.tenant !== systemTenant || principal.scope === 'any';
+  return { ...publicRun(run), ...(isTheirs ? {} : { output: null, error: null, log: '' }) };
+}
+
+function nameOf(request: FastifyRequest): string {
+  const { name } = request.params as { readonly name: string };
+  checkName(name);
+  return name;
+}
+
+/** A job's name may have its tenant's before it; no name has what no database takes. @throws MizanError `not_found` */
+function checkName(name: string): void {
+  if (name.length > 500 || /\p{Cc}/u.test(name)) throw new MizanError('not_found', 'There is no job of that name.');
+}
+
+/** @throws MizanError `invalid_request`, with the nearest name. */
+function checkTimeZone(zone: string): void {
   try {
-    return new Intl.DateTimeFormat('en', { timeZone: zone }).resolvedOptions().timeZone !== '';
+    Intl.DateTimeFormat('en', { timeZone: zone });
   } catch {
-    return false;
+    const hint = didYouMean(zone, ['UTC', ...Intl.supportedValuesOf('timeZone')]);
+    throw new MizanError('invalid_request', `timezone must be a time zone such as Asia/Riyadh.${hint}`, {
+      param: 'timezone',
+    });
   }
 }

@@ -4,6 +4,7 @@ import type { AuditHistory } from '../../core/audit.ts';
 import type { Backups } from '../../core/backups.ts';
 import type { Ledger, LimitRules } from '../../core/limit.ts';
 import type { Jobs } from '../../core/jobs.ts';
+import type { InstanceChecks } from '../../core/model-health.ts';
 import type { PayloadHistory } from '../../core/payload.ts';
 import type { RequestHistory } from '../../core/request-record.ts';
 import type { Revocations } from '../../core/revocation.ts';
@@ -34,6 +35,7 @@ export interface EdgeContext {
   readonly auditHistory: AuditHistory;
   readonly backups: Backups;
   readonly jobs: Jobs;
+  readonly instanceChecks: InstanceChecks;
   /** From the moment this process was asked to end: what runs is finished, nothing new is begun. */
   readonly isDraining: () => boolean;
   readonly limits: {

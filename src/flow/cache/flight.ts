@@ -1,10 +1,12 @@
 import type { ChatEvents } from '../../core/chat.ts';
 import { isUsageOnly } from '../../core/chat.ts';
-import type { CachedAnswer } from '../../core/response-cache.ts';
+import type { MizanError } from '../../core/errors.ts';
+import type { AnswerFacts, CachedAnswer } from '../../core/response-cache.ts';
 import { answer } from '../attempts/answer.ts';
 import type { Answered, AnswerOrder } from '../attempts/order.ts';
 import type { AnswerHead, AnswerSink } from '../call.ts';
 import { splitAt } from './replay.ts';
+import { Retold } from './retold.ts';
 import type { Part } from './storable.ts';
 
 /** What came of a flight. */
@@ -17,9 +19,25 @@ export type Landing =
       readonly isWhole: boolean;
     }
   /** Somebody else had it, or got it meanwhile. */
-  | { readonly kept: CachedAnswer; readonly how: 'hit' | 'coalesced' }
+  | Kept
+  /** Another process' stream, part by part. */
+  | { readonly told: Told; readonly parts: readonly Part[]; readonly isWhole: boolean }
   /** It never came to an attempt. */
   | { readonly thrown: Error };
+
+/** An answer that another process has made. */
+export interface Kept {
+  readonly kept: CachedAnswer;
+  readonly how: 'hit' | 'stale' | 'coalesced';
+}
+
+/** How another process' stream ended. */
+export type Told =
+  | { readonly facts: AnswerFacts; readonly isKept: boolean; readonly resumed: number }
+  | { readonly error: MizanError };
+
+/** What was found in other processes. */
+export type Found = Kept | Told;
 
 /** A caller to whom the stream goes. */
 export interface StreamListener {
@@ -29,8 +47,17 @@ export interface StreamListener {
   wake(): void;
 }
 
-/** Where the answer comes from, if not from the upstream; until nobody waits any more. */
-export type Source = (signal: AbortSignal) => Promise<Landing | null>;
+/**
+ * Where the answer comes from, if not from the upstream; until nobody waits any more. What comes in parts goes to the
+ * sink; `cut` where the last of them are missing.
+ */
+export type Source = (flight: {
+  readonly signal: AbortSignal;
+  readonly sink: AnswerSink;
+  readonly wantsParts: () => boolean;
+  /** An answer that is too old, for where no other can be had. */
+  readonly hasOld: (old: CachedAnswer) => void;
+}) => Promise<Found | 'cut' | null>;
 
 /**
  * One upstream call for all who ask the same at the same time. It goes on for as long as anybody waits for it, whoever
@@ -50,7 +77,9 @@ export class Flight {
   /** Parts that were let go of, since everybody has had them. */
   #dropped = 0;
   #bytes = 0;
+  #old: CachedAnswer | undefined;
   #head: AnswerHead | null = null;
+  #isTold = false;
   #isOver = false;
   #isOpen = true;
   #drained: (() => void) | null = null;
@@ -83,6 +112,16 @@ export class Flight {
     return this.#head;
   }
 
+  /** Whether the parts are another process'. */
+  get isTold(): boolean {
+    return this.#isTold;
+  }
+
+  /** An answer that was found and is too old. */
+  get old(): CachedAnswer | undefined {
+    return this.#old;
+  }
+
   get isOver(): boolean {
     return this.#isOver;
   }
@@ -102,16 +141,24 @@ export class Flight {
   leave(listener: StreamListener | null, reason: unknown): void {
     this.#waiting--;
     if (listener !== null) this.#streaming.delete(listener);
+    if (this.#isOver) this.#letGo();
     if (this.#waiting > 0) this.took();
     else if (!this.#isOver) {
-      this.#close();
-      this.#abort.abort(reason);
+      const looking = this.#events.deserted();
+      if (looking === null) this.#end(reason);
+      else void looking.then(() => this.#waiting === 0 && this.#end(reason));
     }
+  }
+
+  #end(reason: unknown): void {
+    if (this.#isOver) return;
+    this.#close();
+    this.#abort.abort(reason);
   }
 
   /** A listener has taken what there was: what nobody needs any more goes, and more may come. */
   took(): void {
-    if (this.#isOpen || this.#drained === null) return;
+    if (this.#isOpen || this.#isOver || this.#drained === null) return;
     this.#trim();
     if (this.#bytes > this.#limit) return;
     const drained = this.#drained;
@@ -122,17 +169,42 @@ export class Flight {
   async #fly(source: Source | null): Promise<Landing> {
     let landing: Landing;
     try {
-      const elsewhere = source === null ? null : await source(this.#abort.signal);
-      landing = elsewhere ?? (await this.#ask());
+      landing = await this.#land(source);
     } catch (thrown) {
       landing = { thrown: thrown instanceof Error ? thrown : new Error(String(thrown)) };
     }
     this.#isOver = true;
     this.#events.landed(landing);
     this.#close();
-    this.#events.collected(-this.#bytes);
     for (const listener of this.#streaming) listener.wake();
+    this.#letGo();
     return landing;
+  }
+
+  async #land(source: Source | null): Promise<Landing> {
+    if (source === null) return this.#ask();
+    const wantsParts = (): boolean => this.isStream || this.#streaming.size > 0;
+    const hasOld = (old: CachedAnswer): void => {
+      this.#old = old;
+    };
+    const found = await source({ signal: this.#abort.signal, sink: this.#toldSink(), wantsParts, hasOld });
+    if (found === null) return this.#ask();
+    if (found === 'cut') return this.#tellRest();
+    return 'kept' in found ? found : { told: found, parts: this.#parts, isWhole: this.#isOpen };
+  }
+
+  /**
+   * The rest of a stream that another process could not tell to its end: the upstream is asked the same, and where it
+   * says the same, it goes on from there.
+   */
+  async #tellRest(): Promise<Landing> {
+    const retold = new Retold(this.#dropped > 0 ? null : this.#parts, this.#sink());
+    if (!this.isStream || !retold.canBe) return { told: { error: Retold.error() }, parts: this.#parts, isWhole: false };
+    const { call } = this.#order;
+    const signal = AbortSignal.any([this.#abort.signal, retold.signal]);
+    const answered = await answer({ ...this.#order, call: { ...call, signal, sink: retold } });
+    const error = retold.signal.aborted ? Retold.error() : answered.error;
+    return { answered: { ...answered, error, hasBegun: true }, parts: this.#parts, isWhole: false };
   }
 
   async #ask(): Promise<Landing> {
@@ -146,6 +218,17 @@ export class Flight {
         this.#head = head;
       },
       write: (events, drained) => this.#take(events, drained),
+    };
+  }
+
+  #toldSink(): AnswerSink {
+    const sink = this.#sink();
+    return {
+      begin: (head) => {
+        this.#isTold = true;
+        sink.begin(head);
+      },
+      write: sink.write,
     };
   }
 
@@ -177,6 +260,11 @@ export class Flight {
     this.#dropped = needed;
   }
 
+  /** Nobody has to read anything of it any more. */
+  #letGo(): void {
+    if (this.#streaming.size === 0) this.#count(-this.#bytes);
+  }
+
   #count(bytes: number): void {
     this.#bytes += bytes;
     this.#events.collected(bytes);
@@ -186,6 +274,8 @@ export class Flight {
 /** What happens to a flight. */
 export interface FlightEvents {
   landed(landing: Landing): void;
+  /** Nobody waits for it here. Resolves when it is known whether anybody does elsewhere; `null` where nobody can. */
+  deserted(): Promise<void> | null;
   /** Nobody can join it any more. */
   closed(): void;
   /** It keeps more than before, or less; in bytes. */

@@ -1,36 +1,36 @@
 import type { Clock } from '../../core/clock.ts';
 import { MizanError } from '../../core/errors.ts';
-import { newRequestId } from '../../core/ids.ts';
 import type {
   CachedAnswer,
   CacheCleaner,
   CacheKey,
   CacheSelection,
   Freed,
+  Purged,
   SharedAnswers,
 } from '../../core/response-cache.ts';
 import { isSelected } from '../../core/response-cache.ts';
-import type { Usage } from '../../core/usage.ts';
-import { unknownUsage } from '../../core/usage.ts';
 import type { CacheMetrics } from '../../telemetry/cache-metrics.ts';
 import { answer } from '../attempts/answer.ts';
 import type { Answered, AnswerOrder } from '../attempts/order.ts';
-import type { AnswerSink, Call } from '../call.ts';
+import { Afar, errorOfLanding } from './afar.ts';
 import type { Directives } from './directives.ts';
 import { directivesOf } from './directives.ts';
 import { lookElsewhere } from './elsewhere.ts';
-import type { FlightEvents, Landing, Source } from './flight.ts';
+import type { FlightEvents, Kept, Landing, Source } from './flight.ts';
 import { Flight } from './flight.ts';
 import { cacheKeyOf, Spellings } from './key.ts';
 import type { Holding, MemoryTierSettings } from './memory-tier.ts';
 import { MemoryTier } from './memory-tier.ts';
-import { answeredFree, headOf } from './outcome.ts';
+import { answeredFree, cachedHead, gone, headOf, leftEarly, unused } from './outcome.ts';
 import type { CacheRule, CacheRules } from './policy.ts';
+import type { Background } from './refreshes.ts';
+import { Refreshes } from './refreshes.ts';
 import { asCompletion, replay } from './replay.ts';
 import type { Ridden } from './ride.ts';
 import { ride } from './ride.ts';
-import { cachedAnswer, isStorable } from './storable.ts';
-import { isCacheable, isFresh, isOutage, isShared } from './verdicts.ts';
+import { bodyOf, cachedAnswer, isStorable } from './storable.ts';
+import { isCacheable, isFresh, isGoodForNow, isOutage, isShared } from './verdicts.ts';
 
 /** The most that one answer under way is kept for those who come later, in bytes. */
 const largestFlight = 8 * 1024 * 1024;
@@ -38,8 +38,8 @@ const largestFlight = 8 * 1024 * 1024;
 /** As much as all answers under way may be kept together, where that is more than the cache itself has. In bytes. */
 const leastCollected = 16 * 1024 * 1024;
 
-/** Takes a call through the flow that nobody waits for. */
-export type Background = (call: Call) => Promise<unknown>;
+/** How often each process cleans its memory, in ms. */
+const cleanEveryMs = 3_600_000;
 
 /** A request on its way through the cache. */
 interface Asked {
@@ -47,6 +47,8 @@ interface Asked {
   readonly rule: CacheRule;
   readonly key: CacheKey;
   readonly wish: Directives;
+  /** Fetches a newer answer where an old one is good enough. */
+  readonly background: Background;
 }
 
 /** Answers from memory where the same was asked before, and once for all who ask the same at the same time. */
@@ -59,8 +61,13 @@ export class AnswerCache implements CacheCleaner {
   readonly #mostCollected: number;
   readonly #spellings = new Spellings();
   readonly #flights = new Map<string, Flight>();
-  readonly #refreshes = new Map<string, AbortController>();
+  readonly #refreshes: Refreshes;
+  /** The hourly job runs in one process; what is in the memory of each is its own to clean. */
+  readonly #cleaning: NodeJS.Timeout;
+  readonly #end = new AbortController();
   #collected = 0;
+  /** Makes tickets of one call different. */
+  #tickets = 0;
 
   constructor(
     rules: CacheRules,
@@ -75,8 +82,10 @@ export class AnswerCache implements CacheCleaner {
     this.#shared = shared;
     this.#metrics = metrics;
     this.#clock = clock;
+    this.#refreshes = new Refreshes(shared, clock);
     this.#memory = new MemoryTier(settings, () => metrics.evicted());
     this.#mostCollected = Math.max(leastCollected, settings.maxBytes);
+    this.#cleaning = setInterval(() => void this.#memory.cleanup(clock.now(), this.#end.signal), cleanEveryMs).unref();
     metrics.watch(() => this.#memory.holding());
     shared?.watch((isPurged, before) => void this.#memory.remove(isPurged, before));
   }
@@ -100,15 +109,15 @@ export class AnswerCache implements CacheCleaner {
     const spelling = this.#spellings.spell(call.principal, { model, chat }, rule);
     const known = spelling === null ? undefined : this.#spellings.find(spelling);
     const key = known ?? cacheKeyOf(call.principal, { agent, model, chat }, rule);
-    const asked = { order, rule, key, wish };
+    const asked = { order, rule, key, wish, background };
     const kept = this.#memory.get(key.hash);
     if (kept !== undefined && known === undefined && spelling !== null) this.#spellings.remember(spelling, key);
     this.#metrics.lookedUp('memory', this.#clock.monotonic() - startedAt);
     if (kept !== undefined && !wish.noCache) {
       const now = this.#clock.now();
       if (isFresh(kept, now, asked)) return this.#give(asked, kept);
-      if (now < kept.refreshUntil && wish.maxAgeMs === Infinity) {
-        this.#refresh(asked, background);
+      if (isGoodForNow(kept, now, wish)) {
+        this.#refresh(asked);
         return this.#give(asked, kept, 'stale');
       }
     }
@@ -129,9 +138,10 @@ export class AnswerCache implements CacheCleaner {
   }
 
   /** Removes the entries of a selection, here and wherever they are shared. */
-  async purge(selection: CacheSelection): Promise<Freed> {
+  async purge(selection: CacheSelection): Promise<Purged> {
     const own = await this.#memory.remove((key) => isSelected(key, selection));
-    return sumOf(own, await this.#shared?.purge(selection));
+    const purged = await this.#shared?.purge(selection);
+    return { ...sumOf(own, purged), complete: purged?.complete ?? true };
   }
 
   /** Removes what is of no use any more, here and wherever answers are shared, in small steps. */
@@ -142,7 +152,9 @@ export class AnswerCache implements CacheCleaner {
 
   /** Ends what nobody waits for, and leaves with others what they are to have. */
   async close(): Promise<void> {
-    for (const abort of this.#refreshes.values()) abort.abort();
+    clearInterval(this.#cleaning);
+    this.#end.abort();
+    this.#refreshes.close();
     await this.#shared?.close();
   }
 
@@ -180,9 +192,14 @@ export class AnswerCache implements CacheCleaner {
     for (;;) {
       const running = asked.wish.noCache ? undefined : this.#flights.get(asked.key.hash);
       if (running === undefined) {
-        return this.#led(asked, await ride(this.#begin(asked), asked.order, 'miss'), old);
+        const flight = this.#begin(asked);
+        const ridden = await ride(flight, asked.order, 'miss');
+        const led = this.#led(asked, ridden, old ?? flight.old);
+        if (led !== null) return led;
+        continue;
       }
-      const followed = this.#followed(asked, await ride(running, asked.order, 'coalesced'), old);
+      const ridden = await ride(running, asked.order, 'coalesced');
+      const followed = this.#followed(asked, ridden, old ?? running.old);
       if (followed !== null) return followed;
     }
   }
@@ -190,13 +207,17 @@ export class AnswerCache implements CacheCleaner {
   #begin(asked: Asked): Flight {
     const { order, key, wish } = asked;
     const { hash } = key;
+    const shared = this.#shared;
     const room = Math.min(largestFlight, this.#mostCollected - this.#collected);
-    const ticket = this.#shared === null ? '' : order.call.id;
-    const source = this.#shared === null || wish.noCache ? null : this.#elsewhere(asked, ticket, this.#shared);
+    const ticket = shared === null ? '' : `${order.call.id}.${this.#tickets++}`;
+    let afar: Afar | null = null;
+    const leads = (): void => {
+      if (shared !== null) afar = new Afar(flight, (audience) => shared.tell(key, ticket, audience));
+    };
+    const source = shared === null || wish.noCache ? null : this.#elsewhere(asked, { shared, ticket, leads });
     const events: FlightEvents = {
-      landed: (landing) => {
-        if (!('kept' in landing)) this.#keep(asked, landing, ticket);
-      },
+      landed: (landing) => this.#landed(asked, landing, { ticket, afar }),
+      deserted: () => afar?.look() ?? null,
       closed: () => {
         if (this.#flights.get(hash) === flight) this.#flights.delete(hash);
       },
@@ -209,40 +230,55 @@ export class AnswerCache implements CacheCleaner {
     return flight;
   }
 
-  /** Keeps what an upstream said, as far as it is for others. */
-  #keep({ order, rule, key }: Asked, landing: Landing, ticket: string): void {
+  /** Keeps what an upstream said, and tells others of it, as far as it is for them. */
+  #landed(
+    { order, rule, key }: Asked,
+    landing: Landing,
+    { ticket, afar }: { ticket: string; afar: Afar | null },
+  ): void {
     const { policy } = rule;
-    if (!('answered' in landing) || !landing.isWhole || landing.answered.error !== null) {
+    if ('kept' in landing) return;
+    if ('told' in landing) {
+      const { told, parts, isWhole } = landing;
+      if ('facts' in told && told.isKept && isWhole) this.#memory.set(key, { ...told.facts, ...bodyOf(parts) });
+      return;
+    }
+    const error = errorOfLanding(landing);
+    if (!('answered' in landing) || error !== null) {
+      afar?.ended({ error: error ?? gone() });
       this.#shared?.land(key, ticket, null, false);
       return;
     }
-    const { answered, parts } = landing;
-    const isKept = isStorable(answered, parts, { policy, model: order.served.pool.model.id });
+    const { answered, parts, isWhole } = landing;
+    const isKept = isWhole && isStorable(answered, parts, { policy, model: order.served.pool.model.id });
     if (!isKept && this.#shared === null) return;
     const kept = cachedAnswer(answered, parts, { policy, now: this.#clock.now() });
     if (isKept) this.#memory.set(key, kept);
-    this.#shared?.land(key, ticket, kept, isKept);
+    const { body: _body, usageEvent: _event, ...facts } = kept;
+    afar?.ended({ facts, isKept, resumed: answered.resumed });
+    this.#shared?.land(key, ticket, isWhole ? kept : null, isKept);
   }
 
   /** What other processes have, or are about to have. */
-  #elsewhere(asked: Asked, ticket: string, shared: SharedAnswers): Source {
+  #elsewhere(asked: Asked, own: { shared: SharedAnswers; ticket: string; leads: () => void }): Source {
     const { key, order } = asked;
-    return (signal) =>
+    return (flight) =>
       lookElsewhere(key, {
-        shared,
-        ticket,
-        signal,
+        ...own,
+        ...flight,
         clock: this.#clock,
         deadline: order.call.startedAt + order.served.pool.model.timeouts.totalMs,
         isGood: (kept) => isFresh(kept, this.#clock.now(), asked),
+        isGoodForNow: (kept) => isGoodForNow(kept, this.#clock.now(), asked.wish),
         found: (kept) => this.#memory.set(key, kept),
         lookedUp: (ms) => this.#metrics.lookedUp('redis', ms),
       });
   }
 
-  /** What came of it for the one who began it. */
-  #led(asked: Asked, ridden: Ridden, old: CachedAnswer | undefined): Answered | Promise<Answered> {
+  /** What came of it for the one who began it; `null` where that says nothing of this caller's own request. */
+  #led(asked: Asked, ridden: Ridden, old: CachedAnswer | undefined): Answered | Promise<Answered> | null {
     const { landing, hasLeft, hasBegun, firstTokenAt, waitedMs } = ridden;
+    if ('told' in landing) return this.#toldEnd(asked, ridden, landing);
     if ('kept' in landing) {
       return hasLeft ? leftEarly(asked.order, waitedMs) : this.#giveFound(asked, landing, waitedMs);
     }
@@ -271,8 +307,9 @@ export class AnswerCache implements CacheCleaner {
       this.#metrics.answered('coalesced');
       return { ...leftEarly(order, waitedMs), hasBegun, firstTokenAt };
     }
+    if ('told' in landing) return this.#toldEnd(asked, ridden, landing);
     if ('kept' in landing) {
-      const isGood = landing.how === 'coalesced' || isFresh(landing.kept, this.#clock.now(), asked);
+      const isGood = landing.how !== 'hit' || isFresh(landing.kept, this.#clock.now(), asked);
       return isGood ? this.#giveFound(asked, landing, waitedMs) : null;
     }
     const error = 'thrown' in landing ? landing.thrown : landing.answered.error;
@@ -302,12 +339,38 @@ export class AnswerCache implements CacheCleaner {
     return { ...answeredFree(order, origin, said), hasBegun, resumed: answered.resumed };
   }
 
-  #giveFound(
+  /** What came of another process' stream for whoever waited for it here; `null` where that has to ask for itself. */
+  #toldEnd(
     asked: Asked,
-    { kept, how }: Extract<Landing, { kept: unknown }>,
-    waitedMs: number,
-  ): Answered | Promise<Answered> {
-    return this.#give(asked, kept, how, how === 'hit' ? 0 : waitedMs);
+    { hasLeft, hasBegun, firstTokenAt, waitedMs }: Ridden,
+    { told, parts, isWhole }: Extract<Landing, { told: unknown }>,
+  ): Answered | Promise<Answered> | null {
+    const { order } = asked;
+    const label = order.served.pool.model.label;
+    if (!hasLeft && !hasBegun && ('error' in told || !isWhole)) return null;
+    if (!hasLeft && !hasBegun && 'facts' in told) {
+      return this.#give(asked, { ...told.facts, ...bodyOf(parts) }, 'coalesced', waitedMs);
+    }
+    this.#metrics.answered('coalesced');
+    if (hasLeft) return { ...leftEarly(order, waitedMs), hasBegun, firstTokenAt };
+    if ('error' in told) return { ...leftEarly(order, waitedMs), error: told.error, hasBegun, firstTokenAt };
+    this.#metrics.saved(label, told.facts.usage);
+    const origin = { kept: told.facts, cache: 'coalesced' as const, age: null, waitedMs };
+    return {
+      ...answeredFree(order, origin, { answer: null, firstTokenAt }),
+      hasBegun,
+      resumed: told.resumed,
+    };
+  }
+
+  #giveFound(asked: Asked, { kept, how }: Kept, waitedMs: number): Answered | Promise<Answered> {
+    if (how === 'stale') this.#refresh(asked);
+    return this.#give(asked, kept, how, how === 'coalesced' ? waitedMs : 0);
+  }
+
+  /** Has a newer answer fetched beside the old one, once. */
+  #refresh({ order, key, background }: Asked): void {
+    if (!this.#flights.has(key.hash)) this.#refreshes.begin(key, order.call, background);
   }
 
   #canRescue(old: CachedAnswer | undefined, error: unknown): old is CachedAnswer {
@@ -320,55 +383,12 @@ export class AnswerCache implements CacheCleaner {
     if (failed === null) return given;
     return { ...given, trail: failed.trail, head: { ...given.head, attempts: failed.head.attempts } };
   }
-
-  /** Has a newer answer fetched beside the old one, once. */
-  #refresh({ order, key }: Asked, background: Background): void {
-    const { hash } = key;
-    if (this.#refreshes.has(hash) || this.#flights.has(hash)) return;
-    const abort = new AbortController();
-    this.#refreshes.set(hash, abort);
-    const call: Call = {
-      ...order.call,
-      id: newRequestId(this.#clock.now()),
-      receivedAt: this.#clock.now(),
-      startedAt: this.#clock.monotonic(),
-      signal: abort.signal,
-      sink: nobody,
-      cacheControl: 'no-cache',
-    };
-    void background(call).finally(() => this.#refreshes.delete(hash));
-  }
 }
-
-const nobody: AnswerSink = { begin() {}, write: () => true };
-
-const unused: Usage = { ...unknownUsage, costUsd: 0 };
 
 function sumOf(one: Freed, other: Freed = { entries: 0, bytes: 0 }): Freed {
   return { entries: one.entries + other.entries, bytes: one.bytes + other.bytes };
 }
 
-/** For the log: nobody is told. */
-function gone(): MizanError {
-  return new MizanError('client_closed', 'The caller went away.');
-}
-
 function notCached(): MizanError {
   return new MizanError('not_cached', 'There is no answer in the cache that will do, and only-if-cached was asked.');
-}
-
-function cachedHead({ head }: Answered): Pick<CachedAnswer, 'model' | 'instance' | 'provider'> {
-  return { model: head.model ?? '', instance: head.instance ?? '', provider: head.provider ?? '' };
-}
-
-/** Of a caller who left while somebody else's answer was under way. */
-function leftEarly(order: AnswerOrder, waitedMs: number): Answered {
-  const model = order.served.pool.model.id;
-  const kept = { model, instance: '', provider: '', usage: unused, finishReason: null };
-  const answered = answeredFree(
-    order,
-    { kept, cache: 'coalesced', age: null, waitedMs },
-    { answer: null, firstTokenAt: null },
-  );
-  return { ...answered, head: { ...answered.head, instance: null, provider: null }, error: gone() };
 }

@@ -1,6 +1,8 @@
 import type { ChatAnswer } from '../../core/chat.ts';
+import { MizanError } from '../../core/errors.ts';
 import type { CachedAnswer } from '../../core/response-cache.ts';
 import type { Usage } from '../../core/usage.ts';
+import { unknownUsage } from '../../core/usage.ts';
 import type { AttemptResult } from '../attempts/attempt.ts';
 import type { Answered, AnswerOrder } from '../attempts/order.ts';
 import type { AnswerHead } from '../call.ts';
@@ -59,4 +61,29 @@ export function answeredFree(
 /** What was used, and costs nothing this time. */
 function freeOf(usage: Usage): Usage {
   return { ...usage, costUsd: 0 };
+}
+
+/** Of a caller that somebody else's upstream call was for, too. */
+export const unused: Usage = { ...unknownUsage, costUsd: 0 };
+
+/** For the log: nobody is told. */
+export function gone(): MizanError {
+  return new MizanError('client_closed', 'The caller went away.');
+}
+
+/** Who gave an answer. */
+export function cachedHead({ head }: Answered): Pick<CachedAnswer, 'model' | 'instance' | 'provider'> {
+  return { model: head.model ?? '', instance: head.instance ?? '', provider: head.provider ?? '' };
+}
+
+/** Of a caller who left while somebody else's answer was under way. */
+export function leftEarly(order: AnswerOrder, waitedMs: number): Answered {
+  const model = order.served.pool.model.id;
+  const kept = { model, instance: '', provider: '', usage: unused, finishReason: null };
+  const answered = answeredFree(
+    order,
+    { kept, cache: 'coalesced', age: null, waitedMs },
+    { answer: null, firstTokenAt: null },
+  );
+  return { ...answered, head: { ...answered.head, instance: null, provider: null }, error: gone() };
 }

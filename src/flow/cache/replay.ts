@@ -32,6 +32,24 @@ class KeptEvents implements ChatEvents {
   }
 }
 
+/** Events as another process had them. */
+class HeardEvents implements ChatEvents {
+  readonly bytes: Buffer;
+  #chunks: readonly JsonObject[] | null = null;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+  }
+
+  get chunks(): readonly JsonObject[] {
+    return (this.#chunks ??= chunksIn(this.bytes.toString('utf8')));
+  }
+}
+
+export function heardEvents(bytes: Buffer): ChatEvents {
+  return new HeardEvents(bytes);
+}
+
 /** The events of a stream, each with the empty line at its end. */
 function eventTexts(text: string): string[] {
   return text.match(/[^]*?\r?\n\r?\n/g) ?? [];

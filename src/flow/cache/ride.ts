@@ -25,13 +25,12 @@ export async function ride(flight: Flight, order: AnswerOrder, as: 'miss' | 'coa
   const startedAt = clock.monotonic();
   const now = (): number => clock.monotonic();
   const headOf = (head: AnswerHead): AnswerHead => {
-    if (as === 'miss') return { ...head, cache: 'miss' };
+    if (as === 'miss' && !flight.isTold) return { ...head, cache: 'miss' };
     const upstreamMs = now() - startedAt;
     const gatewayMs = Math.max(0, now() - call.startedAt - upstreamMs);
     return { ...head, agent: order.agent, cache: 'coalesced', attempts: 0, upstreamMs, gatewayMs };
   };
-  const streams = chat.stream && flight.isStream;
-  const listener = streams ? new FlightListener(flight, call, { wantsUsage: chat.wantsUsage, headOf, now }) : null;
+  const listener = chat.stream ? new FlightListener(flight, call, { wantsUsage: chat.wantsUsage, headOf, now }) : null;
   flight.enter(listener);
   let hasLeft = false;
   const leaving = Promise.withResolvers<null>();

@@ -22,12 +22,12 @@ export function cachedAnswer(
   { policy, now }: { readonly policy: CachePolicy; readonly now: number },
 ): CachedAnswer {
   const { head, last, usage } = answered;
-  const said = parts.filter(({ isUsage, events }) => !isUsage && events.chunks.length > 0);
+  const { body, usageEvent } = bodyOf(parts);
   const freshUntil = now + policy.ttlMs;
   return {
     kind: last.answer === null ? 'stream' : 'json',
-    body: last.answer?.bytes ?? Buffer.concat(said.map(({ events }) => events.bytes)),
-    usageEvent: Buffer.concat(parts.filter(({ isUsage }) => isUsage).map(({ events }) => events.bytes)),
+    body: last.answer?.bytes ?? body,
+    usageEvent,
     usage,
     finishReason: last.finishReason,
     model: head.model ?? '',
@@ -37,6 +37,15 @@ export function cachedAnswer(
     freshUntil,
     refreshUntil: freshUntil + policy.revalidateMs,
     rescueUntil: freshUntil + policy.rescueMs,
+  };
+}
+
+/** What the parts of a stream say, and its usage. */
+export function bodyOf(parts: readonly Part[]): Pick<CachedAnswer, 'body' | 'usageEvent'> {
+  const said = parts.filter(({ isUsage, events }) => !isUsage && events.chunks.length > 0);
+  return {
+    body: Buffer.concat(said.map(({ events }) => events.bytes)),
+    usageEvent: Buffer.concat(parts.filter(({ isUsage }) => isUsage).map(({ events }) => events.bytes)),
   };
 }
 

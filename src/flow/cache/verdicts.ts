@@ -24,6 +24,11 @@ export function isFresh(
   return now < kept.freshUntil && age < rule.policy.ttlMs && age <= wish.maxAgeMs;
 }
 
+/** Whether it can be given while a newer one is fetched. */
+export function isGoodForNow(kept: CachedAnswer, now: number, { maxAgeMs }: Directives): boolean {
+  return now < kept.refreshUntil && maxAgeMs === Infinity;
+}
+
 /** Errors that say nothing of who asked: everybody who asks the same has them, too. */
 const sharedErrors: ReadonlySet<ErrorCode> = new Set([
   'context_length_exceeded',

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Failure, FailureKind } from '../../core/failure.ts';
 import { failureTable } from '../../core/failure.ts';
-import { defaultHealth, Health } from './health.ts';
+import { defaultHealth, Health, hearsayMs } from './health.ts';
 
 const failed = (kind: FailureKind, more: Partial<Failure> = {}): Failure => ({ kind, message: kind, ...more });
 
@@ -139,4 +139,38 @@ test('a probe that its caller gave up is followed by another', () => {
   ask(health, 1000, failed('cancelled'));
   expect(health.admits(1000)).toBe(true);
   expect(health.isOut).toBe(true);
+});
+
+test('on somebody else’s word it is out for a while, and then a request of its own finds out', () => {
+  const health = new Health(defaultHealth);
+  health.heardDown('no answer', 1000);
+  expect(health.view(1000)).toEqual({ state: 'ejected', reason: 'no answer', nextTryMs: hearsayMs });
+  expect(ask(health, 1000 + hearsayMs - 1, null)).toBe(false);
+  expect(ask(health, 1000 + hearsayMs, null)).toBe(true);
+  expect(health.view(1000 + hearsayMs).state).toBe('returning');
+});
+
+test('when it is heard that it is back, the next request is the one that finds out', () => {
+  const health = new Health(defaultHealth);
+  health.heardDown('no answer', 1000);
+  health.heardUp(2000);
+  expect(health.started()).toBe(true);
+  expect(health.admits(2000)).toBe(false);
+  health.ended(failed('network'), { isProbe: true, isLast: false, now: 2001 });
+  expect(health.view(2001)).toMatchObject({ state: 'ejected', reason: 'network' });
+  // What it failed here is not to be talked away.
+  health.heardUp(2002);
+  expect(health.admits(2002)).toBe(false);
+});
+
+test('what it answered here lately, and what it is out for here, count for more than what others say', () => {
+  const health = new Health(defaultHealth);
+  ask(health, 1000, null);
+  health.heardDown('no answer', 1000 + defaultHealth.windowMs - 1);
+  expect(health.isOut).toBe(false);
+  const failing = new Health(defaultHealth);
+  for (let i = 0; i < 3; i++) ask(failing, i, failed('network'));
+  const { nextTryMs } = failing.view(10);
+  failing.heardDown('no answer', 10);
+  expect(failing.view(10)).toMatchObject({ reason: 'network', nextTryMs });
 });

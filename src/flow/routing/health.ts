@@ -48,6 +48,9 @@ export interface HealthView {
 
 const windowParts = 10;
 
+/** How long an instance is out on somebody else's word, in ms: less than the minute after which they look again. */
+export const hearsayMs = 45_000;
+
 /** The least share of its weight that a returning instance gets. */
 const leastShare = 0.1;
 
@@ -60,7 +63,7 @@ export class Health {
   readonly #window: { part: number; ok: number; failed: number }[] = [];
   #consecutive = 0;
   #ejections = 0;
-  #out: { state: OutState; until: number; reason: string } | null = null;
+  #out: { state: OutState; until: number; reason: string; isByHearsay: boolean } | null = null;
   #isProbing = false;
   #returnedAt = Number.NEGATIVE_INFINITY;
   #lastOkAt = Number.NEGATIVE_INFINITY;
@@ -127,6 +130,20 @@ export class Health {
     else if (effect !== 'fine') this.#failed(failure, { isProbe, isLast, now });
   }
 
+  /**
+   * Somebody else found that it doesn't answer: it is out for `hearsayMs`, and then a request finds out. What was seen here
+   * lately counts for more, be it an answer or what it is out for already.
+   */
+  heardDown(reason: string, now: number): void {
+    if (this.#out !== null || now - this.#lastOkAt < this.#settings.windowMs) return;
+    this.#takeOut('ejected', now + hearsayMs, reason, true);
+  }
+
+  /** Somebody else found that it answers again: what was taken out on their word is tried by the next request. */
+  heardUp(now: number): void {
+    if (this.#out?.isByHearsay === true) this.#out = { ...this.#out, until: Math.min(now, this.#out.until) };
+  }
+
   #answered(isProbe: boolean, now: number): void {
     this.#count(now).ok++;
     this.#consecutive = 0;
@@ -164,8 +181,8 @@ export class Health {
     if (this.#out === null || this.#out.until < until) this.#takeOut('paused', until, wordsToKeep(failure));
   }
 
-  #takeOut(state: OutState, until: number, reason: string): void {
-    this.#out = { state, until, reason };
+  #takeOut(state: OutState, until: number, reason: string, isByHearsay = false): void {
+    this.#out = { state, until, reason, isByHearsay };
   }
 
   #failsOften(now: number): boolean {

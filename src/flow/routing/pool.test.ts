@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { MizanError } from '../../core/errors.ts';
 import { seededRandom } from '../../core/random.ts';
 import type { Provider } from '../../core/upstream.ts';
 import { defaultHealth } from './health.ts';
@@ -327,4 +328,20 @@ test('a lease that is given back twice counts once', () => {
   lease.release(answered);
   lease.release(answered);
   expect(lease.instance.figures.inFlight).toBe(0);
+});
+
+test('what others found takes an instance out, but never the last one that is in use', () => {
+  const { pool } = poolOf([{ id: 'a' }, { id: 'b' }]);
+  const found = { isDown: true, reason: 'no answer' };
+  pool.heard('nobody', found);
+  pool.heard('a', found);
+  for (let i = 0; i < 3; i++) expect(leased(pool.acquire(plain, nobody)).instance.id).toBe('b');
+  pool.heard('b', found);
+  expect(leased(pool.acquire(plain, nobody)).instance.id).toBe('b');
+  pool.heard('a', { isDown: false, reason: '' });
+  const probe = leased(pool.acquire(plain, nobody));
+  expect([probe.instance.id, probe.isProbe]).toEqual(['a', true]);
+  const alone = poolOf([{ id: 'a' }]);
+  alone.pool.heard('a', found);
+  expect(leased(alone.pool.acquire(plain, nobody)).instance.id).toBe('a');
 });

@@ -85,6 +85,23 @@ export class Pool {
     return this.#members.map(({ instance, health }) => ({ instance, health: health.view(now) }));
   }
 
+  /**
+   * What somebody who looks after the instances of all processes found. The last instance that is in use stays in use,
+   * whatever they say.
+   * @param isDown Whether it is proven that it doesn't answer.
+   */
+  heard(instanceId: string, found: { readonly isDown: boolean; readonly reason: string }): void {
+    const member = this.#members.find(({ instance }) => instance.id === instanceId);
+    if (member === undefined) return;
+    const now = this.#clock.monotonic();
+    if (!found.isDown) {
+      member.health.heardUp(now);
+      this.#waiters.wakeAll();
+    } else if (this.#members.some((other) => other !== member && !other.health.isOut)) {
+      member.health.heardDown(found.reason, now);
+    }
+  }
+
   /** Requests that wait for an instance. */
   get waiting(): number {
     return this.#waiters.size;

@@ -7,6 +7,7 @@ const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const written = new WeakMap<object, string>();
 
 export interface RequestHead {
+  readonly method?: 'GET' | 'POST' | undefined;
   /** With its port, where that isn't the scheme's own. */
   readonly host: string;
   /** From the root. */
@@ -18,13 +19,14 @@ export interface RequestHead {
 }
 
 /**
- * The head of a POST request (RFC 9112 §3), in latin1, with the blank line that ends it.
+ * The head of a request (RFC 9112 §3), in latin1, with the blank line that ends it; of a POST where nothing is said.
  * @throws Error with the code `ERR_INVALID_CHAR` where it would not be one head.
  */
-export function requestHead({ host, path, headers, contentLength }: RequestHead): string {
+export function requestHead({ method, host, path, headers, contentLength }: RequestHead): string {
   if (!path.startsWith('/') || notInPaths.test(path)) throw invalid('The path');
   let lines = written.get(headers);
   if (lines === undefined) written.set(headers, (lines = linesOf(headers)));
+  if (method === 'GET') return `GET ${path} HTTP/1.1\r\nhost: ${host}\r\nconnection: keep-alive\r\n${lines}\r\n`;
   return `POST ${path} HTTP/1.1\r\nhost: ${host}\r\nconnection: keep-alive\r\n${lines}content-length: ${contentLength}\r\n\r\n`;
 }
 

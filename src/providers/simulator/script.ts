@@ -80,6 +80,19 @@ function wholeScript(status: number, headers: ScriptHeaders, bytes: Buffer, dela
   return { kind: 'answer', delayMs, status, headers: withLength, steps: [{ delayMs: 0, bytes }], ending: 'end' };
 }
 
+/** The script of a list of models, with the first of the faults that can spoil it. */
+export function listScript(faults: readonly Fault[], delayMs: number): Script {
+  const early = earlyScript(faults, delayMs);
+  if (early !== null) return early;
+  const data = [{ id: 'simulator', object: 'model', created: 0, owned_by: 'mizan' }];
+  const bytes = Buffer.from(JSON.stringify({ object: 'list', data }));
+  const script = wholeScript(200, { 'content-type': 'application/json' }, bytes, delayMs);
+  const fault = faults.find((each): each is LateFault => each.kind === 'stall' || each.kind === 'cut');
+  if (script.kind === 'dead' || fault === undefined) return script;
+  const ending = fault.kind === 'cut' ? 'cut' : 'stall';
+  return { ...script, steps: [{ delayMs: 0, bytes: bytes.subarray(0, 1) }], ending };
+}
+
 export interface AnswerPlan {
   readonly answer: Answer;
   readonly envelope: Envelope;

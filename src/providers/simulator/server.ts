@@ -7,7 +7,7 @@ import type { SimulatorOptionsInput } from './options.ts';
 import type { Playback, Stage } from './playback.ts';
 import type { Death, ScriptHeaders } from './script.ts';
 import { Simulator, type SimulatorStats, type SimulatorTime } from './simulator.ts';
-import { chatPath } from './transport.ts';
+import { chatPath, modelsPath } from './transport.ts';
 
 /** In bytes: 10 MiB. */
 const bodyLimit = 10 * 1024 * 1024;
@@ -66,12 +66,11 @@ function route(simulator: Simulator, request: IncomingMessage, response: ServerR
     case `POST ${chatPath}`:
       receive(simulator, request, response);
       return;
-    case 'GET /v1/models':
-      sendJson(response, 200, {
-        object: 'list',
-        data: [{ id: 'simulator', object: 'model', created: 0, owned_by: 'mizan' }],
-      });
+    case `GET ${modelsPath}`: {
+      const playback = simulator.models(new ResponseStage(response, () => playback));
+      response.on('close', () => playback.stop());
       return;
+    }
     case 'GET /healthz':
       sendJson(response, 200, { status: 'ok' });
       return;

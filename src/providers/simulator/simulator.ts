@@ -6,7 +6,7 @@ import { Refusal } from './openai-error.ts';
 import { simulatorOptionsSchema, type SimulatorOptions, type SimulatorOptionsInput } from './options.ts';
 import { Playback, systemWait, type Stage, type Wait } from './playback.ts';
 import { readRequest } from './request.ts';
-import { answerScript, earlyScript, errorScript, slowness, type Script } from './script.ts';
+import { answerScript, earlyScript, errorScript, listScript, slowness, type Script } from './script.ts';
 
 /** What became of the requests so far. `finished` were played to their end, be it a fault; `aborted` were left. */
 export interface SimulatorStats {
@@ -31,6 +31,7 @@ export class Simulator {
   readonly #clock: Clock;
   readonly #wait: Wait;
   readonly #random: Random;
+  readonly #listRandom: Random;
   #ordinal = 0;
   #finished = 0;
   #aborted = 0;
@@ -40,6 +41,7 @@ export class Simulator {
     this.#clock = time.clock ?? systemClock;
     this.#wait = time.wait ?? systemWait;
     this.#random = seededRandom(this.#options.seed);
+    this.#listRandom = seededRandom(this.#options.seed);
   }
 
   /** @param faults Those of this request alone, instead of the configured ones. */
@@ -53,6 +55,14 @@ export class Simulator {
         else this.#aborted++;
       },
     });
+  }
+
+  /** The list of models. It meets the configured faults by dice of its own, and is not counted as a request. */
+  models(stage: Stage): Playback {
+    const { faults, latencyMs } = this.#options;
+    const struck = strike(faults, this.#listRandom);
+    const script = listScript(struck, latencyMs + slowness(struck));
+    return new Playback(script, stage, { clock: this.#clock, wait: this.#wait, onOver: () => {} });
   }
 
   stats(): SimulatorStats {

@@ -6,8 +6,9 @@ import { Playback, systemWait, type Stage, type Wait } from './playback.ts';
 import { errorScript, type Death, type Script, type ScriptHeaders } from './script.ts';
 import { Simulator, type SimulatorStats } from './simulator.ts';
 
-/** The one path that is answered. */
+/** The paths that are answered. */
 export const chatPath = '/v1/chat/completions';
+export const modelsPath = '/v1/models';
 
 const deaths: Readonly<Record<Death, Omit<TransportError, 'cause' | 'timedOut'>>> = {
   refuse: { phase: 'connect', reason: 'connection refused' },
@@ -41,9 +42,10 @@ export class SimulatorTransport implements Transport {
     return exchange;
   }
 
-  #play({ path, body }: TransportRequest, stage: Stage): Playback {
-    if (path === chatPath && !this.#isClosed) return this.#simulator.chat(body, stage);
-    const unknown = new Refusal(404, `Unknown request URL: POST ${path}.`, { code: 'unknown_url' });
+  #play({ method = 'POST', path, body }: TransportRequest, stage: Stage): Playback {
+    if (method === 'POST' && path === chatPath && !this.#isClosed) return this.#simulator.chat(body, stage);
+    if (method === 'GET' && path === modelsPath && !this.#isClosed) return this.#simulator.models(stage);
+    const unknown = new Refusal(404, `Unknown request URL: ${method} ${path}.`, { code: 'unknown_url' });
     const script: Script = this.#isClosed
       ? { kind: 'dead', delayMs: 0, death: 'refuse' }
       : errorScript(404, unknown.body());

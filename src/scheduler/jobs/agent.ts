@@ -1,5 +1,6 @@
 import type { RunAgent } from '../../core/agent-runs.ts';
 import { MizanError } from '../../core/errors.ts';
+import type { JobMaker } from '../../core/jobs.ts';
 import type { PostWebhook } from '../../core/webhooks.ts';
 import type { JobType } from '../contract.ts';
 import { checkedSettings } from '../settings.ts';
@@ -10,13 +11,15 @@ export interface AgentJobParts {
   readonly post: PostWebhook;
   /** By their names. */
   readonly webhooks: readonly string[];
+  /** The agents that a maker may call now, `null` for all. @throws MizanError `forbidden` where they may nothing any more. */
+  readonly agentsOf: (maker: JobMaker, tenant: string) => readonly string[] | null;
 }
 
 /** How much of an answer the history keeps, in characters. */
 const maxOutput = 32_768;
 
 /** Runs an agent with an input, and keeps what it answers. */
-export function agentJob({ runAgent, agents, post, webhooks }: AgentJobParts): JobType {
+export function agentJob({ runAgent, agents, post, webhooks, agentsOf }: AgentJobParts): JobType {
   return {
     name: 'agent',
     async run({ job, run, signal, say, confirm }) {
@@ -25,8 +28,15 @@ export function agentJob({ runAgent, agents, post, webhooks }: AgentJobParts): J
         throw new MizanError('unknown_agent', `There is no agent "${agent ?? ''}".`);
       }
       await confirm();
-      const subject = `job:${job.name}`;
-      const answer = await runAgent({ target: { agent }, input: input ?? '', tenant: job.tenant, subject, signal });
+      const { tenant, maker } = job;
+      const answer = await runAgent({
+        target: { agent },
+        input: input ?? '',
+        tenant,
+        agents: maker === undefined ? null : agentsOf(maker, tenant),
+        subject: `job:${job.name}`,
+        signal,
+      });
       say(`${answer.output.length} characters from ${answer.model ?? 'nobody'} in ${Math.round(answer.latencyMs)} ms.`);
       const { requestId, model, instance, inputTokens, outputTokens, costUsd } = answer;
       const output = {

@@ -18,12 +18,11 @@ export function backup(backups: Backups): JobType {
         step = run.step;
         say(`${step} …`);
       }, progressMs);
-      // A backup can't be held up half-way: what it made so far counts for nothing, and its own lock keeps others out.
       const giveUp = (): void => say('It was told to stop; the backup is given up.');
       signal.addEventListener('abort', giveUp);
       try {
         const keep = job.settings['keep'];
-        const made = await backups.create(typeof keep === 'number' ? keep : undefined);
+        const made = await backups.create(typeof keep === 'number' ? keep : undefined, signal);
         const { name, bytes, rows, places, removed } = made;
         say(`${name}: ${rows} rows, ${bytes} bytes; restored and compared.`);
         for (const place of places) say(`It is at ${place}`);

@@ -1,10 +1,12 @@
+import type { SealPurpose } from '../../core/sealing.ts';
+import { sealPurposes } from '../../core/sealing.ts';
 import type { JobType } from '../contract.ts';
 import { checkedSettings } from '../settings.ts';
 
 /** What can be sealed under new keys. */
 export interface KeyRing {
   /** New data keys for all tenants; what was sealed before is sealed anew behind it. @param purpose Of these only. */
-  rotate(purpose: string | undefined): number;
+  rotate(purpose: SealPurpose | undefined): number;
 }
 
 /** Makes new data keys. */
@@ -13,7 +15,7 @@ export function keyRotation(ring: KeyRing): JobType {
     name: 'key-rotation',
     async run({ job, say, confirm }) {
       await confirm();
-      const { purpose } = job.settings as { readonly purpose?: string };
+      const { purpose } = job.settings as { readonly purpose?: SealPurpose };
       const keys = ring.rotate(purpose);
       say(`${keys} data keys are new; what was sealed under the old ones is sealed anew in the background.`);
       return { keys };
@@ -21,8 +23,8 @@ export function keyRotation(ring: KeyRing): JobType {
     check: (settings) =>
       checkedSettings(settings, {
         purpose: {
-          expected: 'must be a purpose of data keys',
-          is: (value) => typeof value === 'string' && value !== '',
+          expected: `must be a purpose of data keys: ${sealPurposes.join(', ')}`,
+          is: (value) => sealPurposes.some((purpose) => purpose === value),
         },
       }),
   };

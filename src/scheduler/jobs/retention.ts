@@ -11,7 +11,7 @@ const keepRuns = 20;
 
 export interface RetentionParts {
   /** Removes what is older than it is kept, but for jobs. */
-  readonly removeOld: () => Promise<Removed>;
+  readonly removeOld: (signal: AbortSignal) => Promise<Removed>;
   readonly store: JobStore;
   readonly clock: Clock;
   readonly historyDays: number;
@@ -21,8 +21,9 @@ export interface RetentionParts {
 export function retention({ removeOld, store, clock, historyDays }: RetentionParts): JobType {
   return {
     name: 'retention',
-    async run({ say }) {
-      const removed = await removeOld();
+    async run({ say, signal }) {
+      const removed = await removeOld(signal);
+      signal.throwIfAborted();
       const runs = await store.prune(clock.now() - historyDays * dayMs, keepRuns);
       say(`${removed.requests} requests, ${removed.payloads} payloads, ${removed.rollups} sums and ${runs} runs went.`);
       return { ...removed, runs };

@@ -1,11 +1,12 @@
 import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { MizanError, SetupError } from '../../core/errors.ts';
+import { isRaised } from '../stop-flag.ts';
 import { createConfiguredBackup, fromPlain, newBackup } from './settings.ts';
 import type { BackupOrder, BackupReply } from './worker-protocol.ts';
 
 /** The thread that makes one backup, and ends. Compressing, sealing and comparing are done here, when nobody else needs the processor. */
-const { settings, now } = workerData as BackupOrder;
+const { settings, now, stop } = workerData as BackupOrder;
 
 function reply(message: BackupReply): void {
   parentPort?.postMessage(message);
@@ -16,7 +17,10 @@ try {
   if (process.platform === 'linux') setPriority(0, 15);
   const created = await createConfiguredBackup(fromPlain(settings), {
     now,
-    onProgress: (progress) => reply({ progress }),
+    onProgress(progress) {
+      if (isRaised(stop)) throw new MizanError('shutting_down', 'The backup was given up.');
+      reply({ progress });
+    },
   });
   reply({ done: newBackup(created) });
 } catch (error) {

@@ -106,7 +106,8 @@ describe('a backup in which', () => {
     return read(file).catch((error: unknown) => error);
   };
 
-  test('any byte is another one is refused', async () => {
+  // Thousands of files are read for it, and the machine may have much else to do.
+  test('any byte is another one is refused', { timeout: 120_000 }, async () => {
     // Every byte of the file is one of them.
     for (let at = 0; at < whole.length; at++) {
       const error = await refusal(whole.with(at, (whole[at] ?? 0) ^ (1 << (at % 8))));

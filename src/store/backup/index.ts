@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads';
 import type { BackupList, BackupRun, Backups, NewBackup } from '../../core/backups.ts';
 import type { Clock } from '../../core/clock.ts';
 import { MizanError } from '../../core/errors.ts';
+import { stopFlag } from '../stop-flag.ts';
 import type { BackupSettings } from './settings.ts';
 import { listBackups, targetsOf, toPlain } from './settings.ts';
 import type { BackupOrder, BackupReply } from './worker-protocol.ts';
@@ -11,6 +12,9 @@ export interface BackupEvents {
   done(backup: NewBackup): void;
   failed(error: unknown): void;
 }
+
+/** How long one that was given up may take to tidy up, in ms. */
+const tidyMs = 3000;
 
 /** Backups beside a Mizan that serves: each is made on a thread of its own, which steps back behind answers. */
 export class BackupService implements Backups {
@@ -34,7 +38,7 @@ export class BackupService implements Backups {
     return listBackups(targetsOf(this.#settings));
   }
 
-  async create(keep = this.#settings.keep): Promise<NewBackup> {
+  async create(keep = this.#settings.keep, signal?: AbortSignal): Promise<NewBackup> {
     if (this.#worker !== null) throw new MizanError('backup_running', 'A backup is being made already.');
     const startedAt = this.#clock.now();
     this.#lastRun = {
@@ -47,7 +51,8 @@ export class BackupService implements Backups {
       error: null,
     };
     try {
-      const backup = await this.#run({ settings: toPlain({ ...this.#settings, keep }), now: startedAt });
+      const settings = toPlain({ ...this.#settings, keep });
+      const backup = await this.#run({ settings, now: startedAt, stop: stopFlag(signal) }, signal);
       this.#ended({ state: 'done', step: null, share: null, backup });
       this.#events.done(backup);
       return backup;
@@ -63,8 +68,12 @@ export class BackupService implements Backups {
     await this.#worker?.terminate();
   }
 
-  #run(order: BackupOrder): Promise<NewBackup> {
+  #run(order: BackupOrder, signal: AbortSignal | undefined): Promise<NewBackup> {
     return new Promise((resolve, reject) => {
+      if (signal?.aborted === true) {
+        reject(new MizanError('shutting_down', 'The backup was given up before it began.'));
+        return;
+      }
       const worker = new Worker(new URL('./backup.worker.ts', import.meta.url), {
         name: 'backup',
         workerData: order,
@@ -72,6 +81,12 @@ export class BackupService implements Backups {
       });
       worker.unref();
       this.#worker = worker;
+      let impatient: NodeJS.Timeout | undefined;
+      // It tidies up behind itself, unless it is in the middle of something long.
+      const left = (): void => {
+        impatient = setTimeout(() => void worker.terminate(), tidyMs);
+      };
+      signal?.addEventListener('abort', left);
       worker.on('message', (reply: BackupReply) => {
         if ('progress' in reply) {
           this.#progressed(reply.progress);
@@ -84,9 +99,11 @@ export class BackupService implements Backups {
       });
       worker.on('error', (cause) => reject(new MizanError('internal', 'The backup failed.', { cause })));
       worker.on('exit', () => {
+        clearTimeout(impatient);
+        signal?.removeEventListener('abort', left);
         if (this.#worker === worker) this.#worker = null;
         // Settled already, unless it was ended from outside.
-        reject(new MizanError('shutting_down', 'The backup was given up because Mizan ends.'));
+        reject(new MizanError('shutting_down', 'The backup was given up.'));
       });
     });
   }

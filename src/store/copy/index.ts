@@ -1,6 +1,9 @@
 import { hash } from 'node:crypto';
+import { basename, dirname, join } from 'node:path';
+import { statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { SetupError } from '../../core/errors.ts';
+import { databaseFile } from '../sqlite/file.ts';
 import { migrate } from '../sqlite/migrate.ts';
 import type { Cell, CopyEnd, Row, TableShape } from './end.ts';
 
@@ -44,11 +47,39 @@ export async function copyDatabase(
   }
 }
 
+/** The data folders among the ends of a copy: those whose `mizan.db` is one, each once. */
+export function foldersOf(urls: readonly string[]): string[] {
+  const folders = urls.flatMap((url) => {
+    const path = sqlitePath(url);
+    if (path === null) return [];
+    const file = fileOf(path);
+    return basename(file) === databaseFile ? [dirname(file)] : [];
+  });
+  return [...new Set(folders)];
+}
+
+/** An end as it may be shown: without a password. */
+export function shownEnd(url: string): string {
+  if (sqlitePath(url) !== null || !URL.canParse(url)) return url;
+  const { protocol, host, pathname } = new URL(url);
+  return `${protocol}//${host}${pathname}`;
+}
+
+function sqlitePath(url: string): string | null {
+  return /^sqlite:(.+)$/.exec(url)?.[1] ?? null;
+}
+
+/** Of a file or a data folder. */
+function fileOf(path: string): string {
+  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  return isFolder ? join(path, databaseFile) : path;
+}
+
 async function open(url: string, isTarget: boolean): Promise<CopyEnd> {
   try {
     if (/^postgres(?:ql)?:/.test(url)) return await (await import('./postgres-end.ts')).openPostgresEnd(url);
-    const path = /^sqlite:(.+)$/.exec(url)?.[1];
-    if (path !== undefined) return await (await import('./sqlite-end.ts')).openSqliteEnd(path, isTarget);
+    const path = sqlitePath(url);
+    if (path !== null) return await (await import('./sqlite-end.ts')).openSqliteEnd(fileOf(path), isTarget);
   } catch (error) {
     throw error instanceof SetupError
       ? error

@@ -1,15 +1,19 @@
 import type { Pool, PoolClient } from 'pg';
+import { SetupError } from '../../core/errors.ts';
 import { inTransaction, openPool } from '../postgres/connection.ts';
 import { migrate } from '../postgres/migrate.ts';
 import { dayOfId, ensurePartitions, partitionedTables } from '../postgres/partitions.ts';
 import type { Cell, CopyEnd, Row, TableShape } from './end.ts';
 import { pageRows } from './end.ts';
 
+/** How long others may be in the way, in ms. */
+const lockTimeoutMs = 30_000;
+
 export async function openPostgresEnd(url: string): Promise<CopyEnd> {
   const pool = openPool(url, { max: 2, statementTimeoutMs: 0 });
   try {
     await migrate(pool);
-    return new PostgresEnd(pool, await viewOf(pool));
+    return new PostgresEnd(pool);
   } catch (error) {
     await pool.end();
     throw error;
@@ -25,31 +29,43 @@ async function viewOf(pool: Pool): Promise<PoolClient> {
 
 class PostgresEnd implements CopyEnd {
   readonly #pool: Pool;
-  #view: PoolClient;
+  /** `null` until something is read. */
+  #view: PoolClient | null = null;
 
-  constructor(pool: Pool, view: PoolClient) {
+  constructor(pool: Pool) {
     this.#pool = pool;
-    this.#view = view;
   }
 
   async page(table: TableShape, after: readonly Cell[] | null): Promise<readonly Row[]> {
     const key = table.key.map((column) => `"${column}"`).join(', ');
     const places = (after ?? []).map((_, i) => `$${i + 1}`).join(', ');
     const where = after === null ? '' : `WHERE (${key}) > (${places})`;
-    const { rows } = await this.#view.query(
-      `SELECT * FROM "${table.name}" ${where} ORDER BY ${key} LIMIT ${pageRows(table)}`,
-      [...(after ?? [])],
-    );
+    const { rows } = await (
+      await this.#viewed()
+    ).query(`SELECT * FROM "${table.name}" ${where} ORDER BY ${key} LIMIT ${pageRows(table)}`, [...(after ?? [])]);
     return rows as Row[];
   }
 
   async count(table: TableShape): Promise<number> {
-    const { rows } = await this.#view.query(`SELECT count(*) AS n FROM "${table.name}"`);
+    const { rows } = await (await this.#viewed()).query(`SELECT count(*) AS n FROM "${table.name}"`);
     return (rows as { n: number }[])[0]?.n ?? 0;
   }
 
   async insert(table: TableShape, rows: readonly Row[]): Promise<void> {
+    // What was read is locked for as long as the view is open, and a new partition needs its table for itself.
+    this.#leave();
+    try {
+      await this.#insert(table, rows);
+    } catch (error) {
+      const isLocked = error instanceof Error && 'code' in error && error.code === '55P03';
+      if (!isLocked) throw error;
+      throw new SetupError(`${table.name} is in use by others in the target. Stop every Mizan there first.`);
+    }
+  }
+
+  async #insert(table: TableShape, rows: readonly Row[]): Promise<void> {
     await inTransaction(this.#pool, async (client) => {
+      await client.query(`SET LOCAL lock_timeout = '${lockTimeoutMs}ms'`);
       if (partitionedTables.some((name) => name === table.name)) {
         const ids = rows.map((row) => String(row['id'] ?? row['request_id']));
         await ensurePartitions(client, new Set(ids.map(dayOfId).filter((day) => day !== null)));
@@ -72,13 +88,21 @@ class PostgresEnd implements CopyEnd {
   }
 
   async refresh(): Promise<void> {
-    this.#view.release(true);
-    this.#view = await viewOf(this.#pool);
+    this.#leave();
   }
 
   async close(): Promise<void> {
-    this.#view.release(true);
+    this.#leave();
     await this.#pool.end();
+  }
+
+  async #viewed(): Promise<PoolClient> {
+    return (this.#view ??= await viewOf(this.#pool));
+  }
+
+  #leave(): void {
+    this.#view?.release(true);
+    this.#view = null;
   }
 }
 

@@ -1,17 +1,13 @@
-import { existsSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { SetupError } from '../../core/errors.ts';
 import { openDatabase } from '../sqlite/database.ts';
-import { databaseFile } from '../sqlite/file.ts';
 import { migrate } from '../sqlite/migrate.ts';
 import type { Cell, CopyEnd, Row, TableShape } from './end.ts';
 import { pageRows } from './end.ts';
 
-/** Opens `sqlite:FILE` or `sqlite:FOLDER`. @throws SetupError where a source isn't there. */
-export async function openSqliteEnd(path: string, isTarget: boolean): Promise<CopyEnd> {
-  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
-  const file = isFolder ? join(path, databaseFile) : path;
+/** @throws SetupError where a source isn't there. */
+export async function openSqliteEnd(file: string, isTarget: boolean): Promise<CopyEnd> {
   if (!isTarget && !existsSync(file)) throw new SetupError(`There is no database ${file}`);
   const database = openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
   await migrate(database);

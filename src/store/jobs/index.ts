@@ -44,6 +44,27 @@ export class KyselyJobStore implements JobStore {
     return rows.map(jobOf);
   }
 
+  async find(names: readonly string[]): Promise<StoredJob[]> {
+    const rows = await this.#db
+      .selectFrom('jobs')
+      .selectAll()
+      .where('name', 'in', names)
+      .where('removed_at', 'is', null)
+      .execute();
+    return rows.map(jobOf);
+  }
+
+  async count(tenant: string): Promise<number> {
+    const rows = await this.#db
+      .selectFrom('jobs')
+      .select((e) => e.fn.countAll<number>().as('count'))
+      .where('tenant', '=', tenant)
+      .where('source', '=', 'api')
+      .where('removed_at', 'is', null)
+      .execute();
+    return rows[0]?.count ?? 0;
+  }
+
   async put(
     { name, tenant, ...spec }: NamedJob,
     { source, by, now }: { readonly source: StoredJob['source']; readonly by: string; readonly now: number },
@@ -143,8 +164,8 @@ export class KyselyJobStore implements JobStore {
     return listRuns(this.#db, scope, query);
   }
 
-  lastRuns(): Promise<LastRuns[]> {
-    return lastRuns(this.#db);
+  lastRuns(names?: readonly string[]): Promise<LastRuns[]> {
+    return lastRuns(this.#db, names);
   }
 
   prune(before: number, keep: number): Promise<number> {

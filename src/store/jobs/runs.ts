@@ -1,7 +1,7 @@
 import type { Kysely, SqlBool } from 'kysely';
 import { sql } from 'kysely';
 import type { JobRun, LastRuns, NewRun, RunEnd, RunQuery } from '../../core/jobs.ts';
-import { systemTenant } from '../../core/jobs.ts';
+import { lateMs, systemTenant } from '../../core/jobs.ts';
 import type { TenantScope } from '../../core/request-record.ts';
 import { everyTenant } from '../../core/request-record.ts';
 import type { Database } from '../schema.ts';
@@ -131,24 +131,31 @@ export async function findRun(db: Kysely<Database>, scope: TenantScope, id: stri
 
 export async function listRuns(db: Kysely<Database>, scope: TenantScope, query: RunQuery): Promise<JobRun[]> {
   let select = db.selectFrom('job_runs').selectAll().where(visible(scope));
-  if (query.job !== undefined) select = select.where('job', '=', query.job);
+  if (query.jobs !== undefined) select = select.where('job', 'in', query.jobs);
+  if (query.ids !== undefined) select = select.where('id', 'in', query.ids);
   if (query.status !== undefined) select = select.where('status', '=', query.status);
   if (query.before !== undefined) select = select.where('id', '<', query.before);
   const rows = await select.orderBy('id', 'desc').limit(query.limit).execute();
   return rows.map(runOf);
 }
 
-export async function lastRuns(db: Kysely<Database>): Promise<LastRuns[]> {
-  const rows = await db
-    .selectFrom('job_runs')
-    .select((e) => [
-      'job',
-      e.fn.max(sql<string | null>`case when status <> 'skipped' then id end`).as('last_id'),
-      e.fn.max(sql<number | null>`case when status = 'succeeded' then ended_at end`).as('success_at'),
-    ])
-    .groupBy('job')
-    .execute();
-  return rows.map(({ job, last_id, success_at }) => ({ job, lastId: last_id, lastSuccessAt: success_at }));
+/** Each by itself, newest first until it is found, and not over the whole history. */
+export async function lastRuns(db: Kysely<Database>, names?: readonly string[]): Promise<LastRuns[]> {
+  if (names?.length === 0) return [];
+  const its = sql`from job_runs r where r.job = jobs.name and r.tenant = jobs.tenant`;
+  const newest = sql`order by r.id desc limit 1`;
+  const begun = sql`r.cause <> 'manual' and r.started_at is not null`;
+  // A retry is available later than the run was.
+  const lateness = sql`r.started_at - case when r.attempts <= 1 then r.available_at else r.due end`;
+  const inTime = sql`coalesce((select r.id ${its} and ${begun} and ${lateness} <= ${sql.lit(lateMs)} ${newest}), '')`;
+  const { rows } = await sql<LastRuns>`
+    select name as job, (select r.id ${its} and r.status <> 'skipped' ${newest}) as "lastId",
+      (select r.ended_at ${its} and r.status = 'succeeded' ${newest}) as "lastSuccessAt",
+      (select count(*) ${its} and ${begun} and r.id > ${inTime}) as "lateInARow"
+    from jobs where removed_at is null ${names === undefined ? sql`` : sql`and name in (${sql.join(names)})`}`.execute(
+    db,
+  );
+  return rows;
 }
 
 /** Of each job the newest stay, however old they are. */

@@ -9,6 +9,7 @@ import { limits } from './0008-limits.ts';
 import { jobs } from './0009-jobs.ts';
 import { reachAndShares } from './0010-reach-and-shares.ts';
 import { queued } from './0012-queued.ts';
+import { modelHealth } from './0015-model-health.ts';
 
 /** In their order; a migration that has been released is never changed. */
 export const migrations: Readonly<Record<string, Migration>> = {
@@ -22,4 +23,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0009-jobs': jobs,
   '0010-reach-and-shares': reachAndShares,
   '0012-queued': queued,
+  '0015-model-health': modelHealth,
 };

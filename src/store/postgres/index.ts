@@ -10,6 +10,8 @@ import { makeDue, rebuildSums } from '../rollups.ts';
 import { removeOld } from './retention.ts';
 import { KyselyRequestHistory } from '../history.ts';
 import { KyselyJobStore } from '../jobs/index.ts';
+import { KyselyModelHealth } from '../model-health.ts';
+import { KyselyNotices } from '../notices.ts';
 import type { MigrationReport } from '../migration-run.ts';
 import type { MasterKeys } from '../../security/master-keys.ts';
 import { openDatabase } from '../sqlite/database.ts';
@@ -20,6 +22,7 @@ import type { AuditLogEvents } from '../sqlite/audit-log.ts';
 import { KyselyPayloadHistory } from '../payloads/history.ts';
 import type { PayloadEvents } from '../payloads/queue.ts';
 import type { RequestLogEvents } from '../sqlite/request-log.ts';
+import { stopFlag } from '../stop-flag.ts';
 import { remoteKysely, Thread } from '../thread.ts';
 import { kyselyOver, openPool, placeOf } from './connection.ts';
 import { Courier } from './courier.ts';
@@ -119,12 +122,14 @@ function direct(local: Store, file: string, url: string): Store {
     requestHistory: new KyselyRequestHistory(kyselyOver(pool)),
     ledger: { ...local.ledger, uses: () => readUses(kyselyOver(pool)), check: () => checkLedger(kyselyOver(pool)) },
     jobs: new KyselyJobStore(kyselyOver(pool)),
+    modelHealth: new KyselyModelHealth(kyselyOver(pool)),
+    notices: new KyselyNotices(kyselyOver(pool)),
     payloadHistory: new KyselyPayloadHistory(kyselyOver(pool), local.payloads),
     overview: async (scope, query) => {
       while (await makeDue(kyselyOver(pool))) continue;
       return readOverview(kyselyOver(pool), tenantIn(scope), query);
     },
-    removeOld: (retention) => removeOld(pool, retention, Date.now()),
+    removeOld: (retention, signal) => removeOld(pool, retention, Date.now(), () => signal?.aborted === true),
     rebuildSums: () => rebuildSums(kyselyOver(pool)),
     state: () => ({ ...local.state(), engine: 'postgres' }),
     settled: () => courier.deliver(),
@@ -176,10 +181,13 @@ function serving(
     requestHistory: new KyselyRequestHistory(history),
     ledger: { ...local.ledger, uses: () => readUses(history), check: () => checkLedger(history) },
     jobs: new KyselyJobStore(history),
+    modelHealth: new KyselyModelHealth(history),
+    notices: new KyselyNotices(history),
     payloadHistory: new KyselyPayloadHistory(history, local.payloads),
     overview: async (scope, query) =>
       (await thread.ask({ kind: 'overview', tenant: tenantIn(scope), query })) as Overview,
-    removeOld: async (retention) => (await thread.ask({ kind: 'remove old', retention })) as Removed,
+    removeOld: async (retention, signal) =>
+      (await thread.ask({ kind: 'remove old', retention, stop: stopFlag(signal) })) as Removed,
     state() {
       const here = local.state();
       const trouble = state.isAway ? `PostgreSQL can't be used: ${state.reason ?? ''}` : here.trouble;

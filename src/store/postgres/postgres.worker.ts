@@ -7,6 +7,7 @@ import { readOverview } from '../overview.ts';
 import { makeDue } from '../rollups.ts';
 import { kyselyOver, openPool } from './connection.ts';
 import { away, Courier } from './courier.ts';
+import { isRaised } from '../stop-flag.ts';
 import { removeOld } from './retention.ts';
 import type { PostgresQuestion } from './worker-protocol.ts';
 
@@ -31,7 +32,7 @@ async function answer(question: PostgresQuestion): Promise<unknown> {
     case 'overview':
       return asked(readOverview(kyselyOver(readers), question.tenant, question.query));
     case 'remove old':
-      return asked(removeOld(keepers, question.retention, Date.now()));
+      return asked(removeOld(keepers, question.retention, Date.now(), () => isRaised(question.stop)));
   }
 }
 

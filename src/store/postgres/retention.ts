@@ -16,8 +16,14 @@ const archiveLock = 7_226_008;
 /**
  * Drops the days that are older than they are kept.
  * @param now In ms since the Unix epoch.
+ * @param isStopped Whether it is to end with the statement that is under way: the rest goes another time.
  */
-export async function removeOld(pool: Pool, retention: Retention, now: number): Promise<Removed> {
+export async function removeOld(
+  pool: Pool,
+  retention: Retention,
+  now: number,
+  isStopped: () => boolean = () => false,
+): Promise<Removed> {
   const log = now - retention.log * dayMs;
   const payload = now - Math.min(retention.payloads, retention.log) * dayMs;
   const requests = await dropPartitions(pool, 'requests', log);
@@ -30,13 +36,15 @@ export async function removeOld(pool: Pool, retention: Retention, now: number): 
     await sql`select pg_advisory_xact_lock(${sql.lit(archiveLock)})`.execute(transaction);
     return archiveSome(transaction, bound, 500);
   };
-  while (await db.transaction().execute(archive)) continue;
+  while (!isStopped() && (await db.transaction().execute(archive))) continue;
+  if (isStopped()) return { requests, payloads, rollups: 0, freedBytes: null };
   // Rows that came after their day was dropped.
   await pool.query('DELETE FROM requests_other WHERE id < $1', [firstIdAt(log)]);
   await pool.query('DELETE FROM attempts_other WHERE request_id < $1', [firstIdAt(log)]);
   await pool.query('DELETE FROM payloads_other WHERE request_id < $1', [firstIdAt(payload)]);
   let rollups = 0;
   for (const grain of Object.values(grains)) {
+    if (isStopped()) break;
     const days = grain === grains.minute ? Math.min(retention.log, retention.rollups) : retention.rollups;
     const { rowCount } = await pool.query('DELETE FROM rollups WHERE grain = $1 AND start < $2', [
       grain,

@@ -1,11 +1,12 @@
 import type { OverviewQuery } from '../../core/overview.ts';
 import type { Retention } from '../../core/retention.ts';
+import type { StopFlag } from '../stop-flag.ts';
 
 /** What the thread for PostgreSQL is asked. */
 export type PostgresQuestion =
   | { readonly kind: 'read'; readonly sql: string; readonly parameters: readonly unknown[] }
   | { readonly kind: 'overview'; readonly tenant: string | null; readonly query: OverviewQuery }
-  | { readonly kind: 'remove old'; readonly retention: Retention }
+  | { readonly kind: 'remove old'; readonly retention: Retention; readonly stop: StopFlag }
   /** Answered once all that was written before is in PostgreSQL. */
   | { readonly kind: 'settle' };
 

@@ -14,6 +14,8 @@ import type { Overview, OverviewQuery } from '../../core/overview.ts';
 import type { Removed, Retention } from '../../core/retention.ts';
 import type { MigrationReport } from '../migration-run.ts';
 import type { JobStore } from '../../core/jobs.ts';
+import type { ModelHealthStore } from '../../core/model-health.ts';
+import type { Notices } from '../../core/notices.ts';
 import type { Revocations } from '../../core/revocation.ts';
 import { MasterKeys, noMasterKeySettings } from '../../security/master-keys.ts';
 import { holdData } from '../folder-lock.ts';
@@ -30,6 +32,8 @@ import { IdentityEpoch } from './identity-epoch.ts';
 import { migrate } from './migrate.ts';
 import { KyselyRequestHistory } from '../history.ts';
 import { KyselyJobStore } from '../jobs/index.ts';
+import { KyselyModelHealth } from '../model-health.ts';
+import { KyselyNotices } from '../notices.ts';
 import type { RequestLogEvents } from './request-log.ts';
 import { SqliteRequestLog } from './request-log.ts';
 import { readOverview, tenantIn } from '../overview.ts';
@@ -72,9 +76,14 @@ export interface Store {
   readonly audit: AuditLog;
   readonly auditHistory: AuditHistory;
   readonly jobs: JobStore;
+  readonly modelHealth: ModelHealthStore;
+  readonly notices: Notices;
   overview(scope: TenantScope, query: OverviewQuery): Promise<Overview>;
-  /** Removes what is older than it is to be kept; beside answers, not in their way. */
-  removeOld(retention: Retention): Promise<Removed>;
+  /**
+   * Removes what is older than it is to be kept; beside answers, not in their way.
+   * @param signal Ends it with the step that is under way: what is left goes another time.
+   */
+  removeOld(retention: Retention, signal?: AbortSignal): Promise<Removed>;
   /** Makes all sums anew from the log. For a command: a process that serves keeps them by itself. */
   rebuildSums(): Promise<void>;
   /** How the database is doing, as far as it is known; asked for at any time. */
@@ -177,6 +186,8 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
       ),
       auditHistory: new SqliteAuditHistory(kysely),
       jobs: new KyselyJobStore(kysely),
+      modelHealth: new KyselyModelHealth(kysely),
+      notices: new KyselyNotices(kysely),
       requestLog,
       requestHistory: new KyselyRequestHistory(kysely),
       apiKeys,
@@ -186,7 +197,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
         await rollUpNow(database);
         return readOverview(kyselyOver(database), tenantIn(scope), query);
       },
-      removeOld: (retention) => removeOld(database, retention, Date.now()),
+      removeOld: (retention, signal) => removeOld(database, retention, Date.now(), () => signal?.aborted === true),
       rebuildSums: () => rebuildSums(kyselyOver(database)),
       state: () => ({
         engine: 'sqlite',
@@ -220,6 +231,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
   const useTimer = setInterval(writeSome, usesEveryMs).unref();
   const audit = new QueuedAuditLog((rows) => worker.appendAudit(rows), auditEvents);
   const kysely = worker.kysely();
+  const writing = worker.writingKysely();
   const { payloadEvents = silent } = options;
   const payloads = new PayloadQueue(file, vault.ring, { events: troubles.watchingPayloads(payloadEvents), damaged });
   return {
@@ -231,12 +243,14 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     vault,
     audit,
     auditHistory: new SqliteAuditHistory(kysely),
-    jobs: new KyselyJobStore(worker.writingKysely()),
+    jobs: new KyselyJobStore(writing),
+    modelHealth: new KyselyModelHealth(writing),
+    notices: new KyselyNotices(writing),
     apiKeys,
     limitRules,
     ledger: sqliteLedger(database, kysely),
     overview: (scope, query) => worker.overview(tenantIn(scope), query),
-    removeOld: (retention) => worker.removeOld(retention),
+    removeOld: (retention, signal) => worker.removeOld(retention, signal),
     rebuildSums: () => rebuildSums(kyselyOver(database)),
     state: () => ({
       engine: 'sqlite',

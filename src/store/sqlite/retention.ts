@@ -19,37 +19,44 @@ const restFactor = 3;
  * Removes what is older than it is kept, in small transactions with pauses between them, and gives the room back to
  * the disk.
  * @param now In ms since the Unix epoch.
+ * @param isStopped Whether it is to end with the transaction that is under way: the rest goes another time.
  */
-export async function removeOld(database: DatabaseSync, retention: Retention, now: number): Promise<Removed> {
+export async function removeOld(
+  database: DatabaseSync,
+  retention: Retention,
+  now: number,
+  isStopped: () => boolean = () => false,
+): Promise<Removed> {
   const before = sizeOf(database);
   const log = firstIdAt(now - retention.log * dayMs);
   const minutes = now - Math.min(retention.log, retention.rollups) * dayMs;
-  const requests = await perTenant(database, 'requests', 'id', log);
-  await inBatches(database, { table: 'attempts', column: 'request_id', where: '1', parameters: [] }, log);
-  await archiveLedger(database, log);
-  const payloads = await perTenant(
-    database,
-    'payloads',
-    'request_id',
-    firstIdAt(now - Math.min(retention.payloads, retention.log) * dayMs),
-  );
+  const requests = await perTenant(database, { table: 'requests', column: 'id', bound: log, isStopped });
+  const part = { where: '1', parameters: [], isStopped };
+  await inBatches(database, { ...part, table: 'attempts', column: 'request_id' }, log);
+  await archiveLedger(database, log, isStopped);
+  const payloads = await perTenant(database, {
+    table: 'payloads',
+    column: 'request_id',
+    bound: firstIdAt(now - Math.min(retention.payloads, retention.log) * dayMs),
+    isStopped,
+  });
   let rollups = 0;
   for (const grain of Object.values(grains)) {
     const bound = grain === grains.minute ? minutes : now - retention.rollups * dayMs;
     rollups += await inBatches(
       database,
-      { table: 'rollups', column: 'start', where: 'grain = ?', parameters: [grain] },
+      { table: 'rollups', column: 'start', where: 'grain = ?', parameters: [grain], isStopped },
       bound,
     );
   }
-  await giveBack(database);
+  await giveBack(database, isStopped);
   return { requests, payloads, rollups, freedBytes: Math.max(0, before - sizeOf(database)) };
 }
 
 /** What the ledger's rows came to stays counted. */
-async function archiveLedger(database: DatabaseSync, below: string): Promise<void> {
+async function archiveLedger(database: DatabaseSync, below: string, isStopped: () => boolean): Promise<void> {
   const db = kyselyOver(database);
-  for (let isMore = true; isMore;) {
+  for (let isMore = true; isMore && !isStopped();) {
     const startedAt = performance.now();
     isMore = await immediately(db, (connection) => archiveSome(connection, below, batch.rows / 5));
     await wait(restFactor * (performance.now() - startedAt));
@@ -62,21 +69,25 @@ interface Part {
   readonly column: string;
   readonly where: string;
   readonly parameters: readonly (string | number)[];
+  readonly isStopped: () => boolean;
 }
 
-async function perTenant(database: DatabaseSync, table: string, column: string, bound: string): Promise<number> {
+async function perTenant(
+  database: DatabaseSync,
+  { table, column, bound, isStopped }: Pick<Part, 'table' | 'column' | 'isStopped'> & { readonly bound: string },
+): Promise<number> {
   const next = database.prepare(`SELECT tenant FROM ${table} WHERE tenant > ? ORDER BY tenant LIMIT 1`);
   const first = database.prepare(`SELECT tenant FROM ${table} ORDER BY tenant LIMIT 1`);
   let removed = 0;
   for (let row = first.get(); row !== undefined; row = next.get(String(row['tenant']))) {
-    const part = { table, column, where: 'tenant = ?', parameters: [String(row['tenant'])] };
+    const part = { table, column, where: 'tenant = ?', parameters: [String(row['tenant'])], isStopped };
     removed += await inBatches(database, part, bound);
   }
   return removed;
 }
 
 async function inBatches(database: DatabaseSync, part: Part, bound: string | number): Promise<number> {
-  const { table, column, where, parameters } = part;
+  const { table, column, where, parameters, isStopped } = part;
   const ofBatch = database.prepare(
     `SELECT ${column} AS bound FROM ${table} WHERE ${where} AND ${column} < ? ORDER BY ${column} LIMIT 1 OFFSET ${batch.rows}`,
   );
@@ -85,12 +96,12 @@ async function inBatches(database: DatabaseSync, part: Part, bound: string | num
   for (;;) {
     const end = ofBatch.get(...parameters, bound)?.['bound'];
     removed += await paced(() => Number(remove.run(...parameters, (end ?? bound) as string | number).changes));
-    if (end === undefined) return removed;
+    if (end === undefined || isStopped()) return removed;
   }
 }
 
-async function giveBack(database: DatabaseSync): Promise<void> {
-  for (let left = free(database); left > 0;) {
+async function giveBack(database: DatabaseSync, isStopped: () => boolean): Promise<void> {
+  for (let left = free(database); left > 0 && !isStopped();) {
     await paced(() => database.exec(`PRAGMA incremental_vacuum(${batch.pages})`));
     const now = free(database);
     // A file that was made without room for giving back has to be rewritten first.

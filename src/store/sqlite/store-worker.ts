@@ -4,6 +4,7 @@ import { SqliteAdapter, SqliteQueryCompiler } from 'kysely';
 import type { Overview, OverviewQuery } from '../../core/overview.ts';
 import type { Removed, Retention } from '../../core/retention.ts';
 import type { Database } from '../schema.ts';
+import { stopFlag } from '../stop-flag.ts';
 import { remoteKysely, Thread } from '../thread.ts';
 import type { AuditRow } from './audit-chain.ts';
 import type { ReaderQuestion, WorkerQuestion } from './worker-protocol.ts';
@@ -79,8 +80,8 @@ export class StoreWorker {
     await this.#thread.ask({ kind: 'roll up', minutes });
   }
 
-  async removeOld(retention: Retention): Promise<Removed> {
-    return (await this.#thread.ask({ kind: 'remove old', retention })) as Removed;
+  async removeOld(retention: Retention, signal?: AbortSignal): Promise<Removed> {
+    return (await this.#thread.ask({ kind: 'remove old', retention, stop: stopFlag(signal) })) as Removed;
   }
 
   /** What is under way is given up; a checkpoint is made again when the database is opened next. */

@@ -7,6 +7,7 @@ import { kyselyOver } from './connection.ts';
 import { openDatabase } from './database.ts';
 import { AuditWriter } from './audit-writer.ts';
 import { removeOld } from './retention.ts';
+import { isRaised } from '../stop-flag.ts';
 import type { WorkerQuestion } from './worker-protocol.ts';
 
 /**
@@ -36,7 +37,9 @@ function answer(question: WorkerQuestion): unknown {
       sums = (sums?.catch(() => undefined) ?? noteSinceLast(writing)).then(() => rollUp(question.minutes));
       return sums;
     case 'remove old':
-      removal = removal.catch(() => undefined).then(() => removeOld(writer, question.retention, Date.now()));
+      removal = removal
+        .catch(() => undefined)
+        .then(() => removeOld(writer, question.retention, Date.now(), () => isRaised(question.stop)));
       return removal;
   }
 }

@@ -1,5 +1,6 @@
 import type { OverviewQuery } from '../../core/overview.ts';
 import type { Retention } from '../../core/retention.ts';
+import type { StopFlag } from '../stop-flag.ts';
 import type { AuditRow } from './audit-chain.ts';
 
 /** What the thread that reads is asked. */
@@ -15,4 +16,4 @@ export type WorkerQuestion =
   | { readonly kind: 'audit'; readonly rows: readonly AuditRow[] }
   /** Makes the sums of these minutes (since the epoch), and of whatever else is due. */
   | { readonly kind: 'roll up'; readonly minutes: readonly number[] }
-  | { readonly kind: 'remove old'; readonly retention: Retention };
+  | { readonly kind: 'remove old'; readonly retention: Retention; readonly stop: StopFlag };

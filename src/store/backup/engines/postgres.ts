@@ -1,12 +1,15 @@
 import { randomBytes, randomInt } from 'node:crypto';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ClientBase } from 'pg';
 import { Client, escapeIdentifier } from 'pg';
 import { MizanError, SetupError } from '../../../core/errors.ts';
+import type { Renames } from '../../swap.ts';
 import { swap } from '../../swap.ts';
 import type { BackupEngine, DatabaseFacts, OnProgress, Part, Scratch, Snapshot } from '../contract.ts';
 import { damaged, parseJson } from '../manifest.ts';
+import type { AuditCopy } from './postgres-audit.ts';
+import { AuditScratch, copyAudit } from './postgres-audit.ts';
 import { postgresFacts, tableNames } from './postgres-facts.ts';
 import type { TableStatements } from './postgres-schema.ts';
 import { moveSchema, statementsOf, tablesSchema } from './postgres-schema.ts';
@@ -27,8 +30,8 @@ const applicationName = 'mizan';
 export function postgresEngine(dataFolder: string, url: string): BackupEngine {
   return {
     name: 'postgres',
-    snapshot: (_work, onProgress) => snapshot(url, onProgress),
-    scratch: () => scratch(dataFolder, url),
+    snapshot: (work, onProgress) => snapshot({ dataFolder, url, work }, onProgress),
+    scratch: (work) => scratch({ dataFolder, url, work }),
   };
 }
 
@@ -53,9 +56,16 @@ async function connected(url: string): Promise<Client> {
   }
 }
 
-async function snapshot(url: string, onProgress: OnProgress): Promise<Snapshot> {
+interface Origin {
+  readonly dataFolder: string;
+  readonly url: string;
+  readonly work: string;
+}
+
+async function snapshot({ dataFolder, url, work }: Origin, onProgress: OnProgress): Promise<Snapshot> {
   const client = await connected(url);
   try {
+    const audit = await copyAudit(dataFolder, work);
     await client.query('BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY');
     const facts = await postgresFacts(client, onProgress);
     const { rows } = await client.query<{ readonly bytes: string }>(
@@ -63,9 +73,9 @@ async function snapshot(url: string, onProgress: OnProgress): Promise<Snapshot> 
        JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = current_schema() AND c.relkind = 'r'`,
     );
     return {
-      facts,
-      bytes: Number(rows[0]?.bytes),
-      parts: () => parts(client),
+      facts: audit === null ? facts : { ...facts, tables: [...facts.tables, audit.facts] },
+      bytes: Number(rows[0]?.bytes) + (audit?.bytes ?? 0),
+      parts: () => parts(client, audit),
       close: () => client.end(),
     };
   } catch (cause) {
@@ -74,7 +84,8 @@ async function snapshot(url: string, onProgress: OnProgress): Promise<Snapshot> 
   }
 }
 
-async function* parts(client: ClientBase): AsyncGenerator<Part> {
+async function* parts(client: ClientBase, audit: AuditCopy | null): AsyncGenerator<Part> {
+  yield* audit?.parts() ?? [];
   yield { name: schemaPart, bytes: [Buffer.from(JSON.stringify(await statementsOf(client)))] };
   for (const name of await tableNames(client)) yield { name: `${tablePart}${name}`, bytes: rowsOf(client, name) };
 }
@@ -96,7 +107,7 @@ async function* rowsOf(client: ClientBase, name: string): AsyncGenerator<Buffer>
   await client.query('CLOSE backup_rows');
 }
 
-async function scratch(dataFolder: string, url: string): Promise<Scratch> {
+async function scratch({ dataFolder, url, work }: Origin): Promise<Scratch> {
   const client = await connected(url);
   try {
     const { rows } = await client.query<{ readonly schema: string; readonly isFree: boolean }>(
@@ -107,7 +118,7 @@ async function scratch(dataFolder: string, url: string): Promise<Scratch> {
     await dropOldScratches(client);
     const name = `mizan_scratch_${randomBytes(4).toString('hex')}`;
     await client.query(`CREATE SCHEMA ${name}; SET search_path = ${name}`);
-    return new PostgresScratch(client, { dataFolder, schema: found.schema, scratch: name });
+    return new PostgresScratch(client, { dataFolder, work, schema: found.schema, scratch: name });
   } catch (cause) {
     await client.end();
     throw refused('make a scratch schema', cause);
@@ -128,6 +139,7 @@ async function dropOldScratches(client: ClientBase): Promise<void> {
 
 interface Place {
   readonly dataFolder: string;
+  readonly work: string;
   /** Where the tables in use are. */
   readonly schema: string;
   readonly scratch: string;
@@ -136,14 +148,17 @@ interface Place {
 class PostgresScratch implements Scratch {
   readonly #client: Client;
   readonly #place: Place;
+  readonly #audit: AuditScratch;
   #statements: TableStatements = { before: [], after: [] };
 
   constructor(client: Client, place: Place) {
     this.#client = client;
     this.#place = place;
+    this.#audit = new AuditScratch(place.work);
   }
 
   async take(part: Part): Promise<void> {
+    if (await this.#audit.take(part)) return;
     if (part.name === schemaPart) {
       const chunks: Uint8Array[] = [];
       for await (const chunk of part.bytes) chunks.push(chunk);
@@ -156,7 +171,8 @@ class PostgresScratch implements Scratch {
 
   async facts(onProgress: OnProgress): Promise<DatabaseFacts> {
     await this.#run(this.#statements.after);
-    return postgresFacts(this.#client, onProgress);
+    const facts = await postgresFacts(this.#client, onProgress);
+    return { ...facts, tables: [...facts.tables, ...this.#audit.facts()] };
   }
 
   async adopt(): Promise<string | null> {
@@ -164,6 +180,8 @@ class PostgresScratch implements Scratch {
     const aside = `before_restore_${new Date().toISOString().slice(0, 19).replaceAll(/\D/g, '')}`;
     const client = this.#client;
     await this.#needAlone();
+    const asideFolder = aside.replaceAll('_', '-');
+    const audit = this.#audit.renames(dataFolder, asideFolder);
     await client.query('BEGIN');
     try {
       await client.query(`SET LOCAL lock_timeout = '10s'; SET LOCAL search_path = ${escapeIdentifier(schema)}`);
@@ -175,10 +193,11 @@ class PostgresScratch implements Scratch {
       await moveSchema(client, name, schema);
       await countUp(client, schema);
       await client.query('COMMIT');
-      setOutboxAside(dataFolder, aside);
+      swapLocal(dataFolder, [...outboxRenames(dataFolder, asideFolder), ...audit]);
       return hadTables ? `the schema ${aside} of the database` : null;
     } catch (cause) {
       await client.query('ROLLBACK').catch(() => undefined);
+      for (const [from] of audit) if (from.endsWith('.restored')) rmSync(join(dataFolder, from), { force: true });
       throw refused('put the backup in place', cause);
     }
   }
@@ -233,15 +252,14 @@ async function countUp(client: ClientBase, schema: string): Promise<void> {
 }
 
 /** What a Mizan before PostgreSQL keeps locally belongs to the data that was in use. */
-function setOutboxAside(dataFolder: string, aside: string): void {
-  if (!existsSync(dataFolder)) return;
+function outboxRenames(dataFolder: string, aside: string): Renames {
+  if (!existsSync(dataFolder)) return [];
   const files = readdirSync(dataFolder).filter((name) => /^outbox\.db(?:-wal|-shm)?$/.test(name));
-  if (files.length > 0) {
-    swap(
-      dataFolder,
-      files.map((name) => [name, join(aside.replaceAll('_', '-'), name)] as const),
-    );
-  }
+  return files.map((name) => [name, join(aside, name)] as const);
+}
+
+function swapLocal(dataFolder: string, renames: Renames): void {
+  if (renames.length > 0) swap(dataFolder, renames);
 }
 
 async function* linesOf(bytes: Part['bytes']): AsyncGenerator<string> {

@@ -17,7 +17,7 @@ export function sqliteFacts(database: DatabaseSync, onProgress: OnProgress): Dat
   const names = rows.map(({ name }) => String(name));
   const tables = names.map((name, i) => {
     onProgress({ step: 'counting', done: i, total: names.length });
-    return tableFacts(database, name);
+    return sqliteTableFacts(database, name);
   });
   return { migrations: migrationsOf(database, names), tables };
 }
@@ -28,7 +28,8 @@ function migrationsOf(database: DatabaseSync, tables: readonly string[]): string
   return rows.map(({ name }) => String(name));
 }
 
-function tableFacts(database: DatabaseSync, name: string): TableFacts {
+/** What one table holds. */
+export function sqliteTableFacts(database: DatabaseSync, name: string): TableFacts {
   const table = quoted(name);
   const columns = database.prepare(`SELECT name FROM pragma_table_xinfo(?)`).all(name);
   // Every value as SQLite would write it in SQL: no two values of any type are written the same.

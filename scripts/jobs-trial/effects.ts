@@ -1,0 +1,105 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { JobRun } from '../../src/core/jobs.ts';
+import type { Scheduler, TrialOptions } from './stage.ts';
+import { off, Stage, until } from './stage.ts';
+
+/** How long one scheduler is stopped, in ms: longer than any lease. */
+const stoppedMs = 90_000;
+
+/** Each run asks an agent that takes its time, and posts to a webhook, which is the effect that is counted. */
+export async function effects({ services, processes }: TrialOptions): Promise<object> {
+  const came = new Map<string, number>();
+  const server = createServer((request, response) => {
+    const id = String(request.headers['webhook-id']);
+    came.set(id, (came.get(id) ?? 0) + 1);
+    request.resume();
+    response.end();
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const names = Array.from({ length: 8 }, (_, i) => `tick-${i}`);
+  const common = { overlap: 'allow', catchUp: 'all', retries: 5 };
+  const tick = { ...common, type: 'agent', every: '1s', agent: 'a', input: 'x', webhook: 'w' };
+  const stage = new Stage({
+    ...services,
+    providers: { sim: { kind: 'simulator', latencyMs: 900 } },
+    models: { m: { instances: [{ id: 'i', provider: 'sim', model: 'simulator' }] } },
+    agents: { a: { model: 'm' } },
+    egress: { allow: ['127.0.0.1'] },
+    schedule: {
+      jobs: { ...off, ...Object.fromEntries(names.map((name) => [name, tick])) },
+      webhooks: { w: { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/` } },
+    },
+  });
+  try {
+    const schedulers: Scheduler[] = [];
+    for (let i = 0; i < processes; i++) schedulers.push(await stage.scheduler());
+    const [stopped, killed] = schedulers;
+    if (stopped === undefined || killed === undefined) throw new Error('It takes two schedulers at least.');
+    await wait(5000);
+    const stoppedAt = await signalled(stopped, 'SIGSTOP');
+    await wait(stoppedMs);
+    stopped.child.kill('SIGCONT');
+    await wait(10_000);
+    const killedAt = await signalled(killed, 'SIGKILL');
+    await wait(15_000);
+    const last = Date.now();
+    let runs: JobRun[] = [];
+    await until(async () => {
+      runs = (await stage.history(names)).filter(({ due }) => due <= last);
+      return runs.every(({ status }) => status === 'succeeded');
+    }, 120_000);
+    await Promise.all(schedulers.filter((each) => each !== killed).map((each) => each.end('SIGTERM')));
+    runs = (await stage.history(names)).filter(({ due }) => due <= last);
+    const ids = new Set(runs.map(({ id }) => id));
+    for (const id of came.keys()) if (!ids.has(id)) came.delete(id);
+    return {
+      processes,
+      ...countsOf(names, runs),
+      effects: came.size,
+      effects_that_came_twice: [...came.values()].filter((count) => count > 1).length,
+      taken_over_from_the_stopped: takenOver(schedulers, stoppedAt, killedAt),
+      refused_commits_of_the_stopped: stopped.log.filter(({ event }) => event === 'job_lost').length,
+      taken_over_from_the_killed: takenOver(schedulers, killedAt, Number.POSITIVE_INFINITY),
+    };
+  } finally {
+    server.close();
+    stage.remove();
+  }
+}
+
+/** In the middle of runs: some time after one has begun. @returns When, in ms. */
+async function signalled(scheduler: Scheduler, signal: NodeJS.Signals): Promise<number> {
+  await scheduler.heard('job_started');
+  await wait(300);
+  scheduler.child.kill(signal);
+  return Date.now();
+}
+
+/** How many runs, and after how many seconds. */
+function takenOver(schedulers: readonly Scheduler[], from: number, to: number) {
+  const times = schedulers
+    .flatMap(({ log }) => log)
+    .filter(({ event, time }) => event === 'job_taken_over' && time >= from && time < to)
+    .map(({ time }) => (time - from) / 1000);
+  return { runs: times.length, first_after_s: Math.min(...times), last_after_s: Math.max(...times) };
+}
+
+function countsOf(names: readonly string[], runs: readonly JobRun[]) {
+  let gaps = 0;
+  for (const name of names) {
+    const times = runs.filter(({ job }) => job === name).map(({ due }) => due / 1000);
+    const sorted = times.toSorted((a, b) => a - b);
+    gaps += (sorted.at(-1) ?? 0) - (sorted[0] ?? 0) + 1 - sorted.length;
+  }
+  return {
+    due_times: new Set(runs.map(({ job, due }) => `${job} ${due}`)).size,
+    caught_up: runs.filter(({ cause }) => cause === 'catch-up').length,
+    rows: runs.length,
+    due_times_without_a_row: gaps,
+    not_succeeded: runs.filter(({ status }) => status !== 'succeeded').length,
+  };
+}
