@@ -96,7 +96,7 @@ export class Pool {
     const now = this.#clock.monotonic();
     if (!found.isDown) {
       member.health.heardUp(now);
-      this.#waiters.wakeAll();
+      this.#waiters.serve(Number.POSITIVE_INFINITY);
     } else if (this.#members.some((other) => other !== member && !other.health.isOut)) {
       member.health.heardDown(found.reason, now);
     }
