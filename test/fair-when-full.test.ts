@@ -119,17 +119,17 @@ describe('with a queue before the limits', () => {
     const limiting = { machines: 2, queue: { waitMs: 30_000 } };
     const shared = config({ redis: { url: redis.url }, auth: { jwt }, limiting });
     const machines = await Promise.all([runMizan(shared), runMizan(shared)]);
-    const token = await machines[0]!.token();
+    const token = await machines[0].token();
     const send = (machine: Running) => post(`${machine.url}/v1/chat/completions`, token, body);
     for (const { url } of machines) {
       await vi.waitFor(async () => {
         expect((await ask(`${url}/readyz`)).json).not.toHaveProperty('degraded');
       }, 15_000);
     }
-    const first = send(machines[0]!);
+    const first = send(machines[0]);
     await vi.waitFor(() => expect(held.length).toBe(1), 10_000);
-    const others = [send(machines[1]!), send(machines[1]!), send(machines[0]!)];
-    await waiting(machines[1]!, 2);
+    const others = [send(machines[1]), send(machines[1]), send(machines[0])];
+    await waiting(machines[1], 2);
     const answers = await answering(Promise.all([first, ...others]));
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
     await Promise.all(machines.map((machine) => machine.end()));
