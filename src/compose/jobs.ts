@@ -18,6 +18,7 @@ import { cacheCleanup } from '../scheduler/jobs/cache-cleanup.ts';
 import { keyRotation } from '../scheduler/jobs/key-rotation.ts';
 import { modelHealth } from '../scheduler/jobs/model-health.ts';
 import { retention } from '../scheduler/jobs/retention.ts';
+import type { QueuePlace } from '../scheduler/drivers/job-queue.ts';
 import { WebhookNotifier } from '../scheduler/notifier.ts';
 import { JobsService } from '../scheduler/service.ts';
 import { webhookPoster } from '../scheduler/webhooks.ts';
@@ -41,6 +42,8 @@ export interface JobsHouse {
   readonly providers: ReadonlyMap<string, Provider>;
   readonly metrics: Metrics;
   readonly log: Log;
+  /** Where BullMQ brings due times to whoever runs them; `null` where everybody looks for himself. */
+  readonly jobQueue: QueuePlace | null;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -72,6 +75,7 @@ export function jobsOf(house: JobsHouse, isRunning: boolean): JobsHere {
         configured: config.schedule.jobs,
         figures: jobFigures(metrics),
         notifier,
+        queue: house.jobQueue,
         graceMs: config.server.shutdownTimeoutMs,
       })
     : null;

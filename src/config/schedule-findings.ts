@@ -16,7 +16,15 @@ export function* scheduleFindings(tree: Mapping): Generator<Finding> {
     if (typeof name !== 'string' || webhooks.includes(name)) continue;
     yield { path: ['schedule', 'notify', 'webhooks', i], message: 'expected the name of a webhook', known: webhooks };
   }
+  if (valueAt(tree, ['schedule', 'driver']) === 'bullmq' && !isGiven(valueAt(tree, ['redis', 'url']))) {
+    const message = 'bullmq needs Redis; expected redis.url (or REDIS_URL) beside it, or auto, or local';
+    yield { path: ['schedule', 'driver'], message };
+  }
   yield* addressFindings(tree);
+}
+
+function isGiven(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== '';
 }
 
 function* jobFindings(
