@@ -300,7 +300,7 @@ describe('every problem says where it is, what was expected and what was found',
       [
         'mizan.yaml:3:5 schedule.jobs.nightly: expected a name that is a type, or a type below it, found "nightly"; ' +
           'known: cache-cleanup, backup, model-health, retention, key-rotation, agent',
-        'mizan.yaml:4:22 schedule.jobs.backup.every: expected an interval of a second or more, such as "90s", "15m" ' +
+        'mizan.yaml:4:22 schedule.jobs.backup.every: expected an interval from a second to 366 days, such as "90s", "15m" ' +
           'or "6h", found "500ms"',
         'mizan.yaml:5:18 schedule.jobs.retention.every: expected one of cron, every and at, and there is cron ' +
           'already, found "every"',
