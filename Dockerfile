@@ -1,6 +1,7 @@
 FROM node:26-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
+COPY scripts/no-native scripts/no-native
 # This image is the runtime already: the pinned one, which an install script fetches, is not needed.
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json ./

@@ -43,6 +43,7 @@ import type { Store } from './store/index.ts';
 import { openStore } from './store/index.ts';
 import type { JobsHere } from './compose/jobs.ts';
 import { jobsOf } from './compose/jobs.ts';
+import { jobQueueOf } from './compose/job-queue.ts';
 import { answerCacheOf } from './compose/answer-cache.ts';
 import { budgetAlerts } from './compose/budget-alerts.ts';
 import { InstanceWatch } from './compose/instance-watch.ts';
@@ -50,6 +51,7 @@ import { instanceStates, modelsOf } from './compose/models.ts';
 import { overloadOf, queueOf } from './compose/overload.ts';
 import { webhooksOf } from './compose/webhooks.ts';
 import { auditLogEvents, payloadEvents, redisEvents, storeEvents } from './compose/log-events.ts';
+import type { QueuePlace } from './scheduler/drivers/job-queue.ts';
 import { Verifier } from './security/verifier.ts';
 import type { Vault } from './store/sqlite/vault.ts';
 import type { Log } from './telemetry/log.ts';
@@ -100,6 +102,8 @@ interface House {
   readonly cache: AnswerCache;
   readonly backups: BackupService;
   readonly redis: RedisConnection | null;
+  /** `null` where jobs need no Redis. */
+  readonly jobQueue: QueuePlace | null;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -172,8 +176,9 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
   if (redis !== null) metrics.watchSharing(() => limiter.isByShare);
   const cache = await answerCacheOf(config, { metrics, clock, redis, vault: store.vault });
   opened.defer(() => cache.close());
+  const jobQueue = jobQueueOf(config, dataFolder);
   const rooms = { config, store, tokens, log, metrics, guard, post, providers, book, models, watch };
-  return { ...rooms, limiter, cache, backups, redis, clock, random };
+  return { ...rooms, limiter, cache, backups, redis, jobQueue, clock, random };
 }
 
 /** Does `build`, and closes what it opened where it fails. */

@@ -19,3 +19,20 @@ test('every dependency says why it is one', () => {
 test('there are at most 25 runtime dependencies', () => {
   expect(Object.keys(manifest.dependencies).length).toBeLessThanOrEqual(25);
 });
+
+test('nothing but the runtime has an install script, and BullMQ brings no native add-on', () => {
+  const { packages } = JSON.parse(read('package-lock.json')) as {
+    readonly packages: Readonly<Record<string, { readonly hasInstallScript?: boolean; readonly link?: boolean }>>;
+  };
+  const scripted = Object.entries(packages).filter(([, { hasInstallScript }]) => hasInstallScript === true);
+  expect(scripted.map(([path]) => path)).toEqual(['node_modules/node']);
+  const native = Object.entries(packages).filter(([path]) => path.includes('msgpackr-extract'));
+  expect(native).toEqual([['node_modules/msgpackr-extract', { resolved: 'scripts/no-native', link: true }]]);
+});
+
+test('there is one client of Redis, which BullMQ uses too', () => {
+  const { packages } = JSON.parse(read('package-lock.json')) as {
+    readonly packages: Readonly<Record<string, unknown>>;
+  };
+  expect(Object.keys(packages).filter((path) => path.endsWith('/ioredis'))).toEqual(['node_modules/ioredis']);
+});

@@ -20,6 +20,7 @@ import { keyRotation } from '../scheduler/jobs/key-rotation.ts';
 import { modelHealth } from '../scheduler/jobs/model-health.ts';
 import { priceRefresh } from '../scheduler/jobs/price-refresh.ts';
 import { retention } from '../scheduler/jobs/retention.ts';
+import type { QueuePlace } from '../scheduler/drivers/job-queue.ts';
 import { WebhookNotifier } from '../scheduler/notifier.ts';
 import { JobsService } from '../scheduler/service.ts';
 import type { Store } from '../store/index.ts';
@@ -45,6 +46,8 @@ export interface JobsHouse {
   readonly post: PostWebhook;
   readonly metrics: Metrics;
   readonly log: Log;
+  /** Where BullMQ brings due times to whoever runs them; `null` where everybody looks for himself. */
+  readonly jobQueue: QueuePlace | null;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -76,6 +79,7 @@ export function jobsOf(house: JobsHouse, isRunning: boolean): JobsHere {
         configured: config.schedule.jobs,
         figures: jobFigures(metrics),
         notifier,
+        queue: house.jobQueue,
         graceMs: config.server.shutdownTimeoutMs,
       })
     : null;

@@ -235,6 +235,8 @@ export interface BackupConfig {
 export interface ScheduleConfig {
   /** Of the IANA database. */
   readonly timezone: string;
+  /** `auto`: bullmq where Redis is configured. */
+  readonly driver: 'auto' | 'local' | 'bullmq';
   /** All that are there: those built in, too, and none that is switched off. */
   readonly jobs: readonly NamedJob[];
   readonly webhooks: Readonly<Record<string, WebhookConfig>>;

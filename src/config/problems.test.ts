@@ -87,6 +87,13 @@ describe('every problem says where it is, what was expected and what was found',
       ],
     ],
     [
+      'a driver of jobs that needs Redis, where there is none',
+      'schedule: { driver: bullmq }',
+      [
+        'mizan.yaml:1:21 schedule.driver: bullmq needs Redis; expected redis.url (or REDIS_URL) beside it, or auto, or local',
+      ],
+    ],
+    [
       'a Redis URL that is none',
       'redis: { url: "http://user:hunter2@host" }',
       ['mizan.yaml:1:15 redis.url: expected a redis:// or rediss:// URL, or nothing, found a text'],

@@ -21,7 +21,15 @@ export function* scheduleFindings(tree: Mapping): Generator<Finding> {
       yield { path: [...path, i], message: 'expected the name of a webhook', known: webhooks };
     }
   }
+  if (valueAt(tree, ['schedule', 'driver']) === 'bullmq' && !isGiven(valueAt(tree, ['redis', 'url']))) {
+    const message = 'bullmq needs Redis; expected redis.url (or REDIS_URL) beside it, or auto, or local';
+    yield { path: ['schedule', 'driver'], message };
+  }
   yield* addressFindings(tree);
+}
+
+function isGiven(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== '';
 }
 
 function* jobFindings(

@@ -107,6 +107,9 @@ const webhookSchema = z.strictObject({
     .describe('The body: mizan for all there is to know, slack for a text that Slack and its like show.'),
 });
 
+/** Who brings due times to a process: this process by itself, or BullMQ. */
+const drivers = ['auto', 'local', 'bullmq'] as const;
+
 const notices = ['failure', 'late', 'recovery'] as const;
 
 const notifySchema = z.strictObject({
@@ -120,6 +123,12 @@ const notifySchema = z.strictObject({
 
 export const scheduleSchema = z.strictObject({
   timezone: timeZone.default('UTC').describe('The time zone of all jobs that name none, by its IANA name.'),
+  driver: z
+    .enum(drivers)
+    .default('auto')
+    .describe(
+      'How due times come to a process: local (by the database), bullmq (by Redis), or auto: bullmq with Redis.',
+    ),
   jobs: z.record(name, jobSchema).default({}).describe('By their names; those built in are there anyway.'),
   webhooks: z.record(name, webhookSchema).default({}).describe('Where results and notices can be posted to.'),
   notify: notifySchema.prefault({}).describe('Who is told of what goes wrong.'),

@@ -47,7 +47,8 @@ export class Engine {
   readonly #owner = randomUUID();
   readonly #leases: Leases;
   readonly #running = new Map<string, Running>();
-  readonly #ends = new Set<Promise<void>>();
+  /** When what runs here ends, by the ids of runs. */
+  readonly #ending = new Map<string, Promise<void>>();
   /** When due times were looked for, and among which jobs. */
   #last = { now: Number.POSITIVE_INFINITY, changes: 0 };
   #isStopping = false;
@@ -66,18 +67,44 @@ export class Engine {
     return this.#asking(() => this.catalogue.refresh(this.#parts.clock.monotonic()));
   }
 
-  /** Makes runs of every due time that has come, once of each job. @returns Whether there was one. */
-  async makeDue(): Promise<boolean> {
-    const now = this.#parts.clock.now();
+  /**
+   * Makes runs of every due time that has come, once of each job.
+   * @param patienceMs Leaves those to others that have come since.
+   * @returns Whether there was one.
+   */
+  async makeDue(patienceMs = 0): Promise<boolean> {
+    const now = this.#parts.clock.now() - patienceMs;
     let isAny = false;
     for (const known of this.#dueAt(now)) {
       if (this.#isStopping) break;
       isAny = true;
-      if (!(await this.#asking(() => this.makeDueOf(known)))) break;
+      if (!(await this.#asking(async () => void (await this.makeDueOf(known))))) break;
       // Where there was nothing to be done after all, it isn't looked at again.
       if (known.nextDue !== null && known.nextDue <= now) this.catalogue.passOver(known, now);
     }
     return isAny;
+  }
+
+  /** Jobs that are due up to a time. */
+  dueBefore(time: number): Known[] {
+    return [...this.catalogue.all()].filter(
+      ({ job, nextDue }) => nextDue !== null && nextDue <= time && job.pausedAt === null,
+    );
+  }
+
+  /** Makes runs of one job's due times, where it is due. @returns Their ids: those that this process made. */
+  async makeDueNamed(name: string): Promise<readonly string[]> {
+    if (this.#isStopping) return [];
+    await this.refresh();
+    const known = this.catalogue.get(name);
+    const { nextDue, job } = known ?? {};
+    if (known === undefined || typeof nextDue !== 'number' || typeof job?.pausedAt === 'number') return [];
+    if (nextDue > this.#parts.clock.now()) return [];
+    let made: readonly string[] = [];
+    await this.#asking(async () => {
+      made = await this.makeDueOf(known);
+    });
+    return made;
   }
 
   /** The soonest due time of all jobs, in ms since the Unix epoch; `Infinity` where there is none. */
@@ -105,23 +132,34 @@ export class Engine {
     return [...this.catalogue.all()].filter(({ job }) => job.pausedAt === null && isFarAhead(job, now));
   }
 
-  /** Makes runs of a job's due times. @throws whatever the store throws; then it is to be done again. */
-  async makeDueOf(known: Known): Promise<void> {
+  /**
+   * Makes runs of a job's due times.
+   * @returns The ids of those that wait to begin.
+   * @throws whatever the store throws; then it is to be done again.
+   */
+  async makeDueOf(known: Known): Promise<readonly string[]> {
     const { store, clock, events } = this.#parts;
     const { job } = known;
     const plan = planOf(job, known.timetable, clock.now());
+    const ids: string[] = [];
     for (const { time, isMissed } of plan.due) {
-      const made = await store.create(this.#newRun(job, time, isMissed));
+      const run = this.#newRun(job, time, isMissed);
+      const made = await store.create(run);
       if (made === 'skipped') events.skipped(job, time);
+      if (made === 'created') ids.push(run.id);
     }
     if (plan.letGo > 0) events.missed(job, plan.letGo);
-    if (plan.cursor === null) return;
+    if (plan.cursor === null) return ids;
     await store.advance(job.name, plan.cursor, plan.isBack);
     this.catalogue.advanced(known, plan.cursor);
+    return ids;
   }
 
-  /** Begins what may begin, and takes over what nobody carries on. */
-  async sweep(): Promise<void> {
+  /**
+   * Begins what may begin, and takes over what nobody carries on.
+   * @param isCarried Whether a run that waits was given to somebody else, who brings it to a process.
+   */
+  async sweep(isCarried: (run: JobRun) => boolean = () => false): Promise<void> {
     if (this.#isStopping) return;
     await this.#asking(async () => {
       const { store, clock, events } = this.#parts;
@@ -136,7 +174,7 @@ export class Engine {
         if (this.#running.size >= (run.status === 'running' ? 2 : 1) * mostRunning) return;
         const isExclusive = this.catalogue.get(run.job)?.job.overlap !== 'allow';
         if (run.status === 'waiting' && isExclusive && busy.has(run.job)) continue;
-        if (!this.#isForUs(run)) continue;
+        if (!this.#isForUs(run) || (run.status === 'waiting' && isCarried(run))) continue;
         const claimed = await store.claim(run, this.#owner, clock.now());
         if (claimed === null) continue;
         busy.add(run.job);
@@ -144,6 +182,21 @@ export class Engine {
         this.#begin(claimed);
       }
     });
+  }
+
+  /** Begins those of these runs that wait, and waits for the end of their tries. What has no room stays where it is. */
+  async take(ids: readonly string[]): Promise<void> {
+    const { store, clock } = this.#parts;
+    await this.#asking(async () => {
+      for (const id of ids) {
+        if (this.#isStopping || this.#running.size >= mostRunning) return;
+        const run = await store.run(everyTenant, id);
+        if (run?.status !== 'waiting' || run.availableAt > clock.now() || !this.#isForUs(run)) continue;
+        const claimed = await store.claim(run, this.#owner, clock.now());
+        if (claimed !== null) this.#begin(claimed);
+      }
+    });
+    await Promise.all(ids.flatMap((id) => this.#ending.get(id) ?? []));
   }
 
   /** Begins this run where it may begin, and waits for the end of the try. @returns Whether it is over. */
@@ -164,7 +217,7 @@ export class Engine {
 
   /** Resolves when nothing goes on here any more. */
   async settled(): Promise<void> {
-    while (this.#ends.size > 0) await Promise.all(this.#ends);
+    while (this.#ending.size > 0) await Promise.all(this.#ending.values());
   }
 
   /** @param graceMs How long runs may take to finish; those that don't are handed over. */
@@ -202,10 +255,10 @@ export class Engine {
 
   #begin(run: JobRun): void {
     const end = this.#carryOut(run).finally(() => {
-      this.#ends.delete(end);
+      this.#ending.delete(run.id);
       this.onFree();
     });
-    this.#ends.add(end);
+    this.#ending.set(run.id, end);
   }
 
   async #carryOut(run: JobRun): Promise<void> {

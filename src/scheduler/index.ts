@@ -4,6 +4,8 @@ import type { Log } from '../telemetry/log.ts';
 import type { Driver } from './contract.ts';
 import type { EngineParts } from './engine.ts';
 import { Engine } from './engine.ts';
+import { BullmqDriver } from './drivers/bullmq.ts';
+import type { QueuePlace } from './drivers/job-queue.ts';
 import { LocalDriver } from './drivers/local.ts';
 import type { Notifier } from './reports.ts';
 import { reportsOf } from './reports.ts';
@@ -14,6 +16,8 @@ export interface SchedulerParts extends Omit<EngineParts, 'events'> {
   readonly log: Log;
   readonly figures: JobFigures;
   readonly notifier: Notifier | null;
+  /** Where the bullmq driver has its queue; `null` for the local driver. */
+  readonly queue: QueuePlace | null;
   /** How long runs may take to finish when it stops, in ms. */
   readonly graceMs: number;
 }
@@ -41,10 +45,10 @@ export class Scheduler {
 
   constructor(parts: SchedulerParts) {
     this.#parts = parts;
-    const { log, figures, notifier, clock, graceMs } = parts;
+    const { log, figures, notifier } = parts;
     const events = reportsOf({ log, figures, notifier, catalogue: () => this.#engine.catalogue });
     this.#engine = new Engine({ ...parts, events });
-    this.#driver = new LocalDriver(this.#engine, { clock, graceMs });
+    this.#driver = driverOf(this.#engine, parts);
   }
 
   /** Begins as soon as the store can be used; resolves at the first try, whatever comes of it. */
@@ -54,7 +58,7 @@ export class Scheduler {
       await syncConfigured(store, configured, clock.now());
       await this.#driver.start();
       this.#isStarted = true;
-      this.#parts.log.debug({ event: 'scheduler_started' });
+      this.#parts.log.debug({ event: 'scheduler_started', driver: this.#parts.queue === null ? 'local' : 'bullmq' });
       this.#watchSuccesses();
     } catch (err) {
       if (this.#isStopped) return;
@@ -100,4 +104,13 @@ export class Scheduler {
         this.#timer = setTimeout(() => this.#watchSuccesses(), often.successesMs).unref();
       });
   }
+}
+
+function driverOf(engine: Engine, { clock, graceMs, queue, log }: SchedulerParts): Driver {
+  if (queue === null) return new LocalDriver(engine, { clock, graceMs });
+  const events = {
+    away: (reason: string) => log.warn({ event: 'job_queue_away', reason }),
+    back: () => log.info({ event: 'job_queue_back' }),
+  };
+  return new BullmqDriver(engine, { clock, graceMs, place: queue, events });
 }

@@ -1,26 +1,48 @@
 import type { Clock } from '../../core/clock.ts';
+import type { JobRun } from '../../core/jobs.ts';
 import type { Driver } from '../contract.ts';
 import type { Engine } from '../engine.ts';
 
 /** How often it is looked what others did, in ms; and the longest sleep, since clocks jump and timers don't. */
 const lookMs = 1000;
 
+/** Brings due times and runs to some process, which may be this one. */
+export interface Carrier {
+  /** How long what is due is left to it, in ms; 0 where it brings nothing at the moment. */
+  patienceMs(): number;
+  /** Sends the due times to come. */
+  announce(): void;
+  /** @returns Whether it took the run along. */
+  carry(run: JobRun): boolean;
+}
+
+interface Settings {
+  readonly clock: Clock;
+  /** How long runs may take to finish when it stops, in ms. */
+  readonly graceMs: number;
+  readonly carrier?: Carrier;
+}
+
+/** Nothing is carried: what is due is begun here. */
+const nobody: Carrier = { patienceMs: () => 0, announce: () => undefined, carry: () => false };
+
 /** Everything in this process, over the store alone: good for one machine, or a few. */
 export class LocalDriver implements Driver {
   readonly #engine: Engine;
   readonly #clock: Clock;
   readonly #graceMs: number;
+  readonly #carrier: Carrier;
   #timer: NodeJS.Timeout | undefined;
   #isStopped = false;
   #lookedAt = Number.NEGATIVE_INFINITY;
   #turn: Promise<void> | null = null;
   #isPoked = false;
 
-  /** @param graceMs How long runs may take to finish when it stops. */
-  constructor(engine: Engine, { clock, graceMs }: { readonly clock: Clock; readonly graceMs: number }) {
+  constructor(engine: Engine, { clock, graceMs, carrier = nobody }: Settings) {
     this.#engine = engine;
     this.#clock = clock;
     this.#graceMs = graceMs;
+    this.#carrier = carrier;
     engine.onFree = () => this.poke();
   }
 
@@ -59,7 +81,7 @@ export class LocalDriver implements Driver {
     const look = Math.max(0, this.#lookedAt + lookMs - this.#clock.monotonic());
     if (this.#engine.isStoreAway) return lookMs;
     if (this.#isPoked) return 0;
-    return Math.min(look, Math.max(0, this.#engine.soonest() - this.#clock.now()));
+    return Math.min(look, Math.max(0, this.#engine.soonest() + this.#carrier.patienceMs() - this.#clock.now()));
   }
 
   async #once(): Promise<void> {
@@ -70,7 +92,8 @@ export class LocalDriver implements Driver {
       this.#lookedAt = now;
       await this.#engine.refresh();
     }
-    const isAny = await this.#engine.makeDue();
-    if (isAny || isLook) await this.#engine.sweep();
+    const isAny = await this.#engine.makeDue(this.#carrier.patienceMs());
+    this.#carrier.announce();
+    if (isAny || isLook) await this.#engine.sweep((run) => this.#carrier.carry(run));
   }
 }

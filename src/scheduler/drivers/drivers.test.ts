@@ -1,0 +1,149 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import type { PostgresServer } from '../../../test/support/postgres.ts';
+import { anyPostgres } from '../../../test/support/postgres.ts';
+import type { RedisServer } from '../../../test/support/redis.ts';
+import { startRedis } from '../../../test/support/redis.ts';
+import { Secret } from '../../core/secret.ts';
+import { openStore } from '../../store/index.ts';
+import type { OpenJobs } from '../scheduler.suite.ts';
+import { BullmqDriver } from './bullmq.ts';
+import type { MakeDriver } from './driver.suite.ts';
+import { Crew, driverContract, faultsOf } from './driver.suite.ts';
+import { LocalDriver } from './local.ts';
+
+const silent = { failed() {}, recovered() {}, dropped() {}, away() {}, back() {} };
+const folders: string[] = [];
+let postgres: PostgresServer;
+let redis: RedisServer;
+let places = 0;
+
+beforeAll(async () => {
+  postgres = await anyPostgres();
+  redis = await startRedis();
+});
+
+afterAll(async () => {
+  await postgres.end();
+  await redis.end();
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'mizan-drivers-'));
+  folders.push(folder);
+  return folder;
+}
+
+function sqlite() {
+  const folder = newFolder();
+  return { open: () => openStore({ folder, url: null, events: silent }) };
+}
+
+async function onPostgres() {
+  const url = await postgres.newDatabase();
+  const folder = newFolder();
+  return { open: () => openStore({ folder, url, events: silent }) };
+}
+
+const local: MakeDriver = (engine, given) => new LocalDriver(engine, given);
+
+/** On a queue of its own. */
+function bullmq(server: RedisServer, told: (event: string) => void = () => undefined): MakeDriver {
+  const place = { url: new Secret(server.url), name: `test-${++places}` };
+  const events = { away: () => told('away'), back: () => told('back') };
+  return (engine, given) => new BullmqDriver(engine, { ...given, place, events });
+}
+
+driverContract('local on SQLite', async () => ({ ...sqlite(), make: local }));
+driverContract('local on PostgreSQL', async () => ({ ...(await onPostgres()), make: local }));
+driverContract('bullmq on SQLite', async () => ({ ...sqlite(), make: bullmq(redis) }));
+driverContract('bullmq on PostgreSQL', async () => ({ ...(await onPostgres()), make: bullmq(redis) }));
+
+describe('bullmq', () => {
+  let store: OpenJobs;
+  let server: RedisServer;
+
+  beforeAll(async () => {
+    store = await sqlite().open();
+    server = await startRedis();
+  });
+
+  afterAll(async () => {
+    await store.close();
+    await server.end();
+  });
+
+  /** So many more successes of the crew. */
+  const more = (crew: Crew, count: number): Promise<void> => {
+    const before = crew.count('succeeded');
+    return crew.until(() => crew.count('succeeded') >= before + count);
+  };
+
+  test('loses no due time and doubles none while Redis is gone, silent, or has forgotten everything', async () => {
+    const crew = new Crew();
+    const events: string[] = [];
+    const make = bullmq(server, (event) => events.push(event));
+    const jobs = [await crew.job(store), await crew.job(store)];
+    const drivers = [crew.driver(store, make), crew.driver(store, make)];
+    for (const driver of drivers) await driver.start();
+    await more(crew, 4);
+    const client = new Redis(server.url);
+    await client.flushall();
+    client.disconnect();
+    await more(crew, 6);
+    server.stall();
+    await more(crew, 6);
+    server.resume();
+    await more(crew, 4);
+    await server.stop();
+    await more(crew, 6);
+    await server.start();
+    await more(crew, 6);
+    await Promise.all(drivers.map((driver) => driver.stop()));
+    for (const job of jobs) expect(await faultsOf(crew, store, job)).toEqual([]);
+    expect(events.slice(0, 2)).toEqual(['away', 'away']);
+    expect(events).toContain('back');
+  }, 60_000);
+
+  test('starts and stops where Redis never was', async () => {
+    const crew = new Crew();
+    await server.stop();
+    const job = await crew.job(store);
+    const driver = crew.driver(store, bullmq(server));
+    await driver.start();
+    await more(crew, 2);
+    await driver.stop();
+    expect(await faultsOf(crew, store, job)).toEqual([]);
+    await server.start();
+  });
+
+  test('can be moved to and from, also while runs are due', async () => {
+    const crew = new Crew();
+    const there = bullmq(server);
+    const jobs = [await crew.job(store), await crew.job(store)];
+    for (const make of [local, there, local, there]) {
+      const driver = crew.driver(store, make);
+      await driver.start();
+      await more(crew, 4);
+      await driver.stop();
+    }
+    for (const job of jobs) expect(await faultsOf(crew, store, job)).toEqual([]);
+  });
+
+  test('gets nothing of another database on the same Redis', async () => {
+    const crew = new Crew();
+    const elsewhere = await sqlite().open();
+    onTestFinished(() => elsewhere.close());
+    const [job, theirs] = [await crew.job(store), await crew.job(elsewhere)];
+    const drivers = [crew.driver(store, bullmq(server)), crew.driver(elsewhere, bullmq(server))];
+    for (const driver of drivers) await driver.start();
+    await more(crew, 4);
+    await Promise.all(drivers.map((driver) => driver.stop()));
+    expect(await faultsOf(crew, store, job)).toEqual([]);
+    expect(await faultsOf(crew, elsewhere, theirs)).toEqual([]);
+  });
+});

@@ -1,0 +1,150 @@
+import type { Queue, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { Secret } from '../../core/secret.ts';
+
+/** Where the queue is. */
+export interface QueuePlace {
+  readonly url: Secret<string>;
+  /** What the database is called, so that two that share a Redis don't get each other's jobs. */
+  readonly name: string;
+}
+
+export interface QueueEvents {
+  /** @param reason In Redis' own words or ours; holds no password. */
+  away(reason: string): void;
+  back(): void;
+}
+
+/** Says that a job is due, or that a run can begin. It says nothing that the store doesn't know. */
+export type Ticket =
+  | { readonly kind: 'due'; readonly job: string; readonly due: number; readonly delayMs?: number }
+  | { readonly kind: 'run'; readonly run: string; readonly attempts: number };
+
+/** Tickets that are worked on at the same time by one process: as many as it may run. */
+const concurrency = 16;
+
+/** How long Redis may take to take something in, in ms. */
+const commandMs = 1000;
+
+/** How long a worker may show no sign of life until its ticket goes to another, and how often that is looked at; in ms. */
+const stalled = { lockMs: 10_000, everyMs: 5000 };
+
+/** How long the last words to Redis may take, in ms. */
+const closingMs = 1000;
+
+/** BullMQ, with connections of its own: its worker blocks one, and neither may forget what was not answered in 25 ms. */
+export class JobQueue {
+  readonly #place: QueuePlace;
+  readonly #events: QueueEvents;
+  #queue: Queue | undefined;
+  #worker: Worker | undefined;
+  #clients: Redis[] = [];
+  #isUp = false;
+  #hasBeenTold = false;
+  #isClosed = false;
+
+  constructor(place: QueuePlace, events: QueueEvents) {
+    this.#place = place;
+    this.#events = events;
+  }
+
+  /** Whether Redis took what it was given last. */
+  get isUp(): boolean {
+    return this.#isUp && !this.#isClosed;
+  }
+
+  /** Begins to connect, and waits for no answer. @param work What is done with a ticket. It may come more than once. */
+  async open(work: (ticket: Ticket) => Promise<void>): Promise<void> {
+    if (this.#clients.length > 0) return;
+    const [{ Queue: Tickets, Worker: Working }, { Redis: Client }] = await Promise.all([
+      import('bullmq'),
+      import('ioredis'),
+    ]);
+    const url = this.#place.url.reveal();
+    const settings = {
+      connectionName: 'mizan-jobs',
+      retryStrategy: (times: number) => Math.min(100 * times, 1000),
+      maxRetriesPerRequest: null,
+    };
+    const asking = new Client(url, { ...settings, enableOfflineQueue: false, commandTimeout: commandMs });
+    const working = new Client(url, settings);
+    this.#clients = [asking, working];
+    for (const client of this.#clients) client.on('error', (error: Error) => this.#lost(error.message));
+    asking.on('close', () => this.#lost('the connection was closed'));
+    asking.on('ready', () => this.#found());
+    // Not the policy of Redis' memory either: what it drops is begun from the store.
+    const shared = { prefix: `mizan:jobs:{${this.#place.name}}`, skipVersionCheck: true };
+    this.#queue = new Tickets('jobs', { ...shared, connection: asking, skipMetasUpdate: true });
+    this.#queue.on('error', (error) => this.#lost(error.message));
+    this.#worker = new Working('jobs', async ({ data }) => work(data as Ticket), {
+      ...shared,
+      connection: working,
+      concurrency,
+      lockDuration: stalled.lockMs,
+      stalledInterval: stalled.everyMs,
+      // A ticket that comes back for the hundredth time does no harm, and one that is dropped is made up for.
+      maxStalledCount: 100,
+      removeOnComplete: { count: 0 },
+      removeOnFail: { count: 0 },
+    });
+    this.#worker.on('error', (error) => this.#lost(error.message));
+    if (asking.status === 'ready') this.#found();
+  }
+
+  /** Gives tickets to Redis; whether it takes them is seen at the next. */
+  send(tickets: readonly Ticket[]): void {
+    if (tickets.length === 0 || this.#queue === undefined) return;
+    const adding = tickets.map((data) => ({
+      name: data.kind,
+      data,
+      opts: {
+        jobId: idOf(data),
+        delay: data.kind === 'due' ? (data.delayMs ?? 0) : 0,
+        removeOnComplete: true,
+        removeOnFail: true,
+      },
+    }));
+    this.#queue.addBulk(adding).then(
+      () => this.#found(),
+      (error: unknown) => this.#lost(error instanceof Error ? error.message : 'it takes nothing in'),
+    );
+  }
+
+  /** Takes no further tickets. */
+  pause(): void {
+    this.#worker?.pause(true).catch(() => undefined);
+  }
+
+  /** What it has taken in stays in Redis for the others. To be called when nothing goes on here any more. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    // By force: it would wait for ever for a Redis that is away.
+    const closing = Promise.allSettled([this.#worker?.close(true), this.#queue?.close()]);
+    let timer: NodeJS.Timeout | undefined;
+    const enough = new Promise((resolve) => (timer = setTimeout(resolve, closingMs)));
+    await Promise.race([closing, enough]);
+    clearTimeout(timer);
+    for (const client of this.#clients) client.disconnect();
+  }
+
+  #lost(reason: string): void {
+    if (this.#isClosed) return;
+    this.#isUp = false;
+    if (this.#hasBeenTold) return;
+    this.#hasBeenTold = true;
+    this.#events.away(reason);
+  }
+
+  #found(): void {
+    if (this.#isClosed || this.#isUp) return;
+    this.#isUp = true;
+    if (!this.#hasBeenTold) return;
+    this.#hasBeenTold = false;
+    this.#events.back();
+  }
+}
+
+/** The same for all who send the same. BullMQ wants no colons in it. */
+function idOf(ticket: Ticket): string {
+  return ticket.kind === 'due' ? `${encodeURIComponent(ticket.job)}@${ticket.due}` : `${ticket.run}@${ticket.attempts}`;
+}
