@@ -34,7 +34,7 @@ export class Refreshes {
       sink: nobody,
       cacheControl: 'no-cache',
     };
-    void this.#fetch(key, own, background).finally(() => this.#running.delete(hash));
+    void this.#renew(key, own, background).finally(() => this.#running.delete(hash));
   }
 
   /** Nobody waits for them. */
@@ -42,7 +42,7 @@ export class Refreshes {
     for (const abort of this.#running.values()) abort.abort();
   }
 
-  async #fetch(key: CacheKey, call: Call, background: Background): Promise<void> {
+  async #renew(key: CacheKey, call: Call, background: Background): Promise<void> {
     const ticket = `${call.id}.refresh`;
     const look = await this.#shared?.look(key, ticket, false, true);
     if (look?.found === null && look.turn === 'theirs') return;

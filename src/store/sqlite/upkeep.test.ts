@@ -6,7 +6,7 @@ import { requestRecord } from '../../../test/support/records.ts';
 import { databaseFile } from './file.ts';
 import { openStore } from './index.ts';
 import { findDamage } from './soundness.ts';
-import { nextSumsAt } from './upkeep.ts';
+import { sumsRestMs } from './upkeep.ts';
 import { Troubles } from './troubles.ts';
 
 const events = { failed() {}, recovered() {}, dropped() {} };
@@ -40,8 +40,7 @@ test('troubles are told until they have passed, each by itself', () => {
   expect(told).toStrictEqual(['failed']);
 });
 
-test('sums that took long are made again after fifty times as long, at the latest after half a minute', () => {
-  expect(nextSumsAt(1000, 1010)).toBe(1510);
-  expect(nextSumsAt(1000, 1400)).toBe(21_400);
-  expect(nextSumsAt(1000, 3000)).toBe(33_000);
+test('the more came in a minute, the longer its sums rest, half a minute at the most', () => {
+  expect([0, 1000, 40_000].map(sumsRestMs)).toEqual([2000, 2000, 2000]);
+  expect([100_000, 600_000, 6_000_000].map(sumsRestMs)).toEqual([5000, 30_000, 30_000]);
 });

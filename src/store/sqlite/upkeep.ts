@@ -5,15 +5,16 @@ import type { Troubles } from './troubles.ts';
 /** How often the write-ahead log is looked after, in ms; and from how many committed rows on it is worth it. */
 const checkpoint = { everyMs: 1000, rows: 200 };
 
-/**
- * How often sums are made of what was committed, in ms; and for how long it is put off, in times of what the last ones
- * took. A minute is read whole for each of its sums: under heavy load that may not take more than a fiftieth of a core.
- */
-const sums = { everyMs: 2000, rest: 50, longestMs: 30_000 };
+/** How often sums are made of what was committed, in ms, and at the latest. */
+const sumsMs = { often: 2000, latest: 30_000 };
 
-/** When sums may be made again that took from `started` until `ended`, all in ms. */
-export function nextSumsAt(started: number, ended: number): number {
-  return ended + Math.min((ended - started) * sums.rest, sums.longestMs);
+/**
+ * How long sums rest after they were made, in ms. All of a minute is read for each, at about a µs a row: no more than a
+ * fiftieth of a core goes into it.
+ * @param rows Committed in the last minute.
+ */
+export function sumsRestMs(rows: number): number {
+  return Math.min(Math.max(rows / 20, sumsMs.often), sumsMs.latest);
 }
 
 interface UpkeepRooms {
@@ -30,7 +31,9 @@ export class Upkeep {
   readonly #timers: NodeJS.Timeout[];
   #checkpointed = 0;
   #isSumming = false;
-  #nextSumsAt = 0;
+  #summedAt = Number.NEGATIVE_INFINITY;
+  /** Rows that were committed by each of the last times that it was looked, a minute back. */
+  readonly #counts: number[] = [0];
 
   constructor({ log, worker, troubles }: UpkeepRooms) {
     this.#log = log;
@@ -38,7 +41,7 @@ export class Upkeep {
     this.#troubles = troubles;
     this.#timers = [
       setInterval(() => this.#checkpoint(), checkpoint.everyMs),
-      setInterval(() => this.#sum(), sums.everyMs),
+      setInterval(() => this.#sum(), sumsMs.often),
     ];
     for (const timer of this.#timers) timer.unref();
   }
@@ -59,23 +62,23 @@ export class Upkeep {
   }
 
   #sum(): void {
-    const started = performance.now();
-    const isEarly = this.#isSumming || started < this.#nextSumsAt;
+    const { committed } = this.#log;
+    if (this.#counts.push(committed) > 60_000 / sumsMs.often) this.#counts.shift();
+    const now = performance.now();
+    // Half a step early rather than one late: timers are not exact.
+    const rest = sumsRestMs(committed - (this.#counts[0] ?? 0)) - sumsMs.often / 2;
+    const isEarly = this.#isSumming || now - this.#summedAt < rest;
     const hasToWait = isEarly || this.#troubles.has('write') || this.#troubles.has('checkpoint');
     const minutes = hasToWait ? [] : this.#log.takeTouched();
     if (minutes.length === 0) return;
     this.#isSumming = true;
+    this.#summedAt = now;
     const summing = this.#worker.rollUp(minutes).catch((error: unknown) => {
       this.#log.touch(minutes);
       throw error;
     });
     this.#track('sums', "Requests can't be summed up", summing);
-    void summing
-      .catch(() => undefined)
-      .finally(() => {
-        this.#isSumming = false;
-        this.#nextSumsAt = nextSumsAt(started, performance.now());
-      });
+    void summing.catch(() => undefined).finally(() => (this.#isSumming = false));
   }
 
   #track(kind: string, what: string, work: Promise<unknown>): void {
