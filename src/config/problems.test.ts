@@ -274,7 +274,7 @@ describe('every problem says where it is, what was expected and what was found',
       'crons that are none, or never fire',
       'schedule:\n  jobs:\n    backup: { cron: "0 0 30 2 *" }\n    retention: { cron: "* * * *" }\n    model-health: { cron: "60 * * * *" }\n',
       [
-        'mizan.yaml:3:21 schedule.jobs.backup.cron: expected a cron that fires; this one never does, ' +
+        'mizan.yaml:3:21 schedule.jobs.backup.cron: expected a cron that fires; this one never does; "0 0 L 2 *" does, on the month’s last day, ' +
           'found "0 0 30 2 *"',
         'mizan.yaml:4:24 schedule.jobs.retention.cron: expected five fields: minute, hour, day of the month, month, ' +
           'day of the week; or six, with seconds before them, found "* * * *"',

@@ -114,7 +114,7 @@ export class Crew {
 }
 
 export const historyOf = async (store: OpenJobs, { name }: NamedJob): Promise<JobRun[]> =>
-  (await store.jobs.runs(everyTenant, { limit: 1000, job: name })).toReversed();
+  (await store.jobs.runs(everyTenant, { limit: 1000, jobs: [name] })).toReversed();
 
 /** What is wrong where each due time from the first on should have a row, a good end and one effect. */
 export async function faultsOf(crew: Crew, store: OpenJobs, job: NamedJob): Promise<string[]> {
