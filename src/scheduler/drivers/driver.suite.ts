@@ -108,6 +108,17 @@ export class Crew {
     }
   }
 
+  /** Lets nothing new come, and what waits come to its end. */
+  async drain(store: OpenJobs, jobs: readonly NamedJob[]): Promise<void> {
+    for (const { name } of jobs) await store.jobs.pause(name, 'test', this.clock.now());
+    for (;;) {
+      const told = this.heard.length;
+      const runs = await Promise.all(jobs.map((job) => historyOf(store, job)));
+      if (runs.flat().every(({ endedAt }) => endedAt !== null)) return;
+      await this.until(() => this.heard.length > told);
+    }
+  }
+
   count(event: string): number {
     return this.heard.filter((each) => each === event).length;
   }
@@ -160,6 +171,7 @@ export function driverContract(
       const drivers = [one, other, one].map((store) => crew.driver(store, make, work));
       for (const driver of drivers) await driver.start();
       await crew.until(() => crew.count('succeeded') >= 20);
+      await crew.drain(one, jobs);
       await Promise.all(drivers.map((driver) => driver.stop()));
       for (const job of jobs) expect(await faultsOf(crew, one, job)).toEqual([]);
       expect(lateness.toSorted((a, b) => a - b)[0]).toBeLessThan(1000);

@@ -103,6 +103,7 @@ describe('bullmq', () => {
     await more(crew, 6);
     await server.start();
     await more(crew, 6);
+    await crew.drain(store, jobs);
     await Promise.all(drivers.map((driver) => driver.stop()));
     for (const job of jobs) expect(await faultsOf(crew, store, job)).toEqual([]);
     expect(events.slice(0, 2)).toEqual(['away', 'away']);
@@ -116,6 +117,7 @@ describe('bullmq', () => {
     const driver = crew.driver(store, bullmq(server));
     await driver.start();
     await more(crew, 2);
+    await crew.drain(store, [job]);
     await driver.stop();
     expect(await faultsOf(crew, store, job)).toEqual([]);
     await server.start();
@@ -125,10 +127,11 @@ describe('bullmq', () => {
     const crew = new Crew();
     const there = bullmq(server);
     const jobs = [await crew.job(store), await crew.job(store)];
-    for (const make of [local, there, local, there]) {
+    for (const [i, make] of [local, there, local, there].entries()) {
       const driver = crew.driver(store, make);
       await driver.start();
       await more(crew, 4);
+      if (i === 3) await crew.drain(store, jobs);
       await driver.stop();
     }
     for (const job of jobs) expect(await faultsOf(crew, store, job)).toEqual([]);
@@ -142,6 +145,7 @@ describe('bullmq', () => {
     const drivers = [crew.driver(store, bullmq(server)), crew.driver(elsewhere, bullmq(server))];
     for (const driver of drivers) await driver.start();
     await more(crew, 4);
+    await Promise.all([crew.drain(store, [job]), crew.drain(elsewhere, [theirs])]);
     await Promise.all(drivers.map((driver) => driver.stop()));
     expect(await faultsOf(crew, store, job)).toEqual([]);
     expect(await faultsOf(crew, elsewhere, theirs)).toEqual([]);

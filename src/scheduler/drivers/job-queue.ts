@@ -29,6 +29,9 @@ const commandMs = 1000;
 /** How long a worker may show no sign of life until its ticket goes to another, and how often that is looked at; in ms. */
 const stalled = { lockMs: 10_000, everyMs: 5000 };
 
+/** The oldest Redis that this is made for. */
+const leastVersion = '6.2.0';
+
 /** How long the last words to Redis may take, in ms. */
 const closingMs = 1000;
 
@@ -56,7 +59,7 @@ export class JobQueue {
   /** Begins to connect, and waits for no answer. @param work What is done with a ticket. It may come more than once. */
   async open(work: (ticket: Ticket) => Promise<void>): Promise<void> {
     if (this.#clients.length > 0) return;
-    const [{ Queue: Tickets, Worker: Working }, { Redis: Client }] = await Promise.all([
+    const [{ Queue: Tickets, Worker: Working, RedisConnection }, { Redis: Client }] = await Promise.all([
       import('bullmq'),
       import('ioredis'),
     ]);
@@ -72,7 +75,9 @@ export class JobQueue {
     for (const client of this.#clients) client.on('error', (error: Error) => this.#lost(error.message));
     asking.on('close', () => this.#lost('the connection was closed'));
     asking.on('ready', () => this.#found());
-    // Not the policy of Redis' memory either: what it drops is begun from the store.
+    // It isn't asked for its version, nor scolded for the policy of its memory: what it drops is begun from the store.
+    // Then this is taken for its version, and from 6 on a worker waits for fractions of a second.
+    RedisConnection.minimumVersion = leastVersion;
     const shared = { prefix: `mizan:jobs:{${this.#place.name}}`, skipVersionCheck: true };
     this.#queue = new Tickets('jobs', { ...shared, connection: asking, skipMetasUpdate: true });
     this.#queue.on('error', (error) => this.#lost(error.message));
