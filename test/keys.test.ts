@@ -244,7 +244,7 @@ describe('a key that is rotated', () => {
 test('a key whose row somebody else wrote is shown as damaged, lets nobody in, and is ended as any other', async () => {
   const by = await mizan.token({ subject: 'finder', tenant: 'edited', role: 'admin' });
   const [one, other] = [await made({}, by), await made({}, by)];
-  const database = new DatabaseSync(join(mizan.dataFolder, 'mizan.db'));
+  const database = new DatabaseSync(join(mizan.dataFolder, 'mizan.db'), { timeout: 5000 });
   database.exec("UPDATE api_keys SET role = 'admin' WHERE tenant = 'edited'");
   database.exec('UPDATE identity_revision SET revision = revision + 1');
   database.close();

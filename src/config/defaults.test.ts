@@ -130,7 +130,7 @@ test('everything else has the defaults of the documentation', () => {
     maxBytes: 67_108_864,
     maxBytesPerTenant: null,
   });
-  expect(schedule).toMatchObject({ timezone: 'UTC', driver: 'auto', webhooks: {}, historyDays: 90 });
+  expect(schedule).toMatchObject({ timezone: 'UTC', driver: 'local', webhooks: {}, historyDays: 90 });
   expect(schedule.jobs.map(({ name, schedule: when }) => [name, when])).toEqual([
     ['cache-cleanup', { kind: 'cron', cron: '0 * * * *', timezone: 'UTC' }],
     ['backup', { kind: 'cron', cron: '0 3 * * 0', timezone: 'UTC' }],

@@ -125,7 +125,7 @@ export const scheduleSchema = z.strictObject({
   timezone: timeZone.default('UTC').describe('The time zone of all jobs that name none, by its IANA name.'),
   driver: z
     .enum(drivers)
-    .default('auto')
+    .default('local')
     .describe(
       'How due times come to a process: local (by the database), bullmq (by Redis), or auto: bullmq with Redis.',
     ),
