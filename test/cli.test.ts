@@ -105,6 +105,7 @@ describe('mizan keys', () => {
     expect(await listed()).toEqual({
       id,
       name: 'mobile app',
+      priority: 'normal',
       tenant: 'acme',
       any_tenant: false,
       role: 'member',

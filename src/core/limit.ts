@@ -198,8 +198,10 @@ export interface SharedCounters {
    * Says what this machine has counted.
    * @returns Money that all have paid and hold, by the order of `counts`, and whether the shared memory was empty;
    * `null` where nobody answers in time.
+   * @param isNew Called where it was empty, before anybody hears of an answer that was given after.
    */
   report(
     report: Report,
+    isNew: () => void,
   ): Promise<{ readonly used: readonly number[]; readonly machines: number; readonly isNew: boolean } | null>;
 }

@@ -22,7 +22,7 @@ async function machine(node: string): Promise<RedisLimits> {
   onTestFinished(() => redis.close());
   while (redis.trouble !== null) await new Promise((resolve) => setImmediate(resolve));
   const limits = new RedisLimits(redis, node);
-  await limits.report({ counts: [], missed: [] });
+  await limits.report({ counts: [], missed: [] }, () => {});
   return limits;
 }
 
@@ -94,13 +94,16 @@ describe('limits in Redis', () => {
 
   test('forget what a machine held that says nothing any more, and not what it paid', async () => {
     const [a, b] = [await machine('a'), await machine('b')];
-    await a.report({
-      counts: [
-        { id: 'budgets/a', kind: 'money', start: 7, now: 50, paid: 30 },
-        { id: 'limits/a', kind: 'inFlight', start: 0, now: 4, paid: 0 },
-      ],
-      missed: [],
-    });
+    await a.report(
+      {
+        counts: [
+          { id: 'budgets/a', kind: 'money', start: 7, now: 50, paid: 30 },
+          { id: 'limits/a', kind: 'inFlight', start: 0, now: 4, paid: 0 },
+        ],
+        missed: [],
+      },
+      () => {},
+    );
     expect((await taken(b, money(100, 0), inFlight(9))).used).toEqual([80, 4]);
     // Its time is over.
     const client = await RedisConnection.open(new Secret(server.url), { away() {}, back() {}, refused() {} });
@@ -129,8 +132,8 @@ describe('limits in Redis', () => {
       counts: [{ id: 'budgets/a', kind: 'money' as const, start: 7, now: 40, paid: 10 }],
       missed: [{ id: 'limits/a', kind: 'requests' as const, age: 3, amount: 4 }],
     };
-    expect(await a.report(report)).toMatchObject({ isNew: true, used: [50] });
-    expect(await a.report({ ...report, missed: [] })).toMatchObject({ isNew: false, used: [50] });
+    expect(await a.report(report, () => {})).toMatchObject({ isNew: true, used: [50] });
+    expect(await a.report({ ...report, missed: [] }, () => {})).toMatchObject({ isNew: false, used: [50] });
     expect((await taken(a, money(100, 0), rpm(10))).used).toEqual([50, 4]);
   });
 });

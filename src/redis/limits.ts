@@ -105,7 +105,7 @@ export class RedisLimits implements SharedCounters {
     this.#unsaid = [...this.#unsaid, ...windows].slice(-maxUnsaid);
   }
 
-  async report({ counts, missed }: Report): ReturnType<SharedCounters['report']> {
+  async report({ counts, missed }: Report, isNew: () => void): ReturnType<SharedCounters['report']> {
     const all = [
       ...counts.map((count) => ({ ...count, first: count.now ?? -1, other: count.paid })),
       ...missed.map((each) => ({ ...each, start: 0, first: each.age, other: each.amount })),
@@ -115,6 +115,10 @@ export class RedisLimits implements SharedCounters {
     let asked: Promise<unknown> | null = null;
     const inTime = await this.#redis.ask((client) => {
       asked = scriptsOf(client).mizanLimitsReport(keys.length, ...keys, this.#run, aliveMs, this.#node, ...parts);
+      asked.then(
+        (told) => (told as [number])[0] === 1 && isNew(),
+        () => {},
+      );
       return asked;
     });
     // Whether it was heard has to be known: to tell of the same requests twice would count them twice.
@@ -123,8 +127,8 @@ export class RedisLimits implements SharedCounters {
     const unsaid = this.#unsaid;
     this.#unsaid = [];
     this.change(unsaid);
-    const [isNew, machines, used] = answer as [number, number, string[]];
-    return { isNew: isNew === 1, machines, used: used.slice(0, counts.length).map(Number) };
+    const [first, machines, used] = answer as [number, number, string[]];
+    return { isNew: first === 1, machines, used: used.slice(0, counts.length).map(Number) };
   }
 }
 

@@ -12,8 +12,11 @@ const reportMs = 1000;
 /** How long a request waits for the others' word, in ms, however many questions that takes. */
 const patienceMs = 25;
 
-/** How long after the shared memory was empty there may be somebody who has not told it everything yet, in ms. */
-const tellingMs = 2 * reportMs + 500;
+/**
+ * How long after the shared memory was empty there may be somebody who has not told it everything yet, in ms: once all
+ * that were there before are there again, and where one of them doesn't come back.
+ */
+const telling = { backMs: 2 * reportMs + 500, goneMs: 15_000 };
 
 const askAgainMs = 60_000;
 
@@ -37,6 +40,11 @@ export class Sharing {
   #turn: Iterator<BudgetMeter> | null = null;
   /** Until when the shared memory may lack what others have paid, on the monotonic clock. */
   #telling = -Infinity;
+  /** Machines that were there before it was empty, while some are missing; 0 while none is. */
+  #awaited = 0;
+  /** As they were counted last. */
+  #seen = 0;
+  /** The same, or as many as there are at the least. */
   #machines: number;
   #reporting: NodeJS.Timeout | null = null;
   #isReporting: Promise<boolean> | null = null;
@@ -77,9 +85,14 @@ export class Sharing {
     const known = this.#refusalByKnown(claims);
     if (known !== null) return known;
     const verdict = await this.#verdict(claims);
-    if (verdict === null) return this.#shared.isThere ? this.#takeUnheard(claims) : this.#takeByShare(claims);
+    if (verdict === null) return this.#isWhole ? this.#takeUnheard(claims) : this.#takeByShare(claims);
+    if (!this.#isWhole) {
+      // It was asked before the memory was known to lack what others have told it.
+      this.#giveBack(claims, verdict);
+      return this.#takeByShare(claims);
+    }
     this.#isByShare = false;
-    this.#machines = Math.max(verdict.machines, this.#leastMachines);
+    this.#count(verdict.machines);
     const monotonic = this.#clock.monotonic();
     const now = this.#clock.now();
     this.#hear(claims, verdict);
@@ -107,6 +120,15 @@ export class Sharing {
     return refusal;
   }
 
+  #giveBack(claims: readonly Claim[], { second, refused }: SharedVerdict): void {
+    if (refused.length > 0) return;
+    const now = this.#clock.now();
+    const counted = claims.map((claim) => sharedClaim(claim, now));
+    this.#shared.change(
+      counted.map(({ id, kind, amount, start }) => ({ id, kind, start, second, back: amount, paid: 0 })),
+    );
+  }
+
   #hear(claims: readonly Claim[], verdict: SharedVerdict): void {
     const monotonic = this.#clock.monotonic();
     const now = this.#clock.now();
@@ -123,16 +145,21 @@ export class Sharing {
     }
   }
 
+  /** Whether what the shared memory says is what all have told it. */
+  get #isWhole(): boolean {
+    return this.#shared.isThere && this.#awaited === 0;
+  }
+
   /** Of all together, no longer than one answer may take. */
   async #verdict(claims: readonly Claim[]): Promise<SharedVerdict | null> {
-    if (!this.#shared.isThere) return null;
+    if (!this.#isWhole) return null;
     const deadline = this.#clock.monotonic() + patienceMs;
     const left = (): number => Math.max(0, deadline - this.#clock.monotonic());
     const now = this.#clock.now();
     const asked = claims.map((claim) => sharedClaim(claim, now));
     let verdict = await this.#ask(claims, asked, patienceMs);
     if (verdict === 'unknown' && (await soonEnough(this.report(), left()))) {
-      const again = this.#refusalByKnown(claims) === null;
+      const again = this.#isWhole && this.#refusalByKnown(claims) === null;
       verdict = again ? await this.#ask(claims, asked, left()) : null;
     }
     return verdict === 'unknown' ? null : verdict;
@@ -173,8 +200,9 @@ export class Sharing {
 
   #takeByShare(claims: readonly Claim[]): Refusal | null {
     this.#isByShare = true;
+    const machines = Math.max(this.#machines, this.#awaited);
     const monotonic = this.#clock.monotonic();
-    const refusal = refusalByShare(claims, { monotonic, now: this.#clock.now(), machines: this.#machines });
+    const refusal = refusalByShare(claims, { monotonic, now: this.#clock.now(), machines });
     if (refusal === null) this.#countAlone(claims, monotonic);
     return refusal;
   }
@@ -215,8 +243,12 @@ export class Sharing {
       const answer = await this.#tell(touched.slice(i, i + atOnce));
       if (answer === null) return false;
       if (!answer.isNew) continue;
-      this.#telling = this.#clock.monotonic() + tellingMs;
       if (!(await this.#tellAll())) return false;
+    }
+    const now = this.#clock.monotonic();
+    if (this.#seen >= this.#awaited || now >= this.#telling) {
+      this.#awaited = 0;
+      this.#telling = Math.min(this.#telling, now + telling.backMs);
     }
     this.#isByShare = false;
     return true;
@@ -258,19 +290,30 @@ export class Sharing {
       const isHolding = meter instanceof BudgetMeter ? meter.reserved > 0n : meter.inFlight > 0;
       if (!isHolding && meter.asking === 0) this.#touched.delete(meter);
     }
-    const answer = await this.#shared.report({ counts, missed });
+    const answer = await this.#shared.report({ counts, missed }, this.#isNew);
     if (answer === null) {
       for (const meter of meters) this.#touched.add(meter);
       const limits = meters.filter((meter) => meter instanceof LimitMeter);
       for (const [i, meter] of limits.entries()) restore(meter, windows[i]);
       return null;
     }
-    this.#machines = Math.max(answer.machines, this.#leastMachines);
+    this.#count(answer.machines);
     const then = this.#clock.now();
-    const isWhole = !answer.isNew && this.#clock.monotonic() >= this.#telling;
-    for (const [i, meter] of told.entries()) meter.heard(nanos(answer.used[i] ?? 0), then, isWhole);
+    const isAll = !answer.isNew && this.#clock.monotonic() >= this.#telling;
+    for (const [i, meter] of told.entries()) meter.heard(nanos(answer.used[i] ?? 0), then, isAll);
     return answer;
   }
+
+  #count(machines: number): void {
+    this.#seen = machines;
+    this.#machines = Math.max(machines, this.#leastMachines);
+  }
+
+  /** What all have told is lost, and so is how many they were. */
+  readonly #isNew = (): void => {
+    this.#telling = this.#clock.monotonic() + telling.goneMs;
+    this.#awaited = Math.max(this.#awaited, this.#seen);
+  };
 
   /** Some of the budgets, others the next time. */
   *#inTurn(): Generator<BudgetMeter> {
@@ -302,7 +345,7 @@ export class Sharing {
       }
     }
     for (let i = 0; i < missed.length; i += atOnce) {
-      const answer = await this.#shared.report({ counts: [], missed: missed.slice(i, i + atOnce) });
+      const answer = await this.#shared.report({ counts: [], missed: missed.slice(i, i + atOnce) }, this.#isNew);
       if (answer === null) return false;
     }
     return true;

@@ -106,7 +106,7 @@ describe('bullmq', () => {
     await crew.drain(store, jobs);
     await Promise.all(drivers.map((driver) => driver.stop()));
     for (const job of jobs) expect(await faultsOf(crew, store, job)).toEqual([]);
-    expect(events.slice(0, 2)).toEqual(['away', 'away']);
+    expect(events).toContain('away');
     expect(events).toContain('back');
   }, 60_000);
 
