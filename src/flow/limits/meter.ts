@@ -192,7 +192,8 @@ export class BudgetMeter {
     if (isWhole) this.elsewhere = 0n;
     if (others > this.elsewhere) this.elsewhere = others;
     this.unheard = 0n;
-    this.#cap = null;
+    // A share that was given out of what was known before is not given again before all is known.
+    if (isWhole) this.#cap = null;
   }
 
   /** Whether it fits by what is known here: what others pay counts as it was when they were heard of. */
