@@ -1,5 +1,6 @@
 import { MizanError } from '../../core/errors.ts';
 import { picosPerNano, usdText } from '../../core/money.ts';
+import type { SpendingOrder } from '../attempts/order.ts';
 import type { BudgetMeter, LimitMeter } from './meter.ts';
 import { breadthOf } from './rulebook.ts';
 
@@ -214,4 +215,15 @@ function nameOf(rule: LimitMeter['rule'] | BudgetMeter['rule']): string {
 
 function seconds(ms: number): string {
   return `${Math.max(1, Math.ceil(ms / 1000))} s`;
+}
+
+/** A budget can't pay for what has no price. */
+export function unpriced(rule: BudgetMeter['rule'], { instance }: SpendingOrder): MizanError {
+  const { provider, upstreamModel } = instance;
+  const line = `providers.${provider.name}.prices: { ${JSON.stringify(upstreamModel)}: { input: …, output: … } }`;
+  const name = rule.source === 'key' ? `of the API key ${rule.name}` : `"${rule.name}"`;
+  return new MizanError(
+    'price_unknown',
+    `${upstreamModel} has no price, and the budget ${name} can't pay for what it doesn't know. In the configuration, in US dollars per million tokens: ${line}`,
+  );
 }

@@ -7,7 +7,7 @@ import type { SpendingOrder } from '../attempts/order.ts';
 import { Account } from './account.ts';
 import type { Awaited, Bank, Used } from './account.ts';
 import type { Claim, Refusal } from './claim.ts';
-import { count, errorOf, refusalOf } from './claim.ts';
+import { count, errorOf, refusalOf, unpriced } from './claim.ts';
 import type { Most } from './estimate.ts';
 import { mostOf } from './estimate.ts';
 import { BudgetMeter, LimitMeter } from './meter.ts';
@@ -388,14 +388,4 @@ function forgetOthers<M extends { readonly rule: LimitRule | BudgetRule }>(
 ): void {
   const names = new Set(rules.map(({ name }) => name));
   for (const [id, { rule }] of meters) if (rule.source !== 'key' && !names.has(rule.name)) meters.delete(id);
-}
-
-function unpriced(rule: BudgetRule, { instance }: SpendingOrder): MizanError {
-  const { provider, upstreamModel } = instance;
-  const line = `providers.${provider.name}.prices: { ${JSON.stringify(upstreamModel)}: { input: …, output: … } }`;
-  const name = rule.source === 'key' ? `of the API key ${rule.name}` : `"${rule.name}"`;
-  return new MizanError(
-    'price_unknown',
-    `${upstreamModel} has no price, and the budget ${name} can't pay for what it doesn't know. In the configuration, in US dollars per million tokens: ${line}`,
-  );
 }
