@@ -14,11 +14,9 @@ import { Authenticator } from './edge/auth/authenticator.ts';
 import { RunningCalls } from './edge/http/running.ts';
 import { createServer } from './edge/http/server.ts';
 import type { Flow } from './flow/run.ts';
-import { Agents } from './flow/agents/agents.ts';
 import type { AnswerCache } from './flow/cache/index.ts';
 import { Limiter } from './flow/limits/limiter.ts';
 import { limiterEvents, limitStates } from './flow/limits/figures.ts';
-import { Payloads } from './flow/payloads/capture.ts';
 import type { Models } from './flow/routing/models.ts';
 import { guardedFetch } from './egress/fetch.ts';
 import { EgressGuard } from './egress/guard.ts';
@@ -47,13 +45,14 @@ import { jobQueueOf } from './compose/job-queue.ts';
 import { answerCacheOf } from './compose/answer-cache.ts';
 import { budgetAlerts } from './compose/budget-alerts.ts';
 import { InstanceWatch } from './compose/instance-watch.ts';
+import { agentsOf, payloadsOf } from './compose/agents.ts';
+import { keepSealed } from './compose/keep-sealed.ts';
 import { instanceStates, modelsOf } from './compose/models.ts';
 import { overloadOf, queueOf } from './compose/overload.ts';
 import { webhooksOf } from './compose/webhooks.ts';
 import { auditLogEvents, payloadEvents, redisEvents, storeEvents } from './compose/log-events.ts';
 import type { QueuePlace } from './scheduler/drivers/job-queue.ts';
 import { Verifier } from './security/verifier.ts';
-import type { Vault } from './store/sqlite/vault.ts';
 import type { Log } from './telemetry/log.ts';
 import { createLog } from './telemetry/log.ts';
 import { createMetricsServer } from './telemetry/metrics-server.ts';
@@ -75,9 +74,6 @@ export interface Process {
   /** Takes no new work, lets what runs finish for as long as the config allows, and ends. */
   close(): Promise<void>;
 }
-
-/** How often it is looked whether a rotation has left something to do, in ms. */
-const upkeepMs = 60_000;
 
 /** Connections that may wait to be accepted. */
 const backlog = 1024;
@@ -368,30 +364,6 @@ function issuersOf(
     keys.refresh();
     return new Issuer(settings, keys);
   });
-}
-
-/** Goes on with what a rotation left to do, here or in another process, until it is aborted. */
-function keepSealed(vault: Vault, log: Log): AbortController {
-  const abort = new AbortController();
-  const work = (): void => {
-    vault
-      .upkeep(abort.signal, (row) => log.error({ event: 'sealed_row_damaged', row }))
-      .catch((err: unknown) => log.error({ event: 'sealing_upkeep_failed', err }));
-  };
-  const timer = setInterval(work, upkeepMs).unref();
-  abort.signal.addEventListener('abort', () => clearInterval(timer));
-  work();
-  return abort;
-}
-
-function agentsOf(config: Config): Agents {
-  const agents = Object.entries(config.agents).map(([name, agent]) => [name, { name, ...agent }] as const);
-  return new Agents(new Map(agents), config.defaultAgent);
-}
-
-function payloadsOf(config: Config, { payloads }: Store, random: Random): Payloads | null {
-  const byAgent = new Map(Object.entries(config.agents).map(([name, agent]) => [name, agent.payloads] as const));
-  return Payloads.of({ byAgent, byDefault: config.payloads }, payloads, random);
 }
 
 function backupsOf(config: Config, dataFolder: string, log: Log): BackupService {

@@ -13,6 +13,7 @@ import {
   systemTenant,
 } from '../../core/jobs.ts';
 import { didYouMean } from '../../core/nearest.ts';
+import { isTimeZone } from '../../core/period.ts';
 import { includesRole } from '../../core/principal.ts';
 import type { Language } from '../../core/schedule-words.ts';
 import type { EdgeContext } from '../http/context.ts';
@@ -219,12 +220,9 @@ function checkName(name: string): void {
 
 /** @throws MizanError `invalid_request`, with the nearest name. */
 function checkTimeZone(zone: string): void {
-  try {
-    Intl.DateTimeFormat('en', { timeZone: zone });
-  } catch {
-    const hint = didYouMean(zone, ['UTC', ...Intl.supportedValuesOf('timeZone')]);
-    throw new MizanError('invalid_request', `timezone must be a time zone such as Asia/Riyadh.${hint}`, {
-      param: 'timezone',
-    });
-  }
+  if (isTimeZone(zone)) return;
+  const hint = didYouMean(zone, ['UTC', ...Intl.supportedValuesOf('timeZone')]);
+  throw new MizanError('invalid_request', `timezone must be a time zone such as Asia/Riyadh.${hint}`, {
+    param: 'timezone',
+  });
 }
