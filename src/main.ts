@@ -130,7 +130,7 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
     damaged: (err) => log.error({ event: 'sealed_row_damaged', err }),
   });
   opened.defer(() => store.close());
-  const upkeep = keepSealed(store.vault, log);
+  const upkeep = keepSealed(store, log);
   opened.defer(() => upkeep.abort());
   const backups = backupsOf(config, dataFolder, log);
   opened.defer(() => backups.close());

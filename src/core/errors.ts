@@ -1,28 +1,6 @@
-/** What the table of errors says of one code. */
-export interface ErrorFacts {
-  /** HTTP status of the answer (RFC 9110). */
-  readonly status: number;
-  /** Coarse family, for programs that don't know every code. */
-  readonly type: ErrorType;
-  /** Whether the same request may succeed if it is sent again later. */
-  readonly retryable: boolean;
-  /** One sentence for the documentation: when a caller sees this. */
-  readonly meaning: string;
-}
+import type { ErrorFacts, ErrorType } from './error-facts.ts';
 
-export type ErrorType =
-  | 'invalid_request'
-  | 'authentication'
-  | 'permission'
-  | 'not_found'
-  | 'conflict'
-  | 'budget'
-  | 'rate_limit'
-  | 'unavailable'
-  | 'upstream'
-  | 'timeout'
-  | 'cancelled'
-  | 'internal';
+export type { ErrorFacts, ErrorType } from './error-facts.ts';
 
 /** Every error code a caller can meet. `docs/en/errors.md` is generated from this table. */
 export const errorTable = {
@@ -187,6 +165,12 @@ export const errorTable = {
     type: 'rate_limit',
     retryable: true,
     meaning: 'As many requests as a limit allows are being answered at the same time; the message names it.',
+  },
+  job_queue_full: {
+    status: 429,
+    type: 'rate_limit',
+    retryable: true,
+    meaning: 'As many runs of the job wait as may (`schedule.maxWaiting`); the message says how many.',
   },
   headers_too_large: {
     status: 431,

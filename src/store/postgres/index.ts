@@ -10,6 +10,8 @@ import { makeDue, rebuildSums } from '../rollups.ts';
 import { removeOld } from './retention.ts';
 import { KyselyRequestHistory } from '../history.ts';
 import { KyselyJobStore } from '../jobs/index.ts';
+import { JobSeals } from '../jobs/seals.ts';
+import { SealedJobs } from '../jobs/upkeep.ts';
 import { KyselyModelHealth } from '../model-health.ts';
 import { KyselyNotices } from '../notices.ts';
 import type { MigrationReport } from '../migration-run.ts';
@@ -139,7 +141,8 @@ function direct(local: Store, file: string, url: string): Store {
     ...local,
     requestHistory: new KyselyRequestHistory(kyselyOver(pool)),
     ledger: { ...local.ledger, uses: () => readUses(kyselyOver(pool)), check: () => checkLedger(kyselyOver(pool)) },
-    jobs: new KyselyJobStore(kyselyOver(pool)),
+    jobs: new KyselyJobStore(kyselyOver(pool), local.vault.ring),
+    sealedJobs: new SealedJobs(kyselyOver(pool), new JobSeals(local.vault.ring)),
     modelHealth: new KyselyModelHealth(kyselyOver(pool)),
     notices: new KyselyNotices(kyselyOver(pool)),
     payloadHistory: new KyselyPayloadHistory(kyselyOver(pool), local.payloads),
@@ -205,7 +208,8 @@ async function serving(
       uses: () => readUses(history),
       check: () => checkLedger(history),
     },
-    jobs: new KyselyJobStore(history),
+    jobs: new KyselyJobStore(history, local.vault.ring),
+    sealedJobs: new SealedJobs(history, new JobSeals(local.vault.ring)),
     modelHealth: new KyselyModelHealth(history),
     notices: new KyselyNotices(history),
     payloadHistory: new KyselyPayloadHistory(history, local.payloads),

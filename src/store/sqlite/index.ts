@@ -34,6 +34,8 @@ import { IdentityEpoch } from './identity-epoch.ts';
 import { migrate } from './migrate.ts';
 import { KyselyRequestHistory } from '../history.ts';
 import { KyselyJobStore } from '../jobs/index.ts';
+import { JobSeals } from '../jobs/seals.ts';
+import { SealedJobs } from '../jobs/upkeep.ts';
 import { KyselyModelHealth } from '../model-health.ts';
 import { KyselyNotices } from '../notices.ts';
 import type { RequestLogEvents } from './request-log.ts';
@@ -80,6 +82,7 @@ export interface Store {
   readonly audit: AuditLog;
   readonly auditHistory: AuditHistory;
   readonly jobs: JobStore;
+  readonly sealedJobs: SealedJobs;
   readonly modelHealth: ModelHealthStore;
   readonly notices: Notices;
   overview(scope: TenantScope, query: OverviewQuery): Promise<Overview>;
@@ -167,7 +170,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     await options.furnish?.(database);
     if (isSealing && options.furnish !== undefined) checkMasterKey(database, masterKeys);
     epoch = new IdentityEpoch(database, clock);
-    vault = new Vault(database, { masters: masterKeys, epoch, clock });
+    vault = new Vault(database, { masters: masterKeys, epoch, clock, hasJobs: options.isOutbox !== true });
     if (isSealing) vault.prepare();
   } catch (error) {
     database.close();
@@ -190,7 +193,8 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
         (error) => auditEvents.failed(error),
       ),
       auditHistory: new SqliteAuditHistory(kysely),
-      jobs: new KyselyJobStore(kysely),
+      jobs: new KyselyJobStore(kysely, vault.ring),
+      sealedJobs: new SealedJobs(kysely, new JobSeals(vault.ring)),
       modelHealth: new KyselyModelHealth(kysely),
       notices: new KyselyNotices(kysely),
       requestLog,
@@ -247,7 +251,8 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     vault,
     audit,
     auditHistory: new SqliteAuditHistory(kysely),
-    jobs: new KyselyJobStore(writing),
+    jobs: new KyselyJobStore(writing, vault.ring),
+    sealedJobs: new SealedJobs(writing, new JobSeals(vault.ring)),
     modelHealth: new KyselyModelHealth(writing),
     notices: new KyselyNotices(writing),
     apiKeys,
