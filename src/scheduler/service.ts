@@ -38,8 +38,11 @@ export interface JobsParts {
 /** How many due times are shown ahead. */
 const ahead = 5;
 
-/** How many jobs are made ready to be shown in one turn of the event loop: a few ms for crons. */
+/** Of how many jobs it is asked at once how they did. */
 const atOnce = 50;
+
+/** How long others wait at the most while jobs are made ready to be shown, in ms; a cron's due times take up to three. */
+const turnMs = 5;
 
 /** How many names are looked through for the one that was meant. */
 const mostNear = 1000;
@@ -85,8 +88,9 @@ export class JobsService implements Jobs {
 
   /** Some at a time, so that others get to run in between. */
   async #views(jobs: readonly StoredJob[]): Promise<JobView[]> {
-    const { store } = this.#parts;
+    const { store, clock } = this.#parts;
     const views: JobView[] = [];
+    let begunAt = clock.monotonic();
     for (let i = 0; i < jobs.length; i += atOnce) {
       const some = jobs.slice(i, i + atOnce);
       const sealed = some.filter(({ isSealed }) => isSealed).map(({ name }) => name);
@@ -103,8 +107,10 @@ export class JobsService implements Jobs {
         const last = lastId === null ? null : (byId.get(lastId) ?? null);
         const given = job.isSealed ? (settings.get(job.name) ?? null) : job.settings;
         views.push({ ...job, settings: given, next: this.#next(job), last, lastSuccessAt });
+        if (clock.monotonic() - begunAt < turnMs) continue;
+        await new Promise((resolve) => setImmediate(resolve));
+        begunAt = clock.monotonic();
       }
-      if (i + atOnce < jobs.length) await new Promise((resolve) => setImmediate(resolve));
     }
     return views;
   }

@@ -25,8 +25,16 @@ export async function listJobs({ jobs }: EdgeContext, request: FastifyRequest): 
   const { language, limit, after } = readQuery(listing, listingWords, request);
   const found = await jobs.list(request.tenantScope, { limit, after });
   const next = found.length === limit ? (found.at(-1)?.name ?? null) : null;
-  return { jobs: found.map((job) => shownJob(request, job, language)), next_after: next };
+  const shown: unknown[] = [];
+  for (const job of found) {
+    shown.push(shownJob(request, job, language));
+    if (shown.length % shownAtOnce === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  return { jobs: shown, next_after: next };
 }
+
+/** How many are put into words in one turn of the event loop. */
+const shownAtOnce = 100;
 
 /** `GET /api/jobs/:name` */
 export async function getJob({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
