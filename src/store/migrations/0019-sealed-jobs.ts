@@ -13,6 +13,8 @@ export const sealedJobs: Migration = {
         db,
       );
     }
+    // How many of a job are open is asked at every due time.
+    await sql`create index job_runs_open_of on job_runs (job) where status in ('waiting', 'running')`.execute(db);
     // What is still in clear: none, soon.
     await sql`create index jobs_clear on jobs (name) where sealed is null and tenant <> 'system'`.execute(db);
     await sql`create index job_runs_clear on job_runs (id)
