@@ -45,12 +45,17 @@ async function answers(maxBytesPerTenant = Infinity) {
   const redis = await RedisConnection.open(new Secret(server.url), { away() {}, back() {}, refused() {} });
   await vi.waitFor(() => expect(redis.trouble).toBe(null), slow);
   let refused = 0;
-  const shared = new RedisAnswers(redis, store.vault.ring, { maxBytesPerTenant, refused: () => refused++ });
-  onTestFinished(async () => {
+  const shared = new RedisAnswers(redis, store.vault.ring, {
+    maxBytesPerTenant,
+    unfinishedPurges: store.unfinishedPurges,
+    refused: () => refused++,
+  });
+  const end = async (): Promise<void> => {
     await shared.close();
     redis.close();
-  });
-  return { shared, refused: () => refused };
+  };
+  onTestFinished(end);
+  return { shared, end, refused: () => refused };
 }
 
 const keyOf = (hash: string, over: Partial<CacheKey> = {}): CacheKey => ({
@@ -292,6 +297,38 @@ describe('removing', () => {
     );
     await told.promise;
     await vi.waitFor(async () => expect(await client.keys('*}')).toEqual([]), slow);
+  });
+
+  test('is finished by the next process, where this one ends before', async () => {
+    const one = await answers();
+    const key = keyOf('1');
+    one.shared.land(key, 't', answerOf('x'), true);
+    await landed(one.shared, key);
+    server.stall();
+    const purging = one.shared.purge({ model: 'fast' });
+    await one.end();
+    expect(await purging).toMatchObject({ complete: false });
+    expect(store.unfinishedPurges.all()).toHaveLength(1);
+    server.resume();
+    const next = await answers();
+    // It is not given from the start, and soon not there any more.
+    expect(await next.shared.look(key, '', false)).toMatchObject({ found: null });
+    await vi.waitFor(async () => expect(await client.keys('*}')).toEqual([]), slow);
+    await vi.waitFor(() => expect(store.unfinishedPurges.all()).toEqual([]), slow);
+    next.shared.land(key, 't', answerOf('new'), true);
+    expect((await landed(next.shared, key)).body.toString()).toContain('new');
+  });
+
+  test('is told to everybody again where Redis has lost it', async () => {
+    const [one, other] = [await answers(), await answers()];
+    expect(await one.shared.purge({ model: 'fast' })).toMatchObject({ complete: true });
+    await client.flushall();
+    const told = Promise.withResolvers<boolean>();
+    const third = await answers();
+    third.shared.watch((isPurged) => told.resolve(isPurged(keyOf('1'))));
+    expect(await told.promise).toBe(true);
+    expect(store.unfinishedPurges.all()).toEqual([]);
+    await other.end();
   });
 
   test('neither rejects nor waits where Redis is away', async () => {

@@ -54,6 +54,9 @@ export class Afar implements StreamListener, Audience {
     }
   }
 
+  /** It is never behind. */
+  cut(): void {}
+
   /** It is over; nothing is said where nobody has heard the beginning. */
   ended(ending: Ending): void {
     if (!this.#isTelling || !this.#flight.isStream) return;

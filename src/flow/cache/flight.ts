@@ -45,7 +45,12 @@ export interface StreamListener {
   readonly next: number;
   /** There are more parts, or there will be none any more. */
   wake(): void;
+  /** It gets no more of them: the others have waited for it long enough. */
+  cut(): void;
 }
+
+/** For how long everybody waits for those who are too far behind, over the whole of an answer, in ms. */
+const patienceMs = 2000;
 
 /**
  * Where the answer comes from, if not from the upstream; until nobody waits any more. What comes in parts goes to the
@@ -62,7 +67,7 @@ export type Source = (flight: {
 /**
  * One upstream call for all who ask the same at the same time. It goes on for as long as anybody waits for it, whoever
  * began it, and what it says is kept from its start for those who come later, up to a limit: from there on nobody can
- * join any more, and the slowest listener is waited for.
+ * join any more, and whoever is further behind than that is waited for, but not for long where others could go on.
  */
 export class Flight {
   readonly isStream: boolean;
@@ -83,6 +88,10 @@ export class Flight {
   #isOver = false;
   #isOpen = true;
   #drained: (() => void) | null = null;
+  /** What is left of everybody's patience with those who are too far behind, in ms. */
+  #patienceMs = patienceMs;
+  #waitingSince = 0;
+  #losingPatience: NodeJS.Timeout | null = null;
 
   /**
    * @param order Of who began it.
@@ -160,10 +169,44 @@ export class Flight {
   took(): void {
     if (this.#isOpen || this.#isOver || this.#drained === null) return;
     this.#trim();
-    if (this.#bytes > this.#limit) return;
+    if (this.#bytes > this.#limit) this.#bePatient();
+    else this.#goOn();
+  }
+
+  #goOn(): void {
+    this.#stopWaiting();
     const drained = this.#drained;
     this.#drained = null;
-    drained();
+    drained?.();
+  }
+
+  /** Whoever has had everything waits for those who are too far behind. Where there is nobody, they are no trouble. */
+  #bePatient(): void {
+    if (this.#losingPatience !== null) return;
+    const end = this.#dropped + this.#parts.length;
+    if (![...this.#streaming].some(({ next }) => next >= end && next !== Infinity)) return;
+    this.#waitingSince = performance.now();
+    this.#losingPatience = setTimeout(() => this.#losePatience(), this.#patienceMs);
+  }
+
+  #stopWaiting(): void {
+    if (this.#losingPatience === null) return;
+    clearTimeout(this.#losingPatience);
+    this.#losingPatience = null;
+    this.#patienceMs = Math.max(0, this.#patienceMs - (performance.now() - this.#waitingSince));
+  }
+
+  /** The slowest are left behind, until the others can go on. */
+  #losePatience(): void {
+    this.#stopWaiting();
+    const bySpeed = [...this.#streaming].toSorted((one, other) => one.next - other.next);
+    for (const slowest of bySpeed) {
+      if (this.#bytes <= this.#limit) break;
+      this.#streaming.delete(slowest);
+      slowest.cut();
+      this.#trim();
+    }
+    this.#goOn();
   }
 
   async #fly(source: Source | null): Promise<Landing> {
@@ -174,6 +217,7 @@ export class Flight {
       landing = { thrown: thrown instanceof Error ? thrown : new Error(String(thrown)) };
     }
     this.#isOver = true;
+    this.#stopWaiting();
     this.#events.landed(landing);
     this.#close();
     for (const listener of this.#streaming) listener.wake();
@@ -243,6 +287,7 @@ export class Flight {
     this.#trim();
     if (this.#bytes <= this.#limit) return true;
     this.#drained = drained;
+    this.#bePatient();
     return false;
   }
 

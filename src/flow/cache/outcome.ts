@@ -76,8 +76,11 @@ export function cachedHead({ head }: Answered): Pick<CachedAnswer, 'model' | 'in
   return { model: head.model ?? '', instance: head.instance ?? '', provider: head.provider ?? '' };
 }
 
-/** Of a caller who left while somebody else's answer was under way. */
-export function leftEarly(order: AnswerOrder, waitedMs: number): Answered {
+/**
+ * Of a caller who does not see the end of somebody else's answer.
+ * @param reason Why.
+ */
+export function leftEarly(order: AnswerOrder, waitedMs: number, reason: MizanError): Answered {
   const model = order.served.pool.model.id;
   const kept = { model, instance: '', provider: '', usage: unused, finishReason: null };
   const answered = answeredFree(
@@ -85,5 +88,5 @@ export function leftEarly(order: AnswerOrder, waitedMs: number): Answered {
     { kept, cache: 'coalesced', age: null, waitedMs },
     { answer: null, firstTokenAt: null },
   );
-  return { ...answered, head: { ...answered.head, instance: null, provider: null }, error: gone() };
+  return { ...answered, head: { ...answered.head, instance: null, provider: null }, error: reason };
 }

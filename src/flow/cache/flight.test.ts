@@ -1,0 +1,92 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { preparedChat } from '../../../test/support/attempts.ts';
+import type { TestCall } from '../../../test/support/calls.ts';
+import { servedOf, testCall } from '../../../test/support/calls.ts';
+import { ManualClock } from '../../../test/support/clock.ts';
+import { finishes, role, says, ScriptedProvider } from '../../../test/support/scripted-provider.ts';
+import { RequestNeeds } from '../routing/needs.ts';
+import { Models } from '../routing/models.ts';
+import { Flight } from './flight.ts';
+import { ride } from './ride.ts';
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+const limit = 1000;
+
+/** A flight and those who ride on it; what it says that it keeps is added up. */
+function stage() {
+  const clock = new ManualClock();
+  const world = { clock, random: () => 0 };
+  const provider = new ScriptedProvider('p', (attempt) => void attempt.head().events(role).events(says('x')));
+  const served = servedOf([provider.instance()], { world, policy: { maxAttempts: 1 } });
+  const chat = preparedChat({ model: 'm', messages: [{ role: 'user', content: 'Hi' }], stream: true });
+  const request = { target: { agent: null }, body: chat.body, stream: true, wantsUsage: false, session: null };
+  const orderOf = (call: TestCall) => ({
+    call,
+    agent: null,
+    served,
+    models: new Models(new Map([['fast', served]]), new Map(), world),
+    needs: new RequestNeeds(request, null),
+    chat,
+    spending: null,
+    clock,
+    random: () => 0,
+    observe: () => {},
+  });
+  const kept: number[] = [0];
+  const first = testCall();
+  const flight = new Flight(orderOf(first), limit, {
+    landed: () => {},
+    deserted: () => null,
+    closed: () => {},
+    collected: (bytes) => void kept.push((kept.at(-1) ?? 0) + bytes),
+  });
+  const calls = [first];
+  const riding = [ride(flight, orderOf(first), 'miss')];
+  const join = (): void => {
+    if (!flight.isOpen) return;
+    const call = testCall();
+    calls.push(call);
+    riding.push(ride(flight, orderOf(call), 'coalesced'));
+  };
+  return { flight, calls, riding, join, kept, upstream: () => provider.attempts[0]! };
+}
+
+const steps = fc.oneof(
+  fc.record({ kind: fc.constant('say' as const), length: fc.integer({ min: 1, max: 400 }) }),
+  fc.record({ kind: fc.constantFrom('join', 'leave', 'fill', 'drain', 'wait'), who: fc.nat(5) }),
+);
+
+test('what a flight keeps is given back once, whoever comes, leaves, does not read, and however it ends', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(steps, { maxLength: 40 }), fc.boolean(), async (all, endsWell) => {
+      const { calls, riding, join, kept, upstream } = stage();
+      await nextTurn();
+      for (const step of all) {
+        // An upstream that is held back says nothing.
+        const isHeld = upstream().done.findLast((done) => done !== 'cancel') === 'pause';
+        if (step.kind === 'say') {
+          if (!isHeld && !upstream().isCancelled) upstream().events(says('y'.repeat(step.length)));
+          continue;
+        }
+        const who = calls[step.who % calls.length]!;
+        if (step.kind === 'join') join();
+        else if (step.kind === 'leave') who.leave();
+        else if (step.kind === 'fill') who.sink.isFull = true;
+        else if (step.kind === 'drain') who.sink.drain();
+        else await nextTurn();
+      }
+      if (!endsWell) upstream().fail({ kind: 'network' });
+      else upstream().events(finishes('stop')).end();
+      await nextTurn();
+      for (const { sink } of calls) sink.drain();
+      await Promise.all(riding);
+      expect(kept.at(-1)).toBe(0);
+      expect(Math.min(...kept)).toBe(0);
+      // One piece more than the limit, the first of all and the last.
+      expect(Math.max(...kept)).toBeLessThan(limit + 1000);
+    }),
+    { numRuns: 300 },
+  );
+});
