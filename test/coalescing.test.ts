@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { seededRandom } from '../src/core/random.ts';
 import { Crowd } from './support/crowd.ts';
 import { aiProcess, dialects, openai } from './support/dialects.ts';
-import { ask, errorOf, openStream, post, rowOf, wire } from './support/http.ts';
+import { ask, errorOf, openStream, post, rowOf } from './support/http.ts';
 import type { Behaviour, Upstream } from './support/model-service.ts';
 import {
   beginStream,
@@ -17,7 +17,7 @@ import {
 import type { Running } from './support/mizan.ts';
 import { everInUse, runMizan } from './support/mizan.ts';
 import { inFlight } from './support/pair.ts';
-import { callsTo, contentOf, Gates, nextTurn, saidIn } from './support/shared.ts';
+import { callsTo, contentOf, Flood, Gates, nextTurn, saidIn, stall } from './support/shared.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
 
@@ -58,24 +58,13 @@ const torrent: Behaviour = async (_received, response) => {
   response.end(event({}, 'stop') + doneEvent);
 };
 
-/** 32 MiB: more than lies in all sockets on the way and is kept for those who are behind. */
-const floodParts = 512;
-let floodSent = 0;
-const flood: Behaviour = async (received, response) => {
-  beginStream(response);
-  response.write(event({ content: 'ww' }));
-  await gates.opened(contentOf(received));
-  for (floodSent = 0; floodSent < floodParts; floodSent++) {
-    if (!response.write(event({ content: 'w'.repeat(64 * 1024) }))) await once(response, 'drain');
-  }
-  response.end(event({}, 'stop') + doneEvent);
-};
+const flood = new Flood(gates);
 
 let upstream: Upstream;
 let mizan: Running;
 
 beforeAll(async () => {
-  upstream = await startUpstream({ gated, failing, torrent, flood });
+  upstream = await startUpstream({ gated, failing, torrent, flood: flood.behaviour });
   const model = (name: string) => ({
     instances: [{ id: 'a', provider: 'mock', model: name }],
     cache: 'always',
@@ -238,20 +227,6 @@ test('an error of the upstream is the error of all who asked', async () => {
   expect(callsFor('fail')).toBe(1);
 });
 
-/** A caller who reads until a text comes, and then nothing any more. */
-async function stall(content: string, model: string) {
-  const token = await mizan.token();
-  const { socket, until, heard } = await wire(mizan.url);
-  const asked = JSON.stringify(body(content, true, model));
-  socket.write(
-    `POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer ${token}\r\n` +
-      `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(asked)}\r\n\r\n${asked}`,
-  );
-  const head = await until(/ww\n*/);
-  socket.pause();
-  return { id: /x-request-id: (\S+)/i.exec(head)![1]!, heard, socket };
-}
-
 describe('a caller who stops reading', () => {
   test.each(['who began it', 'who joined'])('holds nobody else up: the one %s', async (who) => {
     const token = await mizan.token();
@@ -259,13 +234,13 @@ describe('a caller who stops reading', () => {
     const asked = body(`flood ${who}`, true, 'flood');
     const open = () => openStream(url, token, asked);
     const first = who === 'who joined' ? await open() : null;
-    const stalled = await stall(`flood ${who}`, 'flood');
+    const stalled = await stall(mizan.url, token, asked);
     const others = [...(first === null ? [] : [first]), await open()];
     gates.open(`flood ${who}`);
     const texts = await Promise.all(others.map((other) => other.rest()));
     for (const text of texts) {
       expect(openai.readStream(text)).toMatchObject({ isComplete: true });
-      expect(text.match(/w{65536}/g)).toHaveLength(floodParts);
+      expect(text.match(/w{65536}/g)).toHaveLength(Flood.parts);
     }
     expect(upstream.requestsTo('flood').filter((each) => contentOf(each) === `flood ${who}`)).toHaveLength(1);
     // What had been sent is still there, and then why there is no more.
@@ -278,22 +253,22 @@ describe('a caller who stops reading', () => {
   });
 
   test('and is alone is waited for: the upstream is held back', async () => {
-    const stalled = await stall('flood alone', 'flood');
+    const stalled = await stall(mizan.url, await mizan.token(), body('flood alone', true, 'flood'));
     gates.open('flood alone');
     const { closed } = upstream.requestsTo('flood').at(-1)!;
     let isOver = false;
     void closed.then(() => {
       isOver = true;
     });
-    for (let i = 0, sent = -1; sent !== floodSent || i < 50; i++) {
-      if (sent !== floodSent) i = 0;
-      sent = floodSent;
+    for (let i = 0, sent = -1; sent !== flood.sent || i < 50; i++) {
+      if (sent !== flood.sent) i = 0;
+      sent = flood.sent;
       await ask(`${mizan.metricsUrl}/metrics`);
     }
     expect(isOver).toBe(false);
     stalled.socket.resume();
     const heard = await stalled.heard;
-    expect(heard.match(/w{65536}/g)).toHaveLength(floodParts);
+    expect(heard.match(/w{65536}/g)).toHaveLength(Flood.parts);
     expect(heard).toContain('[DONE]');
   });
 });

@@ -48,6 +48,10 @@ export interface Freed {
   readonly bytes: number;
 }
 
+export function sumOf(one: Freed, other: Freed = { entries: 0, bytes: 0 }): Freed {
+  return { entries: one.entries + other.entries, bytes: one.bytes + other.bytes };
+}
+
 /** What a purge has given back so far, and whether it is done. */
 export interface Purged extends Freed {
   readonly complete: boolean;

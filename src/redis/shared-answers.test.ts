@@ -5,6 +5,8 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { RedisServer } from '../../test/support/redis.ts';
 import { startRedis } from '../../test/support/redis.ts';
+import { ManualClock } from '../../test/support/clock.ts';
+import { counted, kitchen } from '../../test/support/kitchen.ts';
 import type { CachedAnswer, CacheKey } from '../core/response-cache.ts';
 import { Secret } from '../core/secret.ts';
 import { unknownUsage } from '../core/usage.ts';
@@ -149,6 +151,26 @@ describe('whose turn it is', () => {
     const { shared: other } = await answers();
     expect(await other.look(keyOf('1'), 'c', false, true)).toMatchObject({ found: null, turn: 'theirs', old: answer });
   });
+});
+
+test('of two processes with the same old answer, one fetches a newer one, and the other takes that', async () => {
+  const policy = { ttlMs: 100_000, revalidateMs: 3_600_000 };
+  const [{ shared: one }, { shared: other }] = [await answers(), await answers()];
+  const play = counted();
+  const both = [
+    kitchen(play, { policy, shared: one }, new ManualClock()),
+    kitchen(play, { policy, shared: other }, new ManualClock()),
+  ] as const;
+  expect(await both[0].went()).toEqual(['miss', null, 'answer1']);
+  await vi.waitFor(async () => expect(await both[1].went()).toEqual(['hit', 0, 'answer1']), slow);
+  for (const { clock } of both) clock.advance(200_000);
+  expect(await both[0].went()).toEqual(['hit', 200, 'answer1']);
+  await vi.waitFor(async () => expect(await both[0].went()).toEqual(['hit', 0, 'answer2']), slow);
+  // The new one is in Redis a moment later than in the memory of whoever has made it.
+  await vi.waitFor(async () => expect(await client.keys('*:lease')).toEqual([]), slow);
+  expect(await both[1].went()).toEqual(['hit', 200, 'answer1']);
+  await vi.waitFor(async () => expect(await both[1].went()).toEqual(['hit', 0, 'answer2']), slow);
+  expect(both.map(({ refreshed }) => refreshed.length)).toEqual([1, 0]);
 });
 
 describe('an answer under way', () => {

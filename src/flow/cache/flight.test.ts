@@ -1,12 +1,14 @@
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { preparedChat } from '../../../test/support/attempts.ts';
 import type { TestCall } from '../../../test/support/calls.ts';
 import { servedOf, testCall } from '../../../test/support/calls.ts';
 import { ManualClock } from '../../../test/support/clock.ts';
 import { finishes, role, says, ScriptedProvider } from '../../../test/support/scripted-provider.ts';
+import { unknownUsage } from '../../core/usage.ts';
 import { RequestNeeds } from '../routing/needs.ts';
 import { Models } from '../routing/models.ts';
+import type { Source } from './flight.ts';
 import { Flight } from './flight.ts';
 import { ride } from './ride.ts';
 
@@ -15,7 +17,7 @@ const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(reso
 const limit = 1000;
 
 /** A flight and those who ride on it; what it says that it keeps is added up. */
-function stage() {
+function stage(source: Source | null = null) {
   const clock = new ManualClock();
   const world = { clock, random: () => 0 };
   const provider = new ScriptedProvider('p', (attempt) => void attempt.head().events(role).events(says('x')));
@@ -36,12 +38,17 @@ function stage() {
   });
   const kept: number[] = [0];
   const first = testCall();
-  const flight = new Flight(orderOf(first), limit, {
-    landed: () => {},
-    deserted: () => null,
-    closed: () => {},
-    collected: (bytes) => void kept.push((kept.at(-1) ?? 0) + bytes),
-  });
+  const flight = new Flight(
+    orderOf(first),
+    limit,
+    {
+      landed: () => {},
+      deserted: () => null,
+      closed: () => {},
+      collected: (bytes) => void kept.push((kept.at(-1) ?? 0) + bytes),
+    },
+    source,
+  );
   const calls = [first];
   const riding = [ride(flight, orderOf(first), 'miss')];
   const join = (): void => {
@@ -52,6 +59,41 @@ function stage() {
   };
   return { flight, calls, riding, join, kept, upstream: () => provider.attempts[0]! };
 }
+
+/** Another process' answer, of so many pieces of 100 bytes, each as soon as there is room for it. */
+const told =
+  (pieces: number): Source =>
+  async ({ sink }) => {
+    const facts = { kind: 'stream', usage: unknownUsage, finishReason: 'stop', storedAt: 0, freshUntil: 1 } as const;
+    const who = { model: 'fast', instance: 'a', provider: 'p' };
+    sink.begin({ agent: null, ...who, cache: 'coalesced', attempts: 0, gatewayMs: 0, upstreamMs: 0 });
+    for (let i = 0; i < pieces; i++) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      if (!sink.write({ bytes: Buffer.alloc(100, 'x'), chunks: [says('x')] }, resolve)) await promise;
+      await nextTurn();
+    }
+    return { facts: { ...facts, ...who, refreshUntil: 1, rescueUntil: 1 }, isKept: false, resumed: 0 };
+  };
+
+test('who does not read another process’ answer is left behind at once, since that goes on in any case', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const { calls, riding, join, kept } = stage(told(100));
+  join();
+  await nextTurn();
+  calls[0]!.sink.isFull = true;
+  const riders = Promise.all(riding);
+  // Far less than others of this process would wait for it.
+  for (let ms = 0; ms < 500; ms++) {
+    await nextTurn();
+    vi.advanceTimersByTime(1);
+  }
+  const [stalled, reading] = (await Promise.race([riders, nextTurn()])) ?? [];
+  expect([stalled?.left?.code, reading?.left]).toEqual(['client_too_slow', null]);
+  expect(calls[1]!.sink.text()).toHaveLength(100 * 100);
+  expect(calls[0]!.sink.text().length).toBeLessThan(1000);
+  expect([Math.max(...kept) <= limit + 100, kept.at(-1)]).toEqual([true, 0]);
+});
 
 const steps = fc.oneof(
   fc.record({ kind: fc.constant('say' as const), length: fc.integer({ min: 1, max: 400 }) }),

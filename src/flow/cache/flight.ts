@@ -1,6 +1,6 @@
 import type { ChatEvents } from '../../core/chat.ts';
 import { isUsageOnly } from '../../core/chat.ts';
-import type { MizanError } from '../../core/errors.ts';
+import { MizanError } from '../../core/errors.ts';
 import type { AnswerFacts, CachedAnswer } from '../../core/response-cache.ts';
 import { answer } from '../attempts/answer.ts';
 import type { Answered, AnswerOrder } from '../attempts/order.ts';
@@ -43,6 +43,8 @@ export type Found = Kept | Told;
 export interface StreamListener {
   /** The number of the next part that it wants. */
   readonly next: number;
+  /** Whether it is in another process. */
+  readonly isElsewhere: boolean;
   /** There are more parts, or there will be none any more. */
   wake(): void;
   /** It gets no more of them: the others have waited for it long enough. */
@@ -78,6 +80,8 @@ export class Flight {
   readonly #streaming = new Set<StreamListener>();
   readonly #events: FlightEvents;
   #waiting = 0;
+  /** How many of them are in other processes. */
+  #elsewhere = 0;
   #parts: Part[] = [];
   /** Parts that were let go of, since everybody has had them. */
   #dropped = 0;
@@ -143,15 +147,19 @@ export class Flight {
   /** Somebody waits for the end of it. */
   enter(listener: StreamListener | null): void {
     this.#waiting++;
+    if (listener?.isElsewhere === true) this.#elsewhere++;
     if (listener !== null) this.#streaming.add(listener);
   }
 
-  /** @param reason Where nobody else waits, the call ends with it. */
+  /** @param reason Where nobody else waits, the call ends with it; here alone, where this process is ending. */
   leave(listener: StreamListener | null, reason: unknown): void {
     this.#waiting--;
+    if (listener?.isElsewhere === true) this.#elsewhere--;
     if (listener !== null) this.#streaming.delete(listener);
     if (this.#isOver) this.#letGo();
-    if (this.#waiting > 0) this.took();
+    const isEnding = reason instanceof MizanError && reason.code === 'shutting_down';
+    if (isEnding && this.#waiting === this.#elsewhere) this.#end(reason);
+    else if (this.#waiting > 0) this.took();
     else if (!this.#isOver) {
       const looking = this.#events.deserted();
       if (looking === null) this.#end(reason);
@@ -186,7 +194,8 @@ export class Flight {
     const end = this.#dropped + this.#parts.length;
     if (![...this.#streaming].some(({ next }) => next >= end && next !== Infinity)) return;
     this.#waitingSince = performance.now();
-    this.#losingPatience = setTimeout(() => this.#losePatience(), this.#patienceMs);
+    // Another process' answer goes on whether it is heard or not.
+    this.#losingPatience = setTimeout(() => this.#losePatience(), this.#isTold ? 0 : this.#patienceMs);
   }
 
   #stopWaiting(): void {

@@ -1,20 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { preparedChat } from '../../../test/support/attempts.ts';
-import type { CacheSetting } from '../../../test/support/cache.ts';
-import { cacheOf } from '../../../test/support/cache.ts';
-import type { TestCall } from '../../../test/support/calls.ts';
-import { servedOf, testCall } from '../../../test/support/calls.ts';
-import { TimersClock } from '../../../test/support/clock.ts';
+import { counted, kitchen, saying } from '../../../test/support/kitchen.ts';
 import type { Play } from '../../../test/support/scene.ts';
 import { failsWith, inTurn } from '../../../test/support/scene.ts';
-import type { ScriptedAttempt } from '../../../test/support/scripted-provider.ts';
-import { finishes, role, says, ScriptedProvider } from '../../../test/support/scripted-provider.ts';
-import { MizanError } from '../../core/errors.ts';
-import type { Answered } from '../attempts/order.ts';
-import type { Call } from '../call.ts';
-import { RequestNeeds } from '../routing/needs.ts';
-import { Models } from '../routing/models.ts';
-import { Metrics } from '../../telemetry/metrics.ts';
+import { finishes, role, says } from '../../../test/support/scripted-provider.ts';
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance', 'Date'] });
@@ -22,75 +10,6 @@ beforeEach(() => {
 afterEach(() => {
   vi.useRealTimers();
 });
-
-const says1 =
-  (text: string): Play =>
-  (attempt) =>
-    attempt.head().events(role).events(says(text), finishes('stop')).end();
-
-interface Asking {
-  readonly cacheControl?: string;
-  readonly content?: string;
-}
-
-/** A cache before one instance, which is played. Everything is kept, for 100 s. */
-function kitchen(play: Play, setting: CacheSetting = {}) {
-  const clock = new TimersClock();
-  const world = { clock, random: () => 0 };
-  const provider = new ScriptedProvider('p', play);
-  const served = servedOf([provider.instance()], {
-    world,
-    policy: { maxAttempts: 1 },
-    model: { timeouts: { connectMs: 1e6, firstByteMs: 1e6, firstTokenMs: 1e6, idleMs: 1e6, totalMs: 1e6 } },
-  });
-  const policy = { when: 'always' as const, ttlMs: 100_000, ...setting.policy };
-  const cache = cacheOf(new Metrics(() => 0), clock, { ...setting, policy });
-  const refreshed: Call[] = [];
-  const orderOf = (call: TestCall, content: string) => {
-    const chat = preparedChat({ model: 'm', messages: [{ role: 'user', content }], stream: true });
-    const request = { target: { agent: null }, body: chat.body, stream: true, wantsUsage: false, session: null };
-    return {
-      call,
-      agent: null,
-      served,
-      models: new Models(new Map([['fast', served]]), new Map(), world),
-      needs: new RequestNeeds(request, null),
-      chat,
-      spending: null,
-      clock,
-      random: () => 0,
-      observe: () => {},
-    };
-  };
-  const ask = ({ cacheControl, content = 'Hi' }: Asking = {}): { call: TestCall; answered: Promise<Answered> } => {
-    const call = testCall({ startedAt: clock.monotonic(), cacheControl: cacheControl ?? null });
-    const background = async (again: Call): Promise<unknown> => {
-      refreshed.push(again);
-      const own = testCall({ startedAt: clock.monotonic(), cacheControl: again.cacheControl });
-      return cache.answer(orderOf(own, content), background);
-    };
-    const answered = (async () => cache.answer(orderOf(call, content), background))();
-    answered.catch(() => {});
-    return { call, answered };
-  };
-  /** How it went: what the cache did, how old it was, how often the upstream was asked by then; or the error. */
-  const went = async (asking: Asking = {}) => {
-    const { answered, call } = ask(asking);
-    try {
-      const { head, error } = await answered;
-      const said = /"content":"(\w+)"/.exec(call.sink.text())?.[1];
-      return error?.code ?? [head.cache, head.age ?? null, said];
-    } catch (error) {
-      return (error as MizanError).code;
-    }
-  };
-  return { cache, clock, ask, went, refreshed, attempts: provider.attempts as readonly ScriptedAttempt[] };
-}
-
-const counted = (): Play => {
-  let calls = 0;
-  return (attempt) => says1(`answer${++calls}`)(attempt);
-};
 
 describe('Cache-Control (RFC 9111 §5.2.1), with an answer of 50 s that is kept for 100 s', () => {
   const hit = ['hit', 50, 'answer1'];
@@ -159,7 +78,7 @@ describe('an answer that is past its time', () => {
 
   test('is given where the upstream fails, for as long as its model says, with the attempts that failed', async () => {
     const models = { fast: { version: '1', policy: { rescueMs: 60_000 } } };
-    const play = inTurn(says1('answer1'), failsWith('server_error'));
+    const play = inTurn(saying('answer1'), failsWith('server_error'));
     const { ask, went, clock, attempts } = kitchen(play, { models });
     await went();
     clock.advance(130_000);
@@ -172,7 +91,7 @@ describe('an answer that is past its time', () => {
   });
 
   test('is not given in the place of a refusal', async () => {
-    const play = inTurn(says1('answer1'), failsWith('rejected'));
+    const play = inTurn(saying('answer1'), failsWith('rejected'));
     const { went, clock } = kitchen(play, { policy: { rescueMs: 60_000 } });
     await went();
     clock.advance(110_000);

@@ -9,7 +9,7 @@ import type {
   Purged,
   SharedAnswers,
 } from '../../core/response-cache.ts';
-import { isSelected } from '../../core/response-cache.ts';
+import { isSelected, sumOf } from '../../core/response-cache.ts';
 import type { CacheMetrics } from '../../telemetry/cache-metrics.ts';
 import { answer } from '../attempts/answer.ts';
 import type { Answered, AnswerOrder } from '../attempts/order.ts';
@@ -22,7 +22,7 @@ import { Flight } from './flight.ts';
 import { cacheKeyOf, Spellings } from './key.ts';
 import type { Holding, MemoryTierSettings } from './memory-tier.ts';
 import { MemoryTier } from './memory-tier.ts';
-import { answeredFree, cachedHead, gone, headOf, leftEarly, unused } from './outcome.ts';
+import { answeredFree, cachedHead, gone, headOf, leftEarly, notCached, unused } from './outcome.ts';
 import type { CacheRule, CacheRules } from './policy.ts';
 import type { Background } from './refreshes.ts';
 import { Refreshes } from './refreshes.ts';
@@ -374,8 +374,14 @@ export class AnswerCache implements CacheCleaner {
   }
 
   /** Has a newer answer fetched beside the old one, once. */
-  #refresh({ order, key, background }: Asked): void {
-    if (!this.#flights.has(key.hash)) this.#refreshes.begin(key, order.call, background);
+  #refresh(asked: Asked): void {
+    const { order, key, background } = asked;
+    const found = (kept: CachedAnswer): boolean => {
+      if (!isFresh(kept, this.#clock.now(), asked)) return false;
+      this.#memory.set(key, kept);
+      return true;
+    };
+    if (!this.#flights.has(key.hash)) this.#refreshes.begin(key, order.call, background, found);
   }
 
   #canRescue(old: CachedAnswer | undefined, error: unknown): old is CachedAnswer {
@@ -388,12 +394,4 @@ export class AnswerCache implements CacheCleaner {
     if (failed === null) return given;
     return { ...given, trail: failed.trail, head: { ...given.head, attempts: failed.head.attempts } };
   }
-}
-
-function sumOf(one: Freed, other: Freed = { entries: 0, bytes: 0 }): Freed {
-  return { entries: one.entries + other.entries, bytes: one.bytes + other.bytes };
-}
-
-function notCached(): MizanError {
-  return new MizanError('not_cached', 'There is no answer in the cache that will do, and only-if-cached was asked.');
 }

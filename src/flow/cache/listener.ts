@@ -3,6 +3,7 @@ import type { Flight, StreamListener } from './flight.ts';
 
 /** One caller's share of a flight that streams: it is given the parts from the start, as fast as it reads them. */
 export class FlightListener implements StreamListener {
+  readonly isElsewhere = false;
   /** Resolves when it has had everything, or has left. */
   readonly done: Promise<void>;
   readonly #flight: Flight;

@@ -71,6 +71,10 @@ export function gone(): MizanError {
   return new MizanError('client_closed', 'The caller went away.');
 }
 
+export function notCached(): MizanError {
+  return new MizanError('not_cached', 'There is no answer in the cache that will do, and only-if-cached was asked.');
+}
+
 /** Who gave an answer. */
 export function cachedHead({ head }: Answered): Pick<CachedAnswer, 'model' | 'instance' | 'provider'> {
   return { model: head.model ?? '', instance: head.instance ?? '', provider: head.provider ?? '' };
