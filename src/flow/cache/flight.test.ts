@@ -24,13 +24,13 @@ function stage(source: Source | null = null) {
   const served = servedOf([provider.instance()], { world, policy: { maxAttempts: 1 } });
   const chat = preparedChat({ model: 'm', messages: [{ role: 'user', content: 'Hi' }], stream: true });
   const request = { target: { agent: null }, body: chat.body, stream: true, wantsUsage: false, session: null };
-  const orderOf = (call: TestCall) => ({
+  const orderOf = (call: TestCall, stream = true) => ({
     call,
     agent: null,
     served,
     models: new Models(new Map([['fast', served]]), new Map(), world),
     needs: new RequestNeeds(request, null),
-    chat,
+    chat: { ...chat, stream },
     spending: null,
     clock,
     random: () => 0,
@@ -51,11 +51,11 @@ function stage(source: Source | null = null) {
   );
   const calls = [first];
   const riding = [ride(flight, orderOf(first), 'miss')];
-  const join = (): void => {
+  const join = (stream = true): void => {
     if (!flight.isOpen) return;
     const call = testCall();
     calls.push(call);
-    riding.push(ride(flight, orderOf(call), 'coalesced'));
+    riding.push(ride(flight, orderOf(call, stream), 'coalesced'));
   };
   return { flight, calls, riding, join, kept, upstream: () => provider.attempts[0]! };
 }
@@ -113,7 +113,7 @@ test('what a flight keeps is given back once, whoever comes, leaves, does not re
           continue;
         }
         const who = calls[step.who % calls.length]!;
-        if (step.kind === 'join') join();
+        if (step.kind === 'join') join(step.who % 3 > 0);
         else if (step.kind === 'leave') who.leave();
         else if (step.kind === 'fill') who.sink.isFull = true;
         else if (step.kind === 'drain') who.sink.drain();
