@@ -51,8 +51,8 @@ export interface StreamListener {
   cut(): void;
 }
 
-/** For how long everybody waits for those who are too far behind, over the whole of an answer, in ms. */
-const patienceMs = 2000;
+/** For how long everybody waits for those who are too far behind, in ms; and what of that comes back with time. */
+const patience = { ms: 2000, regained: 0.1 };
 
 /**
  * Where the answer comes from, if not from the upstream; until nobody waits any more. What comes in parts goes to the
@@ -93,8 +93,9 @@ export class Flight {
   #isOpen = true;
   #drained: (() => void) | null = null;
   /** What is left of everybody's patience with those who are too far behind, in ms. */
-  #patienceMs = patienceMs;
+  #patienceMs = patience.ms;
   #waitingSince = 0;
+  #waitedUntil = performance.now();
   #losingPatience: NodeJS.Timeout | null = null;
 
   /**
@@ -194,6 +195,8 @@ export class Flight {
     const end = this.#dropped + this.#parts.length;
     if (![...this.#streaming].some(({ next }) => next >= end && next !== Infinity)) return;
     this.#waitingSince = performance.now();
+    const regained = (this.#waitingSince - this.#waitedUntil) * patience.regained;
+    this.#patienceMs = Math.min(patience.ms, this.#patienceMs + regained);
     // Another process' answer goes on whether it is heard or not.
     this.#losingPatience = setTimeout(() => this.#losePatience(), this.#isTold ? 0 : this.#patienceMs);
   }
@@ -202,7 +205,8 @@ export class Flight {
     if (this.#losingPatience === null) return;
     clearTimeout(this.#losingPatience);
     this.#losingPatience = null;
-    this.#patienceMs = Math.max(0, this.#patienceMs - (performance.now() - this.#waitingSince));
+    this.#waitedUntil = performance.now();
+    this.#patienceMs = Math.max(0, this.#patienceMs - (this.#waitedUntil - this.#waitingSince));
   }
 
   /** The slowest are left behind, until the others can go on. */
