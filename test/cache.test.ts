@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { aiProcess, dialects, openai } from './support/dialects.ts';
 import type { Answer, Asking } from './support/http.ts';
-import { ask, errorOf, eventsOf, openStream, post, rowOf, rows } from './support/http.ts';
+import { ask as get, errorOf, eventsOf, openStream, post, rowOf, rows as logged } from './support/http.ts';
 import type { Behaviour, Upstream } from './support/model-service.ts';
 import {
   beginStream,
@@ -317,7 +317,7 @@ describe('an old answer', () => {
     expect([cacheOf(old), old.headers.get('age')]).toEqual(['hit', '0']);
     await upstream.next('real');
     await vi.waitFor(async () => {
-      const results = (await rows(mizan.url, token)).map(({ cache }) => cache);
+      const results = (await logged(mizan.url, token)).map(({ cache }) => cache);
       expect(results.toSorted()).toEqual(['hit', 'miss', 'miss']);
     });
     expect(callsFor('Say stale')).toBe(2);
@@ -342,7 +342,7 @@ describe('GET and DELETE /api/cache', () => {
   test.each(refused)('%s with ?%s is refused, and says what was expected', async (method, query, param, message) => {
     const token = await mizan.token({ role: 'operator' });
     await chat('Say stay', {}, { as: token });
-    const { status, json } = await ask(`${mizan.url}/api/cache?${query}`, { method, token });
+    const { status, json } = await get(`${mizan.url}/api/cache?${query}`, { method, token });
     expect(status).toBe(400);
     expect(errorOf(json)).toMatchObject({ code: 'invalid_request', param, message });
     expect(cacheOf(await chat('Say stay', {}, { as: token }))).toBe('hit');
@@ -350,9 +350,9 @@ describe('GET and DELETE /api/cache', () => {
 
   test('tell and remove a tenant’s own, all of them or of an agent or a model', async () => {
     const as = await mizan.token({ role: 'operator', tenant: 'counted' });
-    const held = async () => (await ask(`${mizan.url}/api/cache`, { token: as })).json as { entries: number };
+    const held = async () => (await get(`${mizan.url}/api/cache`, { token: as })).json as { entries: number };
     const remove = async (query: string) => {
-      const { status, json } = await ask(`${mizan.url}/api/cache${query}`, { method: 'DELETE', token: as });
+      const { status, json } = await get(`${mizan.url}/api/cache${query}`, { method: 'DELETE', token: as });
       return [status, json];
     };
     for (const model of ['fast', 'always', 'agent/exact']) await chat('Say counted', { model }, { as });

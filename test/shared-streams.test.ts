@@ -81,8 +81,8 @@ const callsFor = (content: string): number => callsTo(upstream, 'gated', content
  */
 async function oneCall(content: string, silent: number): Promise<void> {
   const calls = callsFor(content);
-  if (calls > 1) expect(calls).toBeLessThanOrEqual(1 + (await pair.unanswered()) - silent);
-  else expect(calls).toBe(1);
+  expect(calls).toBeGreaterThan(0);
+  expect(calls).toBeLessThanOrEqual(1 + (await pair.unanswered()) - silent);
 }
 
 const body = (content: string, stream = true) => ({ model: 'gated', messages: [{ role: 'user', content }], stream });

@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import { expect, vi } from 'vitest';
-import { ask } from './http.ts';
+import { ask as get } from './http.ts';
 import type { RunningProcess } from './mizan.ts';
 import { furnish, startProcess } from './mizan.ts';
 import type { RedisServer } from './redis.ts';
@@ -38,8 +38,8 @@ export async function startPair(config: object): Promise<Pair> {
   const client = new Redis(redis.url, { retryStrategy: () => 100 });
   client.on('error', () => {});
   const house = await furnish({ redis: { url: redis.url }, ...config });
-  const first = await startProcess({}, house);
-  const both = [first, await startProcess({}, house)] as const;
+  const one = await startProcess({}, house);
+  const both = [one, await startProcess({}, house)] as const;
   const redisIsUp = async (): Promise<void> => {
     await vi.waitFor(async () => {
       for (const mizan of both) expect(await metric(mizan, 'mizan_redis_up')).toBe(1);
@@ -55,9 +55,9 @@ export async function startPair(config: object): Promise<Pair> {
       for (let n = 0; n < 50; n++) {
         const content = nameOf(n);
         await client.flushall();
-        const [one, more] = ask(content);
+        const [asking, more] = ask(content);
         await vi.waitFor(() => expect(callsFor(content)).toBe(1), slow);
-        const first = [one, more()] as const;
+        const first = [asking, more()] as const;
         // It listens to the other process, or asks for itself.
         let listening: string[] = [];
         await vi.waitFor(async () => {
@@ -85,7 +85,7 @@ export async function startPair(config: object): Promise<Pair> {
 
 /** What one process says of a figure; 0 where it says nothing. */
 export async function metric(mizan: Pick<RunningProcess, 'metricsUrl'>, name: string): Promise<number> {
-  const { text } = await ask(`${mizan.metricsUrl}/metrics`);
+  const { text } = await get(`${mizan.metricsUrl}/metrics`);
   return Number(new RegExp(`^${name.replaceAll(/[{}"]/g, String.raw`\$&`)} (\\S+)$`, 'm').exec(text)?.[1] ?? 0);
 }
 
