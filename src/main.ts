@@ -170,7 +170,7 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
   const { queue } = limiter;
   if (queue !== null) metrics.queue.watch((priority) => queue.count(priority));
   if (redis !== null) metrics.watchSharing(() => limiter.isByShare);
-  const cache = await answerCacheOf(config, { metrics, clock, redis, vault: store.vault });
+  const cache = await answerCacheOf(config, { metrics, clock, redis, store });
   opened.defer(() => cache.close());
   const jobQueue = jobQueueOf(config, dataFolder);
   const rooms = { config, store, tokens, log, metrics, guard, post, providers, book, models, watch };

@@ -210,6 +210,13 @@ export const errorTable = {
     retryable: true,
     meaning: 'The last instance that was tried answered that it is rate limited; see `Retry-After`.',
   },
+  client_too_slow: {
+    status: 408,
+    type: 'timeout',
+    retryable: true,
+    meaning:
+      'The caller read a stream that it shared with others so slowly that they would have had to wait for it. What came so far was passed on before this error.',
+  },
   client_closed: {
     status: 499,
     type: 'cancelled',

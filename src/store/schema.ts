@@ -15,6 +15,7 @@ export interface Database {
   rollups_due: RollupsDueTable;
   limit_rules: LimitRulesTable;
   prices: PricesTable;
+  unfinished_purges: { note: string };
   ledger: LedgerTable;
   budget_use: BudgetUseTable;
   jobs: JobsTable;

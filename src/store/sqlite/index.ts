@@ -3,6 +3,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { ApiKeys } from '../../core/api-key.ts';
 import type { Ledger, LimitRules } from '../../core/limit.ts';
 import type { FetchedPrices } from '../../core/prices.ts';
+import type { UnfinishedPurges } from '../../core/response-cache.ts';
 import type { AuditHistory, AuditLog } from '../../core/audit.ts';
 import type { Clock } from '../../core/clock.ts';
 import { systemClock } from '../../core/clock.ts';
@@ -55,6 +56,7 @@ import { Troubles } from './troubles.ts';
 import { Upkeep } from './upkeep.ts';
 import { SqliteRevocations } from './revocations.ts';
 import { StoreWorker } from './store-worker.ts';
+import { SqliteUnfinishedPurges } from './unfinished-purges.ts';
 import { checkMasterKey, Vault } from './vault.ts';
 
 /** How a store is doing. Whatever it is, requests go on being answered. */
@@ -78,6 +80,7 @@ export interface Store {
   readonly vault: Vault;
   readonly limitRules: LimitRules;
   readonly prices: FetchedPrices;
+  readonly unfinishedPurges: UnfinishedPurges;
   readonly ledger: Ledger;
   readonly audit: AuditLog;
   readonly auditHistory: AuditHistory;
@@ -180,6 +183,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
   const revocations = new SqliteRevocations(database, epoch);
   const limitRules = new SqliteLimitRules(database, epoch);
   const prices = new SqlitePrices(database, epoch);
+  const unfinishedPurges = new SqliteUnfinishedPurges(database);
   if (events === undefined) {
     const requestLog = new SqliteRequestLog(database, { failed() {}, recovered() {}, dropped() {} });
     const writer = new AuditWriter(folder, databaseFile);
@@ -202,6 +206,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
       apiKeys,
       limitRules,
       prices,
+      unfinishedPurges,
       ledger: sqliteLedger(database, kysely),
       overview: async (scope, query) => {
         await rollUpNow(database);
@@ -258,6 +263,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     apiKeys,
     limitRules,
     prices,
+    unfinishedPurges,
     ledger: sqliteLedger(database, kysely),
     overview: (scope, query) => worker.overview(tenantIn(scope), query),
     removeOld: (retention, signal) => worker.removeOld(retention, signal),
