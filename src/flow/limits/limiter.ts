@@ -14,7 +14,7 @@ import { BudgetMeter, LimitMeter } from './meter.ts';
 import type { QueueSettings, Waited, WaitEnd, WaitResult } from './queue.ts';
 import { helps, Queue } from './queue.ts';
 import type { Facts } from './rulebook.ts';
-import { Rulebook, rulesOfKey } from './rulebook.ts';
+import { countedAs, Rulebook, rulesOfKey } from './rulebook.ts';
 import { Sharing } from './sharing.ts';
 
 /** What the limiter tells as it happens. */
@@ -290,10 +290,10 @@ export class Limiter {
 
   /** The meters that a call, or an attempt at another model, is counted by; `null` where there are none. */
   #find({ principal, agent, model }: Asking): Found | null {
-    const own = rulesOfKey(principal);
+    const as = countedAs(principal);
+    const own = rulesOfKey(as);
     if (own === null && this.#limits.rules.length === 0 && this.#budgets.rules.length === 0) return null;
-    const { tenant, subject, credential, via } = principal;
-    const facts: Facts = { key: via === 'api-key' ? credential : null, principal: subject, agent, model, tenant };
+    const facts: Facts = { key: as.key, principal: as.subject, agent, model, tenant: principal.tenant };
     const found: Found = { limits: [], budgets: [] };
     if (own !== null && own.limit !== null) found.limits.push(this.#limitMeter(own.limit, own.id));
     if (own !== null && own.budget !== null) found.budgets.push(this.#budgetMeter(own.budget, own.id));

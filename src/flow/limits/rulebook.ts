@@ -2,7 +2,7 @@ import type { KeyLimits } from '../../core/api-key.ts';
 import { keyMeterId, rulesOfKeyLimits } from '../../core/budget-report.ts';
 import type { BudgetRule, LimitField, LimitRule } from '../../core/limit.ts';
 import { limitFields } from '../../core/limit.ts';
-import type { Principal } from '../../core/principal.ts';
+import type { CountedAs, Principal } from '../../core/principal.ts';
 
 /** By what a request is told apart; `null` where it has no such thing. */
 export type Facts = Readonly<Record<LimitField, string | null>>;
@@ -108,8 +108,13 @@ export function breadthOf({ source, for: target }: Rule): number {
   return narrowest * 10 - fields.length;
 }
 
+/** Whose limits hold a principal: of a job, those of who made it. */
+export function countedAs({ countedAs: as, subject, credential, via, limits }: Principal): CountedAs {
+  return as ?? { subject, key: via === 'api-key' ? credential : null, limits };
+}
+
 interface KeyRules {
-  readonly credential: string;
+  readonly key: string;
   readonly id: string;
   readonly limit: LimitRule | null;
   readonly budget: BudgetRule | null;
@@ -118,13 +123,13 @@ interface KeyRules {
 const known = new WeakMap<KeyLimits, KeyRules>();
 
 /** An API key's own limits, as rules, the same each time; `null` where it has none. */
-export function rulesOfKey({ credential, limits }: Principal): KeyRules | null {
-  if (limits === undefined || credential === null) return null;
+export function rulesOfKey({ key, limits }: CountedAs): KeyRules | null {
+  if (limits === undefined || key === null) return null;
   const { rpm, tpm, maxInFlight, budget } = limits;
   if (rpm === null && tpm === null && maxInFlight === null && budget === null) return null;
   const before = known.get(limits);
-  if (before?.credential === credential) return before;
-  const rules = { credential, id: keyMeterId(credential), ...rulesOfKeyLimits(credential, limits) };
+  if (before?.key === key) return before;
+  const rules = { key, id: keyMeterId(key), ...rulesOfKeyLimits(key, limits) };
   known.set(limits, rules);
   return rules;
 }

@@ -25,7 +25,7 @@ test('a try after one whose answer could not be posted posts that answer, and as
     },
     agents: ['assistant'],
     webhooks: ['team'],
-    agentsOf: () => null,
+    commissionOf: () => ({ agents: null }),
     post: async (_name, { data }) => {
       posted.push(data['output']);
       if (posted.length === 1) throw new MizanError('upstream_error', 'The webhook "team" answered 500.');
