@@ -9,7 +9,9 @@ beforeAll(async () => {
   mizan = await startProcess(
     {
       providers: { sim: { kind: 'simulator' } },
-      models: { words: { instances: [{ id: 'a', provider: 'sim', model: 'simulator', price: { input: 1, output: 1 } }] } },
+      models: {
+        words: { instances: [{ id: 'a', provider: 'sim', model: 'simulator', price: { input: 1, output: 1 } }] },
+      },
       agents: { assistant: { model: 'words' } },
       limits: { 'each-person': { principal: 'sara', tenant: 'b', rpm: 1 } },
       schedule: { jobs: { 'model-health': { enabled: false } } },
@@ -55,7 +57,9 @@ test('a job is held by the limits of the API key that made it, and its run says 
   const { status, error } = await ran('second', key);
   expect(status).toBe('failed');
   expect(error).toMatch(
-    new RegExp(`^The limit of the API key ${id} of 2 requests per minute is reached: 2 are used\\. There is room again`),
+    new RegExp(
+      `^The limit of the API key ${id} of 2 requests per minute is reached: 2 are used\\. There is room again`,
+    ),
   );
   // What the job used is used for the key.
   expect((await call(key)).status).toBe(429);

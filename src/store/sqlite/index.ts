@@ -82,6 +82,8 @@ export interface Store {
   readonly jobs: JobStore;
   readonly modelHealth: ModelHealthStore;
   readonly notices: Notices;
+  /** How many processes answer requests on this database, as far as it is known. */
+  gateways(): Promise<number>;
   overview(scope: TenantScope, query: OverviewQuery): Promise<Overview>;
   /**
    * Removes what is older than it is to be kept; beside answers, not in their way.
@@ -199,6 +201,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
       limitRules,
       prices,
       ledger: sqliteLedger(database, kysely),
+      gateways: async () => 1,
       overview: async (scope, query) => {
         await rollUpNow(database);
         return readOverview(kyselyOver(database), tenantIn(scope), query);
@@ -254,6 +257,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     limitRules,
     prices,
     ledger: sqliteLedger(database, kysely),
+    gateways: async () => 1,
     overview: (scope, query) => worker.overview(tenantIn(scope), query),
     removeOld: (retention, signal) => worker.removeOld(retention, signal),
     rebuildSums: () => rebuildSums(kyselyOver(database)),
