@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { seededRandom } from '../src/core/random.ts';
+import { openStore } from '../src/store/index.ts';
 import { Crowd } from './support/crowd.ts';
 import { aiProcess, dialects, openai } from './support/dialects.ts';
 import { ask, errorOf, openStream, post, rowOf } from './support/http.ts';
@@ -198,6 +199,11 @@ describe('the one who began it', () => {
     const admin = await mizan.token({ tenant: 'payers', role: 'admin' });
     const { json } = await ask(`${mizan.url}/api/budgets`, { headers: { authorization: `Bearer ${admin}` } });
     expect(json).toMatchObject({ budgets: [{ name: 'payers', uses: [{ used_usd: '0.00001', reserved_usd: '0' }] }] });
+    // Nothing of it is charged twice, by the ledger's own account.
+    const store = await openStore({ folder: mizan.dataFolder, url: null });
+    const report = await store.ledger.check();
+    await store.close();
+    expect(report).toMatchObject({ rows: 1, requests: 1, faults: [], sum: 10_000_000n });
   });
 
   test('and everybody else may leave: then the upstream is left, too, and nobody can join it', async () => {

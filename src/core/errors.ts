@@ -160,6 +160,13 @@ export const errorTable = {
     meaning:
       'A limit of requests or tokens per minute is reached; the message names it, its use and when there is room again.',
   },
+  larger_than_limit: {
+    status: 400,
+    type: 'invalid_request',
+    retryable: false,
+    meaning:
+      'The request may need more tokens than a limit lets in within any minute, so it never fits; the message names the limit, and what would fit.',
+  },
   concurrency_limited: {
     status: 429,
     type: 'rate_limit',

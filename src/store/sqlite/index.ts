@@ -88,6 +88,8 @@ export interface Store {
   readonly sealedJobs: SealedJobs;
   readonly modelHealth: ModelHealthStore;
   readonly notices: Notices;
+  /** How many processes answer requests on this database, as far as it is known. */
+  gateways(): Promise<number>;
   overview(scope: TenantScope, query: OverviewQuery): Promise<Overview>;
   /**
    * Removes what is older than it is to be kept; beside answers, not in their way.
@@ -208,6 +210,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
       prices,
       unfinishedPurges,
       ledger: sqliteLedger(database, kysely),
+      gateways: async () => 1,
       overview: async (scope, query) => {
         await rollUpNow(database);
         return readOverview(kyselyOver(database), tenantIn(scope), query);
@@ -265,6 +268,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     prices,
     unfinishedPurges,
     ledger: sqliteLedger(database, kysely),
+    gateways: async () => 1,
     overview: (scope, query) => worker.overview(tenantIn(scope), query),
     removeOld: (retention, signal) => worker.removeOld(retention, signal),
     rebuildSums: () => rebuildSums(kyselyOver(database)),
