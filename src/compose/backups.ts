@@ -1,0 +1,18 @@
+import type { Config } from '../config/config.ts';
+import { systemClock } from '../core/clock.ts';
+import { BackupService } from '../store/backup/index.ts';
+import { backupSettings } from '../store/backup/settings.ts';
+import type { Log } from '../telemetry/log.ts';
+
+/** Backups of the data in `dataFolder`, as the configuration has them. */
+export function backupsOf(
+  config: Config,
+  { dataFolder, program, log }: { readonly dataFolder: string; readonly program: string; readonly log: Log },
+): BackupService {
+  const { masterKey } = config.security;
+  const settings = backupSettings(config, { dataFolder, masterKey, program });
+  return new BackupService(settings, systemClock, {
+    done: (backup) => log.info({ event: 'backup_done', backup: backup.name, bytes: backup.bytes, rows: backup.rows }),
+    failed: (err) => log.error({ event: 'backup_failed', err }),
+  });
+}
