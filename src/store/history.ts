@@ -88,15 +88,15 @@ export class KyselyRequestHistory implements RequestHistory {
   *#spans(walk: Walk): Generator<Walk> {
     const isOpen = walk.direction === 'desc' && walk.from === undefined && walk.after === undefined;
     const newest = walk.below === undefined ? this.#now() : timeOfId(walk.below);
-    let rest = walk;
+    let { below } = walk;
     if (isOpen && newest !== null && isPostgres(this.#database as Kysely<unknown>)) {
       for (const days of spanDays) {
         const from = firstIdAt(newest - days * dayMs);
-        yield { ...rest, from };
-        rest = { ...rest, below: from };
+        yield { ...walk, below, from };
+        below = from;
       }
     }
-    yield rest;
+    yield { ...walk, below };
   }
 
   /** Stride by stride, so that a question which few rows answer neither holds up others nor goes on for ever. */
