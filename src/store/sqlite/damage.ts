@@ -25,12 +25,14 @@ export function remedyFor(file: string): string {
 /**
  * A database that is new although the folder is not: the audit log's head is of one that had entries. It was lost, and to
  * go on with an empty one would be to refuse every key, and to let backups of nothing take the place of good ones.
+ * @param database `null` where there is no file.
  * @throws DamagedDatabase
  */
-export function refuseLost(database: DatabaseSync, file: string): void {
+export function refuseLost(database: DatabaseSync | null, file: string): void {
   const head = join(dirname(file), auditHeadFile);
   if (basename(file) !== databaseFile || !existsSync(head)) return;
-  if (database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'audit'").get() !== undefined) return;
+  const table = database?.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'audit'").get();
+  if (table !== undefined) return;
   const lost = `The database ${file} has lost all that was in it: there is nothing in it, and ${head} is of one with entries`;
   throw new DamagedDatabase(`${lost}. ${remedyFor(file)}.`);
 }

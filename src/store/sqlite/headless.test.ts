@@ -9,6 +9,7 @@ import { everyTenant } from '../../core/request-record.ts';
 import { databaseFile } from './file.ts';
 import { headless } from './headless.ts';
 import { openStore } from './index.ts';
+import { inspectDatabase } from './inspect.ts';
 
 const events = { failed() {}, recovered() {}, dropped() {} };
 const ends = ['', '-wal', '-shm'];
@@ -31,6 +32,7 @@ test.each([
   const file = join(folder, databaseFile);
   crash(file);
   expect(headless(folder)).toEqual([file]);
+  expect(inspectDatabase(folder)).toEqual({ version: 'older', newestAt: null });
   await (await openStore(folder)).close();
   const database = new DatabaseSync(file);
   expect(database.prepare('SELECT n FROM early').all()).toEqual([{ n: 7 }]);
@@ -75,10 +77,12 @@ test('a database that is new where another one had entries in the audit log is r
   store.audit.record(byOperator({ action: 'key.create', target: 'key:k', tenant: 'system' }));
   await store.close();
   const words = /mizan\.db has lost all that was in it.*mizan backup restore NAME/;
-  truncateSync(file);
-  await expect(openStore(folder)).rejects.toThrow(words);
-  rmSync(file);
-  await expect(openStore(folder)).rejects.toThrow(words);
+  for (const lose of [truncateSync, rmSync]) {
+    lose(file);
+    // As `mizan doctor` looks at it, too.
+    expect(() => inspectDatabase(folder)).toThrow(words);
+    await expect(openStore(folder)).rejects.toThrow(words);
+  }
   for (const name of ['audit.head', 'audit.key']) rmSync(join(folder, name));
   const anew = await openStore(folder);
   expect(await anew.requestHistory.tenants()).toEqual([]);
