@@ -103,6 +103,8 @@ interface House {
   readonly jobQueue: QueuePlace | null;
   readonly clock: Clock;
   readonly random: Random;
+  /** Until when what can't be written may be tried again once all is being closed, on the monotonic clock, in ms. */
+  readonly ending: { by: number };
 }
 
 /** How providers are made; a rehearsal has its own. */
@@ -135,7 +137,8 @@ async function openHouse(
     unsound: (reason) => log.error({ event: 'database_damaged', reason }),
     damaged: (err) => log.error({ event: 'sealed_row_damaged', err }),
   });
-  opened.defer(() => store.close());
+  const ending = { by: 0 };
+  opened.defer(() => store.close(ending.by));
   const upkeep = keepSealed(store, log);
   opened.defer(() => upkeep.abort());
   const backups = backupsOf(config, dataFolder, { log, program: manifest.version });
@@ -180,7 +183,7 @@ async function openHouse(
   opened.defer(() => cache.close());
   const jobQueue = jobQueueOf(config, dataFolder);
   const rooms = { config, store, tokens, log, metrics, guard, post, providers, book, models, watch };
-  return { ...rooms, limiter, cache, backups, redis, jobQueue, clock, random };
+  return { ...rooms, limiter, cache, backups, redis, jobQueue, clock, random, ending };
 }
 
 /** Does `build`, and closes what it opened where it fails. */
@@ -277,6 +280,7 @@ async function serve(house: House, role: 'all' | 'gateway', opened: AsyncDisposa
     log,
     async close() {
       isDraining = true;
+      house.ending.by = performance.now() + shutdownTimeoutMs;
       const stopped = jobs.scheduler?.stop();
       await until(() => metrics.inFlight === 0, shutdownTimeoutMs);
       running.cut();
@@ -313,6 +317,7 @@ export function startScheduler(config: Config, dataFolder: string): Promise<Proc
       metricsUrl,
       log: house.log,
       async close() {
+        house.ending.by = performance.now() + config.server.shutdownTimeoutMs;
         await scheduler?.stop();
         endMetrics(metricsServer);
         await opened.disposeAsync();
