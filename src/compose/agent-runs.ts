@@ -10,7 +10,7 @@ import { run } from '../flow/run.ts';
 
 /** Requests that the clock sends go the way of all others. */
 export function agentRuns(flow: Flow): RunAgent {
-  return async ({ target, input, tenant, agents, subject, maxTokens, signal }) => {
+  return async ({ target, input, tenant, agents, countedAs, subject, maxTokens, signal }) => {
     const { clock } = flow;
     const id = newRequestId(clock.now());
     const more = maxTokens === undefined ? {} : { max_tokens: maxTokens };
@@ -33,6 +33,7 @@ export function agentRuns(flow: Flow): RunAgent {
           scope: 'own',
           via: 'job',
           credential: null,
+          countedAs,
         },
         signal: abort.signal,
         body: Buffer.from(JSON.stringify(body)),

@@ -117,7 +117,7 @@ function jobTypesOf(house: JobsHouse, post: PostWebhook): ReadonlyMap<string, Jo
       agents: Object.keys(config.agents),
       post,
       webhooks: config.schedule.webhooks,
-      agentsOf: makersOf(store),
+      commissionOf: makersOf(store),
     }),
     backup(backups),
     retention({

@@ -160,6 +160,13 @@ export const errorTable = {
     meaning:
       'A limit of requests or tokens per minute is reached; the message names it, its use and when there is room again.',
   },
+  larger_than_limit: {
+    status: 400,
+    type: 'invalid_request',
+    retryable: false,
+    meaning:
+      'The request may need more tokens than a limit lets in within any minute, so it never fits; the message names the limit, and what would fit.',
+  },
   concurrency_limited: {
     status: 429,
     type: 'rate_limit',
@@ -209,6 +216,13 @@ export const errorTable = {
     type: 'rate_limit',
     retryable: true,
     meaning: 'The last instance that was tried answered that it is rate limited; see `Retry-After`.',
+  },
+  client_too_slow: {
+    status: 408,
+    type: 'timeout',
+    retryable: true,
+    meaning:
+      'The caller read a stream that it shared with others so slowly that they would have had to wait for it. What came so far was passed on before this error.',
   },
   client_closed: {
     status: 499,

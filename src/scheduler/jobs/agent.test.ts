@@ -25,7 +25,7 @@ test('a try after one whose answer could not be posted posts that answer, and as
     },
     agents: ['assistant'],
     webhooks: { team: { tenants: [] } },
-    agentsOf: () => null,
+    commissionOf: () => ({ agents: null }),
     post: async (_name, { data }) => {
       posted.push(data['output']);
       if (posted.length === 1) throw new MizanError('upstream_error', 'The webhook "team" answered 500.');
@@ -58,7 +58,7 @@ test('whose webhook it is, is looked at again before the agent is asked', async 
     },
     agents: ['assistant'],
     webhooks,
-    agentsOf: () => null,
+    commissionOf: () => ({ agents: null }),
     post: async (name) => void posted.push(name),
   });
   const maker = { subject: 'ada', agents: null, scope: 'own', via: 'token', credential: null, at: 0 } as const;

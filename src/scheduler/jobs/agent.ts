@@ -1,4 +1,4 @@
-import type { RunAgent } from '../../core/agent-runs.ts';
+import type { Commission, RunAgent } from '../../core/agent-runs.ts';
 import { MizanError } from '../../core/errors.ts';
 import type { JobMaker } from '../../core/jobs.ts';
 import type { PostWebhook } from '../../core/webhooks.ts';
@@ -11,8 +11,8 @@ export interface AgentJobParts {
   readonly post: PostWebhook;
   /** By their names, whose jobs may post there. */
   readonly webhooks: Readonly<Record<string, WebhookUsers>>;
-  /** The agents that a maker may call now, `null` for all. @throws MizanError `forbidden` where they may nothing any more. */
-  readonly agentsOf: (maker: JobMaker, tenant: string) => readonly string[] | null;
+  /** What a maker may have run now. @throws MizanError `forbidden` where that is nothing any more. */
+  readonly commissionOf: (maker: JobMaker, tenant: string) => Commission;
 }
 
 /** Who may post to a webhook, besides jobs of the configuration and of those who look after every tenant. */
@@ -43,7 +43,7 @@ function isAnswer(output: unknown): output is Kept {
 }
 
 /** Runs an agent with an input, and keeps what it answers. */
-export function agentJob({ runAgent, agents, post, webhooks, agentsOf }: AgentJobParts): JobType {
+export function agentJob({ runAgent, agents, post, webhooks, commissionOf }: AgentJobParts): JobType {
   const webhooksOf = (origin: JobOrigin): string[] =>
     Object.entries(webhooks).flatMap(([name, users]) => (mayPost(users, origin) ? [name] : []));
   const answered = async ({ job, signal, say, confirm }: JobContext): Promise<Kept> => {
@@ -57,7 +57,7 @@ export function agentJob({ runAgent, agents, post, webhooks, agentsOf }: AgentJo
       target: { agent },
       input: input ?? '',
       tenant,
-      agents: maker === undefined ? null : agentsOf(maker, tenant),
+      ...(maker === undefined ? { agents: null } : commissionOf(maker, tenant)),
       subject: `job:${job.name}`,
       signal,
     });
