@@ -7,7 +7,7 @@ import { seededRandom } from './random.ts';
 type Json = null | boolean | number | string | Json[] | { readonly members: readonly (readonly [string, Json])[] };
 
 /** A text of any UTF-16 code units, lone surrogates included; `__proto__` is refused everywhere, so it is left out. */
-export const text = fc.oneof(
+const text = fc.oneof(
   fc.string({ unit: 'grapheme', maxLength: 8 }),
   fc.constantFrom(
     'model',

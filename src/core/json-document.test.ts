@@ -15,7 +15,6 @@ import {
   meaningOf,
   refusal,
   shapes,
-  text,
   textOf,
 } from './json-document.suite.ts';
 
