@@ -24,8 +24,7 @@ import { egressRules } from './egress/rules.ts';
 import { createProvider, pricedProvider } from './providers/index.ts';
 import { PriceBook, shipped } from './providers/price-book.ts';
 import { createTokens } from './security/create-tokens.ts';
-import { BackupService } from './store/backup/index.ts';
-import { backupSettings } from './store/backup/settings.ts';
+import type { BackupService } from './store/backup/index.ts';
 import { checkReach } from './security/reach.ts';
 import { Issuer } from './security/issuer.ts';
 import type { IssuerEvents } from './security/issuer-keys.ts';
@@ -43,9 +42,11 @@ import type { JobsHere } from './compose/jobs.ts';
 import { jobsOf } from './compose/jobs.ts';
 import { jobQueueOf } from './compose/job-queue.ts';
 import { answerCacheOf } from './compose/answer-cache.ts';
+import { backupsOf } from './compose/backups.ts';
 import { budgetAlerts } from './compose/budget-alerts.ts';
 import { InstanceWatch } from './compose/instance-watch.ts';
 import { agentsOf, payloadsOf } from './compose/agents.ts';
+import { watchGateways } from './compose/gateways.ts';
 import { keepSealed } from './compose/keep-sealed.ts';
 import { instanceStates, modelsOf } from './compose/models.ts';
 import { overloadOf, queueOf } from './compose/overload.ts';
@@ -102,6 +103,8 @@ interface House {
   readonly jobQueue: QueuePlace | null;
   readonly clock: Clock;
   readonly random: Random;
+  /** Until when what can't be written may be tried again once all is being closed, on the monotonic clock, in ms. */
+  readonly ending: { by: number };
 }
 
 /** How providers are made; a rehearsal has its own. */
@@ -111,10 +114,14 @@ interface Plan {
   readonly config: Config;
   readonly dataFolder: string;
   readonly provide: Provide;
+  readonly isGateway?: boolean;
 }
 
 /** @param opened Is given what has to be closed in the end; the last first. */
-async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDisposableStack): Promise<House> {
+async function openHouse(
+  { config, dataFolder, provide, isGateway = false }: Plan,
+  opened: AsyncDisposableStack,
+): Promise<House> {
   const clock = systemClock;
   const random = systemRandom;
   const log = createLog(config.log.level);
@@ -122,6 +129,7 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
   const store = await openStore({
     folder: dataFolder,
     url: config.database.url?.reveal() ?? null,
+    isGateway,
     events: storeEvents(log),
     auditEvents: auditLogEvents(log),
     payloadEvents: payloadEvents(log),
@@ -129,10 +137,11 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
     unsound: (reason) => log.error({ event: 'database_damaged', reason }),
     damaged: (err) => log.error({ event: 'sealed_row_damaged', err }),
   });
-  opened.defer(() => store.close());
-  const upkeep = keepSealed(store.vault, log);
+  const ending = { by: 0 };
+  opened.defer(() => store.close(ending.by));
+  const upkeep = keepSealed(store, log);
   opened.defer(() => upkeep.abort());
-  const backups = backupsOf(config, dataFolder, log);
+  const backups = backupsOf(config, dataFolder, { log, program: manifest.version });
   opened.defer(() => backups.close());
   const metrics = new Metrics(() => store.state().pending);
   const guard = new EgressGuard(egressRules(config.egress.allow));
@@ -170,11 +179,11 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
   const { queue } = limiter;
   if (queue !== null) metrics.queue.watch((priority) => queue.count(priority));
   if (redis !== null) metrics.watchSharing(() => limiter.isByShare);
-  const cache = await answerCacheOf(config, { metrics, clock, redis, vault: store.vault });
+  const cache = await answerCacheOf(config, { metrics, clock, redis, store });
   opened.defer(() => cache.close());
   const jobQueue = jobQueueOf(config, dataFolder);
   const rooms = { config, store, tokens, log, metrics, guard, post, providers, book, models, watch };
-  return { ...rooms, limiter, cache, backups, redis, jobQueue, clock, random };
+  return { ...rooms, limiter, cache, backups, redis, jobQueue, clock, random, ending };
 }
 
 /** Does `build`, and closes what it opened where it fails. */
@@ -198,7 +207,9 @@ export function startMizan(
   dataFolder: string,
   { provide = createProvider, role = 'all' }: { readonly provide?: Provide; readonly role?: 'all' | 'gateway' } = {},
 ): Promise<Mizan> {
-  return built(async (opened) => serve(await openHouse({ config, dataFolder, provide }, opened), role, opened));
+  return built(async (opened) =>
+    serve(await openHouse({ config, dataFolder, provide, isGateway: true }, opened), role, opened),
+  );
 }
 
 async function serve(house: House, role: 'all' | 'gateway', opened: AsyncDisposableStack): Promise<Mizan> {
@@ -212,6 +223,8 @@ async function serve(house: House, role: 'all' | 'gateway', opened: AsyncDisposa
 
   const auditing = new Auditing(store.audit, clock);
   opened.defer(() => auditing.close());
+  const gateways = watchGateways({ store, limiter: house.limiter, isShared: redis !== null, log });
+  opened.defer(() => gateways.stop());
   let isDraining = false;
   const running = new RunningCalls();
   const server = createServer({
@@ -234,6 +247,7 @@ async function serve(house: House, role: 'all' | 'gateway', opened: AsyncDisposa
     overviews: store,
     storeState: () => store.state(),
     redisTrouble: () => redis?.trouble ?? null,
+    limitsApart: () => gateways.isApart,
     running,
     backups,
     jobs: jobs.service,
@@ -266,6 +280,7 @@ async function serve(house: House, role: 'all' | 'gateway', opened: AsyncDisposa
     log,
     async close() {
       isDraining = true;
+      house.ending.by = performance.now() + shutdownTimeoutMs;
       const stopped = jobs.scheduler?.stop();
       await until(() => metrics.inFlight === 0, shutdownTimeoutMs);
       running.cut();
@@ -302,6 +317,7 @@ export function startScheduler(config: Config, dataFolder: string): Promise<Proc
       metricsUrl,
       log: house.log,
       async close() {
+        house.ending.by = performance.now() + config.server.shutdownTimeoutMs;
         await scheduler?.stop();
         endMetrics(metricsServer);
         await opened.disposeAsync();
@@ -363,15 +379,6 @@ function issuersOf(
     const keys = new IssuerKeys(settings, { fetch, clock, events });
     keys.refresh();
     return new Issuer(settings, keys);
-  });
-}
-
-function backupsOf(config: Config, dataFolder: string, log: Log): BackupService {
-  const { masterKey } = config.security;
-  const settings = backupSettings(config, { dataFolder, masterKey, program: manifest.version });
-  return new BackupService(settings, systemClock, {
-    done: (backup) => log.info({ event: 'backup_done', backup: backup.name, bytes: backup.bytes, rows: backup.rows }),
-    failed: (err) => log.error({ event: 'backup_failed', err }),
   });
 }
 

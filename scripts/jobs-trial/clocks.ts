@@ -27,7 +27,11 @@ const edges: readonly Edge[] = [
   { zone: 'Asia/Beirut', at: '2026-10-24T21:00:00Z', time: '23:30' },
 ];
 
-/** How long before and after an edge is lived through, and how much faster than the clock on the wall. */
+/**
+ * How long before and after an edge is lived through, and how much faster than the clock on the wall. libfaketime
+ * shortens `usleep` as well, by which SQLite waits for locks: of 5 s of patience 0.25 s are left. What fails here for a
+ * lock, on a machine that has no time for it, fails nowhere else.
+ */
 const window = { beforeMs: 75 * minuteMs, afterMs: 40 * minuteMs, speed: 20 } as const;
 
 /** Both edges of daylight saving in five zones, and what happens to a clock besides; each with a scheduler of its own. */
@@ -71,7 +75,7 @@ async function crossing(edge: Edge, services: object, preload: Readonly<Record<s
       if (got.join() !== expected.join() || runs.length !== got.length) {
         isAsStated = false;
         seen[`${job}_expected`] = expected.join(' ');
-        seen[`${job}_all`] = runs.map(({ due, status, cause }) => `${iso(due)} ${status} ${cause}`);
+        seen[`${job}_all`] = runs.map(told);
       }
     }
     return { what: `${zone} ${at}, ${time}`, isAsStated, ...seen };
@@ -175,12 +179,16 @@ async function jumping(services: object, preload: Readonly<Record<string, string
       seen[job] = `${got.length} runs`;
       if (got.join() === times.join() && runs.length === got.length) continue;
       isAsStated = false;
-      seen[`${job}_all`] = runs.map(({ due, status, cause }) => `${iso(due)} ${status} ${cause}`);
+      seen[`${job}_all`] = runs.map(told);
     }
     return { what: 'an hour ahead, an hour back, three days of sleep', isAsStated, ...seen };
   } finally {
     stage.remove();
   }
 }
+
+/** A run, and why it isn't what it should be. */
+const told = ({ due, status, cause, attempts, error, log }: JobRun): string =>
+  [iso(due), status, cause, `${attempts} tries`, error ?? '', log].join(' ').trim();
 
 const iso = (time: number): string => new Date(time).toISOString();

@@ -10,11 +10,13 @@ export interface Database {
   sealed_values: SealedValuesTable;
   seen_messages: SeenMessagesTable;
   audit: AuditTable;
+  audit_copies: AuditCopiesTable;
   payloads: PayloadsTable;
   rollups: RollupsTable;
   rollups_due: RollupsDueTable;
   limit_rules: LimitRulesTable;
   prices: PricesTable;
+  unfinished_purges: { note: string };
   ledger: LedgerTable;
   budget_use: BudgetUseTable;
   jobs: JobsTable;
@@ -195,6 +197,16 @@ export interface AuditTable {
   mac: Uint8Array;
 }
 
+/** What the audit logs of the machines on one PostgreSQL have, there. */
+export interface AuditCopiesTable extends Omit<AuditTable, 'mac'> {
+  /** Names the log by its key, without saying what that is. */
+  log: string;
+  /** The machine's own name, where it was written. */
+  host: string;
+  /** In hex. */
+  mac: string;
+}
+
 /** Prices of models as their sources had them. */
 export interface PricesTable {
   /** `openrouter`, or a URL. */
@@ -254,6 +266,8 @@ export interface JobsTable {
   removed_at: number | null;
   created_by: string;
   created_at: number;
+  /** The settings of a tenant's job; those in `spec` are empty then. */
+  sealed: Uint8Array | null;
 }
 
 /** Due times of jobs, and what became of them. */
@@ -275,10 +289,12 @@ export interface JobRunsTable {
   owner: string | null;
   started_at: number | null;
   ended_at: number | null;
-  /** JSON. */
+  /** JSON; `null` where it is sealed. */
   output: string | null;
   error: string | null;
   log: string;
+  /** The output of a tenant's job. */
+  sealed: Uint8Array | null;
 }
 
 /** What came of an instance's attempts in the minute from `start` on, and of questions to it. */
