@@ -62,9 +62,14 @@ function copy(stage: Stage, words: readonly string[]): void {
   for (const name of names) {
     const file = path.join(source, name);
     if (!existsSync(file)) throw new Error(`COPY ${words.join(' ')}: there is no ${name}.`);
-    if (source === root && isIgnored(name)) throw new Error(`COPY ${words.join(' ')}: .dockerignore keeps ${name} back.`);
+    if (source === root && isIgnored(name))
+      throw new Error(`COPY ${words.join(' ')}: .dockerignore keeps ${name} back.`);
     const intoFolder = to === '.' || to.endsWith('/') || names.length > 1;
-    const target = path.join(stage.files, path.posix.resolve(stage.workdir, to), intoFolder && !isFolder(file) ? path.basename(name) : '');
+    const target = path.join(
+      stage.files,
+      path.posix.resolve(stage.workdir, to),
+      intoFolder && !isFolder(file) ? path.basename(name) : '',
+    );
     cpSync(file, target, {
       recursive: true,
       filter: (each) => source !== root || isFolder(each) || !isIgnored(path.relative(root, each)),
