@@ -4,145 +4,19 @@ import { describe, expect, test } from 'vitest';
 import { MizanError } from './errors.ts';
 import type { JsonEdit } from './json-document.ts';
 import { JsonDocument } from './json-document.ts';
-import type { Random } from './random.ts';
-import { seededRandom } from './random.ts';
-
-type Json = null | boolean | number | string | Json[] | { readonly members: readonly (readonly [string, Json])[] };
-
-/** A text of any UTF-16 code units, lone surrogates included; `__proto__` is refused everywhere, so it is left out. */
-const text = fc.oneof(
-  fc.string({ unit: 'grapheme', maxLength: 8 }),
-  fc.constantFrom(
-    'model',
-    'messages',
-    'stream',
-    'سلام',
-    '🙂',
-    '"',
-    '\\',
-    '\\"',
-    '}',
-    ',',
-    ':',
-    '{"a":[',
-    '\u0000',
-    '\n',
-  ),
-  fc.array(fc.nat(0xffff), { maxLength: 5 }).map((units) => String.fromCharCode(...units)),
-);
-const key = text.filter((name) => name !== '__proto__');
-const scalar = fc.oneof(text, fc.double({ noNaN: true, noDefaultInfinity: true }), fc.boolean(), fc.constant(null));
-
-type Shapes = { value: Json; array: Json[]; object: { members: [string, Json][] } };
-
-/** Objects are lists of members, so that their order is the test's own. */
-const shapes = fc.letrec<Shapes>((tie) => ({
-  value: fc.oneof({ depthSize: 'small', withCrossShrink: true }, scalar, tie('array'), tie('object')),
-  array: fc.array(tie('value'), { maxLength: 4 }),
-  object: fc.record({
-    members: fc.uniqueArray(fc.tuple(key, tie('value')), { maxLength: 5, selector: ([name]) => name }),
-  }),
-}));
-
-interface Member {
-  readonly name: string;
-  /** Everything from the separator before it up to its value. */
-  readonly before: string;
-  readonly value: string;
-  readonly after: string;
-}
-
-interface Written {
-  readonly start: string;
-  readonly members: readonly Member[];
-  readonly end: string;
-}
-
-/** Writes an object as no two writers would: whitespace and escapes are up to `random`. */
-class Writer {
-  readonly #random: Random;
-
-  constructor(seed: number) {
-    this.#random = seededRandom(seed);
-  }
-
-  document(members: readonly (readonly [string, Json])[]): Written {
-    const written = members.map(([name, value], i) => {
-      const before = `${i === 0 ? '' : ','}${this.#space()}${this.#string(name)}${this.#space()}:${this.#space()}`;
-      return { name, before, value: this.#value(value), after: this.#space() };
-    });
-    return { start: `${this.#space()}{${this.#space()}`, members: written, end: `}${this.#space()}` };
-  }
-
-  #value(value: Json): string {
-    if (typeof value === 'string') return this.#string(value);
-    if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-    if (!Array.isArray(value)) return textOf(this.document(value.members)).trim();
-    return `[${this.#space()}${value.map((item) => this.#value(item)).join(`${this.#space()},${this.#space()}`)}${this.#space()}]`;
-  }
-
-  #space(): string {
-    if (this.#random() < 0.6) return '';
-    return Array.from({ length: 3 }, () => ' \n\r\t'[Math.floor(this.#random() * 4)]).join('');
-  }
-
-  #string(value: string): string {
-    let written = '';
-    for (const character of value) {
-      const isLone = character.length === 1 && /[\ud800-\udfff]/.test(character);
-      if (isLone || this.#random() < 0.2) {
-        for (let i = 0; i < character.length; i++) {
-          const hex = character.charCodeAt(i).toString(16).padStart(4, '0');
-          written += `\\u${this.#random() < 0.5 ? hex : hex.toUpperCase()}`;
-        }
-      } else {
-        written += JSON.stringify(character).slice(1, -1);
-      }
-    }
-    return `"${written}"`;
-  }
-}
-
-const textOf = ({ start, members, end }: Written): string =>
-  start + members.map((member) => member.before + member.value + member.after).join('') + end;
-
-const bytesOf = (written: Written): Buffer => Buffer.from(textOf(written));
-
-const document = fc
-  .tuple(shapes.object, fc.integer())
-  .map(([{ members }, seed]): Written => new Writer(seed).document(members));
-
-/** What a value should be read as. */
-function meaningOf(value: Json): unknown {
-  if (Array.isArray(value)) return value.map(meaningOf);
-  if (typeof value === 'number') return value + 0;
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(value.members.map(([name, member]) => [name, meaningOf(member)]));
-}
-
-// That key is refused anywhere, also in what is added.
-const anyJson = fc
-  .jsonValue()
-  .map((value) => JSON.stringify(value))
-  .filter((json) => !json.includes('__proto__'));
-
-const isNew = (written: Written, name: string): boolean => written.members.every((member) => member.name !== name);
-
-/** The same with the value of some members changed. */
-const changed = (written: Written, change: (member: Member, i: number) => string): Written => ({
-  ...written,
-  members: written.members.map((member, i) => ({ ...member, value: change(member, i) })),
-});
-
-function refusal(bytes: Buffer | string): string {
-  try {
-    JsonDocument.parse(typeof bytes === 'string' ? Buffer.from(bytes) : bytes);
-  } catch (error) {
-    if (!(error instanceof MizanError) || error.code !== 'invalid_json' || error.status !== 400) throw error;
-    return error.message;
-  }
-  throw new Error('it was accepted');
-}
+import {
+  Writer,
+  anyJson,
+  bytesOf,
+  changed,
+  document,
+  isNew,
+  key,
+  meaningOf,
+  refusal,
+  shapes,
+  textOf,
+} from './json-document.suite.ts';
 
 describe('a document that is edited', () => {
   test('reads as the JSON it is, however it is written', () => {
@@ -239,108 +113,6 @@ test.each([
   expect(Object.entries(value).slice(1)).toStrictEqual(Object.entries(meaning));
 });
 
-describe('what is not one JSON object', () => {
-  const garbage: [name: string, body: string | Buffer, says: RegExp][] = [
-    ['nothing', '', /ends too early/],
-    ['white space', ' \n', /ends too early/],
-    ['an array', '[{"a":1}]', /an array/],
-    ['null', 'null', /null/],
-    ['a number', '12', /a number/],
-    ['a string', '"{}"', /a string/],
-    ['true', 'true', /a boolean/],
-    ['a byte order mark', '\uFEFF{"a":1}', /not valid JSON\.$/],
-    ['lone garbage', 'garbage', /not valid JSON\.$/],
-    ['garbage after the object', '{"a":1} x', /at character 8/],
-    ['two objects', '{"a":1}{"b":2}', /at character 7/],
-    ['a truncated object', '{"a":', /ends too early/],
-    ['a truncated string', '{"a":"b', /ends too early/],
-    ['a truncated escape', String.raw`{"a":"\u00`, /ends too early|at character/],
-    ['a comma too many', '{"a":1,}', /at character 7/],
-    ['a comma too few', '{"a":1 "b":2}', /at character 7/],
-    ['a key without quotes', '{a:1}', /at character 1/],
-    ['a control character', '{"a":"\u0001"}', /at character 6/],
-    ['a bare closing brace', '}', /not valid JSON/],
-    ['invalid UTF-8', Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), /not valid UTF-8/],
-    ['a surrogate in UTF-8', Buffer.from('7b22eda080223a317d', 'hex'), /not valid UTF-8/],
-    ['UTF-16', Buffer.from('{"a":1}', 'utf16le'), /./],
-  ];
-
-  test.each(garbage)('is refused: %s', (_name, body, says) => {
-    expect(refusal(body)).toMatch(says);
-  });
-
-  const doubles = [
-    '{"a":1,"a":1}',
-    '{"a":1,"b":{"c":1,"c":2}}',
-    '{"a":[1,{"b":1,"x":[],"b":2}]}',
-    String.raw`{"model":1,"mod\u0065l":2}`,
-    String.raw`{"\u006dodel":1,"mod\u0065l":2}`,
-    String.raw`{"a\/b":1,"a/b":2}`,
-    String.raw`{"سلام":1,"\u0633لام":2}`,
-    String.raw`{"\ud800":1,"\uD800":2}`,
-    '{"":1,"":2}',
-  ];
-
-  test.each(doubles)('is refused: a key that stands twice, as in %s', (body) => {
-    expect(refusal(body)).toMatch(/stands twice/);
-  });
-
-  test('is refused: any key that stands twice, at any depth', () => {
-    fc.assert(
-      fc.property(key, fc.integer(), fc.nat(20), fc.array(fc.boolean(), { maxLength: 20 }), (name, seed, gap, path) => {
-        const writer = new Writer(seed);
-        const spelled = (): string =>
-          bytesOf(writer.document([[name, 1]]))
-            .toString()
-            .trim()
-            .slice(1, -1);
-        const between = Array.from({ length: gap }, (_, i) => `"${name}${i}":{"${i}":[]},`);
-        const twice = `{${spelled()},${name.includes('"') || /[\\\p{Cc}\p{Cs}]/u.test(name) ? '' : between.join('')}${spelled()}}`;
-        const body = path.reduce((inner, isArray) => (isArray ? `[0,${inner}]` : `{"x":${inner}}`), twice);
-        expect(refusal(`{"top":${body}}`)).toMatch(/stands twice/);
-      }),
-    );
-  });
-
-  test('may say the same key in different objects', () => {
-    const body = '{"a":{"a":{"a":1}},"b":[{"a":1},{"a":2}]}';
-    expect(JsonDocument.parse(Buffer.from(body)).edited([]).toString()).toBe(body);
-  });
-
-  test.each(['{"__proto__":{"a":1}}', '{"a":{"__proto__":1}}', String.raw`{"a":[{"__pr\u006fto__":1}]}`])(
-    'is refused: a key that would reach into prototypes, as in %s',
-    (body) => {
-      expect(refusal(body)).toMatch(/"__proto__"/);
-    },
-  );
-
-  test('may hold `__proto__` as a value, and any other name of an object’s own as a key', () => {
-    const body = '{"constructor":"__proto__","toString":1,"hasOwnProperty":2}';
-    const parsed = JsonDocument.parse(Buffer.from(body));
-    expect(parsed.has('valueOf')).toBe(false);
-    expect(parsed.has('toString')).toBe(true);
-  });
-
-  const nested = (depth: number, open: string, close: string): string =>
-    `{"a":${open.repeat(depth - 1)}${close === '' ? '' : `1${close.repeat(depth - 1)}`}}`;
-
-  test.each([
-    ['{"a":', '}'],
-    ['[', ']'],
-  ])('may be 128 levels deep and no more, of %s', (open, close) => {
-    expect(() => JsonDocument.parse(Buffer.from(nested(128, open, close)))).not.toThrow();
-    expect(refusal(nested(129, open, close))).toMatch(/deeper than 128/);
-    expect(refusal(nested(10_000, open, close))).toMatch(/deeper than 128/);
-    expect(refusal(nested(10_000, open, ''))).toMatch(/deeper than 128/);
-    expect(refusal(open.repeat(100_000))).toMatch(/deeper than 128/);
-  });
-
-  test('is named in a message that stays short, however long its keys are', () => {
-    const long = 'x'.repeat(1_000_000);
-    expect(refusal(`{"${long}":1,"${long}":2}`).length).toBeLessThan(300);
-  });
-});
-
 describe('any bytes at all', () => {
   /** `null` where they are read as what they are, or refused as they should be. */
   const mishap = (bytes: Buffer): unknown => {
@@ -410,14 +182,5 @@ test('long strings full of escapes are read in no more time than their length ta
     const startedAt = performance.now();
     expect(JsonDocument.parse(body).has('b')).toBe(true);
     expect(performance.now() - startedAt).toBeLessThan(2000);
-  }
-});
-
-test.each([1, 2, 11, 12, 13, 14, 40])('of %i keys in one object none may stand twice, whichever it is', (count) => {
-  const members = Array.from({ length: count }, (_, i) => `"k${i}":${i}`);
-  expect(JsonDocument.parse(Buffer.from(`{"o":{${members.join()}}}`)).has('o')).toBe(true);
-  for (let i = 0; i < count; i++) {
-    const doubled = `{"o":{${[...members, `"k${i}":0`].join()}}}`;
-    expect(() => JsonDocument.parse(Buffer.from(doubled))).toThrow(`"k${i}"`);
   }
 });

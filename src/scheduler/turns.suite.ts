@@ -8,6 +8,9 @@ import { mostWaiting, start } from './scene.suite.ts';
 import { JobsService } from './service.ts';
 import { places } from './turns.ts';
 
+/** What was begun may take its time, on a machine that has much else to do. */
+const patience = { timeout: 20_000 };
+
 /** However much there is to do, everybody has a turn, and there is an end of what may wait. */
 export function turnsPromises({ stores, party, job, history, ends }: Scene): void {
   const once = { kind: 'at', at: start - 1000 } as const;
@@ -89,7 +92,7 @@ export function turnsPromises({ stores, party, job, history, ends }: Scene): voi
     const { runner, begun, endOneOf, endAll } = holding(type, clock);
     await runner.engine.refresh();
     await runner.engine.sweep();
-    await vi.waitFor(() => expect(begun).toHaveLength(places.tenant + 3));
+    await vi.waitFor(() => expect(begun).toHaveLength(places.tenant + 3), patience);
     const countOf = ({ name }: NamedJob): number => begun.filter((each) => each.job.name === name).length;
     expect([few, others, third, own].map(countOf)).toEqual([1, 1, 1, 1]);
     expect(countOf(many) + countOf(few)).toBe(places.tenant);
@@ -100,12 +103,12 @@ export function turnsPromises({ stores, party, job, history, ends }: Scene): voi
     await vi.waitFor(async () => {
       await runner.engine.sweep();
       expect(begun).toHaveLength(1);
-    });
+    }, patience);
     expect(begun.map((each) => each.job.name)).toEqual([others.name]);
     endAll();
     await runner.engine.settled();
     await runner.engine.sweep();
-    await vi.waitFor(() => expect(begun).toHaveLength(10));
+    await vi.waitFor(() => expect(begun).toHaveLength(10), patience);
     endAll();
     await runner.engine.settled();
   });

@@ -2,7 +2,6 @@ import { setTimeout as wait } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { apiKeyRecord } from '../../test/support/api-key.ts';
-import { budgetRule, limitRule } from '../../test/support/limits.ts';
 import { requestRecord } from '../../test/support/records.ts';
 import type { ApiKeyRecord } from '../core/api-key.ts';
 import { MizanError } from '../core/errors.ts';
@@ -11,6 +10,7 @@ import type { RequestQuery, RequestRecord } from '../core/request-record.ts';
 import { everyTenant } from '../core/request-record.ts';
 import type { Store } from './index.ts';
 import { ledgerTests } from './ledger.suite.ts';
+import { otherProcessTests, soon } from './other-process.suite.ts';
 
 /** What a suite needs of an engine. */
 export interface Engine {
@@ -106,16 +106,6 @@ const key: ApiKeyRecord = apiKeyRecord({
   createdAt: start,
   expiresAt: start + 365 * 24 * hour,
 });
-
-/** Waits for what another store did, for as long as it may take to come about. */
-async function soon<T>(look: () => T, isIt: (seen: T) => boolean): Promise<T> {
-  const deadline = performance.now() + 20_000;
-  for (;;) {
-    const seen = look();
-    if (isIt(seen) || performance.now() > deadline) return seen;
-    await wait(20);
-  }
-}
 
 /** What every store promises, whatever the engine. */
 export function storeContract(name: string, prepare: () => Promise<Engine>): void {
@@ -221,48 +211,6 @@ export function storeContract(name: string, prepare: () => Promise<Engine>): voi
       for (const id of ['', '%', "' OR 1=1 --"]) expect(store.apiKeys.find(id)).toBe(undefined);
     });
 
-    test('tells another process of tokens that were taken back', async () => {
-      const other = await engine.open();
-      try {
-        const revocation = {
-          kind: 'jti',
-          value: 'j-1',
-          tenant: null,
-          revokedAt: 5,
-          expiresAt: null,
-          scope: 'any',
-        } as const;
-        store.revocations.add(revocation);
-        const seen = await soon(
-          () => other.revocations.list(everyTenant, 6),
-          (list) => list.length > 0,
-        );
-        expect(seen).toStrictEqual([revocation]);
-      } finally {
-        await other.close();
-      }
-    });
-
-    test('tells another process of a key that was made or revoked', async () => {
-      const other = await engine.open();
-      try {
-        store.apiKeys.insert({ ...key, id: 'shared' });
-        const found = await soon(
-          () => other.apiKeys.find('shared'),
-          (seen) => seen !== undefined,
-        );
-        expect(found).toStrictEqual({ ...key, id: 'shared' });
-        other.apiKeys.revoke('shared', 7);
-        const revoked = await soon(
-          () => store.apiKeys.find('shared')?.revokedAt,
-          (seen) => seen === 7,
-        );
-        expect(revoked).toBe(7);
-      } finally {
-        await other.close();
-      }
-    });
-
     test('works the same for a command that runs beside it', async () => {
       const command = await engine.openDirect();
       expect(await command.requestHistory.list('acme', { limit: 2 })).toStrictEqual(expected('acme', { limit: 2 }));
@@ -312,42 +260,6 @@ export function storeContract(name: string, prepare: () => Promise<Engine>): voi
         total: { requests: 0, latencyMs: { p50: null } },
         series: [],
       });
-    });
-
-    test('tells another process of a limit or a budget that was made, changed or removed', async () => {
-      const other = await engine.open();
-      try {
-        const { version } = other.limitRules;
-        const limit = limitRule({ name: 'shared', source: 'api', for: { tenant: 'acme' }, rpm: 5 });
-        const budget = budgetRule({ name: 'shared', source: 'api', usd: 12.5 });
-        store.limitRules.putLimit({ ...limit, rpm: 4 }, 1);
-        store.limitRules.putLimit(limit, 2);
-        store.limitRules.putBudget(budget, 3);
-        const found = await soon(
-          () => [other.limitRules.limits(), other.limitRules.budgets()],
-          ([limits = [], budgets = []]) => limits.length === 1 && budgets.length === 1,
-        );
-        expect(found).toStrictEqual([[limit], [budget]]);
-        expect(
-          await soon(
-            () => other.limitRules.version,
-            (seen) => seen !== version,
-          ),
-        ).not.toBe(version);
-        expect([store.limitRules.remove('limit', 'shared'), store.limitRules.remove('limit', 'shared')]).toEqual([
-          true,
-          false,
-        ]);
-        expect(
-          await soon(
-            () => other.limitRules.limits().length,
-            (seen) => seen === 0,
-          ),
-        ).toBe(0);
-        store.limitRules.remove('budget', 'shared');
-      } finally {
-        await other.close();
-      }
     });
 
     test('keeps what was said, each tenant’s for itself, and shorter than the log', async () => {
@@ -410,6 +322,8 @@ export function storeContract(name: string, prepare: () => Promise<Engine>): voi
       expect((await store.removeOld({ log: 90, payloads: 14, rollups: 200 })).rollups).toBeGreaterThan(0);
       expect((await store.overview('acme', year)).total.requests).toBe(0);
     });
+
+    otherProcessTests(() => ({ engine, store }), key);
 
     ledgerTests(() => store, start);
 
