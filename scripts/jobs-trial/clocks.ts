@@ -31,13 +31,15 @@ const edges: readonly Edge[] = [
 const window = { beforeMs: 75 * minuteMs, afterMs: 40 * minuteMs, speed: 20 } as const;
 
 /** Both edges of daylight saving in five zones, and what happens to a clock besides; each with a scheduler of its own. */
-export async function clocks({ services, only }: TrialOptions): Promise<object> {
+export async function clocks({ others, only }: TrialOptions): Promise<object> {
   const library = globSync('/usr/lib/*/faketime/libfaketimeMT.so.1')[0];
   if (library === undefined) throw new Error('This trial needs libfaketime (Debian: apt-get install faketime).');
   const preload = { LD_PRELOAD: library, FAKETIME_DONT_FAKE_MONOTONIC: '1', TZ: 'UTC' };
   const parts = [
-    ...edges.filter(({ zone }) => only === undefined || zone === only).map((edge) => crossing(edge, services, preload)),
-    ...(only === undefined || only === 'jumps' ? [jumping(services, preload)] : []),
+    ...edges
+      .filter(({ zone }) => only === undefined || zone === only)
+      .map(async (edge) => crossing(edge, await others(), preload)),
+    ...(only === undefined || only === 'jumps' ? [others().then((services) => jumping(services, preload))] : []),
   ];
   const results = await Promise.all(parts);
   return { as_stated: results.filter(({ isAsStated }) => isAsStated).length, of: results.length, results };

@@ -130,14 +130,14 @@ export function schedulerContract(name: string, prepare: () => Promise<{ open():
       const dead = (await other.jobs.claim(waiting!, 'dead', clock.now()))!;
       await one.jobs.pause(mine.name, 'test', clock.now());
       await survivor.turn();
-      clock.advance(7400);
+      clock.advance(6400);
       await survivor.turn();
       expect(done).toEqual([]);
       // It lives: one beat is enough.
       expect(await other.jobs.beat(dead.id, dead.lease.token, 'hello\n')).toBe(true);
       clock.advance(200);
       await survivor.turn();
-      clock.advance(7400);
+      clock.advance(6400);
       await survivor.turn();
       expect(done).toEqual([]);
       clock.advance(200);
@@ -193,7 +193,7 @@ export function schedulerContract(name: string, prepare: () => Promise<{ open():
       await busy.engine.sweep();
       expect(begun).toHaveLength(16);
       expect(begun).not.toContain(oldest!.due);
-      clock.advance(7600);
+      clock.advance(6600);
       await busy.engine.sweep();
       expect(begun).toHaveLength(17);
       expect(begun).toContain(oldest!.due);
@@ -378,7 +378,7 @@ export function schedulerContract(name: string, prepare: () => Promise<{ open():
         await other.jobs.claim(open!, 'dead', clock.now());
       }
       await survivor.turn();
-      clock.advance(7600);
+      clock.advance(6600);
       await survivor.turn();
       expect(begun).toEqual([]);
       const error = 'Whoever ran it was gone before its end, 4 times.';
