@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { clocks } from './jobs-trial/clocks.ts';
-import { effects } from './jobs-trial/effects.ts';
+import { effects, lateness } from './jobs-trial/effects.ts';
 import { idle } from './jobs-trial/idle.ts';
 import { kills } from './jobs-trial/kills.ts';
 import { move } from './jobs-trial/move.ts';
@@ -14,6 +14,7 @@ const usage = `node scripts/jobs-trial.ts WHAT [--database URL|own] [--redis URL
   kills     kill -9, twenty times, in the middle of backups
   takeover  kill -9 in the middle of runs: after how long others go on with them
   move      from the local driver to BullMQ and back, while runs go on, wait and are to be tried again
+  lateness  how late runs begin where nothing goes wrong; measure it on an idle machine
   idle      what a schedule costs while nothing is due
   clocks    both edges of daylight saving in five zones, jumps and a long sleep, by libfaketime (Debian: faketime)
 --database: SQLite where nothing is said, "own" for a PostgreSQL that is started for the trial; likewise --redis.
@@ -24,6 +25,7 @@ const trials: Readonly<Record<string, (options: TrialOptions) => Promise<object>
   kills,
   takeover,
   move,
+  lateness,
   idle,
   clocks,
 };

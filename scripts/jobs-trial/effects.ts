@@ -9,6 +9,10 @@ import { off, Stage, until } from './stage.ts';
 /** How long one scheduler is stopped, in ms: longer than any lease. */
 const stoppedMs = 90_000;
 
+/** A schedule without trouble, and how long it is watched, in ms. */
+const calm = { count: 4, latencyMs: 100, overlap: 'allow' } as const;
+const calmMs = 40_000;
+
 /** Takes what runs post, and counts it by their ids. @param isRefused Whether a post is not taken. */
 export async function receiver(isRefused: (id: string) => boolean = () => false) {
   const taken = new Map<string, number>();
@@ -93,6 +97,24 @@ export async function effects({ services, processes }: TrialOptions): Promise<ob
     };
   } finally {
     close();
+    stage.remove();
+  }
+}
+
+/** How late runs begin where nothing goes wrong. */
+export async function lateness({ services, processes }: TrialOptions): Promise<object> {
+  const webhook = await receiver();
+  const stage = new Stage({ ...services, ...ticks({ ...calm, webhook: webhook.url }).config });
+  try {
+    const schedulers: Scheduler[] = [];
+    while (schedulers.length < processes) schedulers.push(await stage.scheduler());
+    const log = schedulers.map((each) => each.log.length);
+    await wait(calmMs);
+    await Promise.all(schedulers.map((each) => each.end('SIGTERM')));
+    const settled = schedulers.map((each, i) => ({ ...each, log: each.log.slice(log[i]) }));
+    return { processes, driver: services.redis === undefined ? 'local' : 'bullmq', ...startsOf(settled) };
+  } finally {
+    webhook.close();
     stage.remove();
   }
 }

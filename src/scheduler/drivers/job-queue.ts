@@ -26,6 +26,9 @@ export type Ticket =
 /** Tickets that are worked on at the same time by one process: as many as it may run. */
 const concurrency = 16;
 
+/** Tickets that are given to Redis in one go: it takes some ms for them. */
+const mostAtOnce = 200;
+
 /** How long Redis may take to take something in, in ms. */
 const commandMs = 1000;
 
@@ -59,6 +62,8 @@ export class JobQueue {
   #worker: Worker | undefined;
   #asking: Redis | undefined;
   #clients: Redis[] = [];
+  /** Resolves when all that was to be sent so far was. */
+  #sending = Promise.resolve();
   #trying: NodeJS.Timeout | undefined;
   #isUp = false;
   #hasBeenTold = false;
@@ -122,7 +127,15 @@ export class JobQueue {
 
   /** Gives tickets to Redis; whether it takes them is seen at the next. @param now In ms since the Unix epoch. */
   send(tickets: readonly Ticket[], now: number): void {
-    if (tickets.length === 0 || this.#queue === undefined) return;
+    for (let from = 0; from < tickets.length; from += mostAtOnce) {
+      const some = tickets.slice(from, from + mostAtOnce);
+      this.#sending = this.#sending.then(() => this.#add(some, now));
+    }
+  }
+
+  async #add(tickets: readonly Ticket[], now: number): Promise<void> {
+    // What is not sent since Redis went away is asked for when it is back.
+    if (this.#queue === undefined || !this.isUp) return;
     const adding = tickets.map((data) => ({
       name: data.kind,
       data,
@@ -133,26 +146,28 @@ export class JobQueue {
         removeOnFail: true,
       },
     }));
-    this.#queue.addBulk(adding).then(
-      () => this.#found(),
-      (error: unknown) => this.#lost(error instanceof Error ? error.message : 'it takes nothing in'),
-    );
+    try {
+      await this.#queue.addBulk(adding);
+    } catch (error) {
+      this.#lost(error instanceof Error ? error.message : 'it takes nothing in');
+    }
   }
 
-  /** Takes no further tickets. What waits for one is woken, so that it doesn't get what another could have. */
+  /** Asks for no further tickets. One that it has asked for may come yet; it is to be given back. */
   pause(): void {
-    this.#worker?.pause().catch(() => undefined);
+    this.#worker?.pause(true).catch(() => undefined);
   }
 
   /** What it has taken in stays in Redis for the others. To be called when nothing goes on here any more. */
   async close(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const enough = new Promise((resolve) => (timer = setTimeout(resolve, closingMs)));
+    await Promise.race([this.#sending, enough]);
     // Tickets that are done with are taken away, so that they don't come again; not where Redis can't be told.
     const isByForce = !this.isUp;
     this.#isClosed = true;
     clearTimeout(this.#trying);
     const closing = Promise.allSettled([this.#worker?.close(isByForce), this.#queue?.close()]);
-    let timer: NodeJS.Timeout | undefined;
-    const enough = new Promise((resolve) => (timer = setTimeout(resolve, closingMs)));
     await Promise.race([closing, enough]);
     clearTimeout(timer);
     for (const client of this.#clients) client.disconnect();
