@@ -27,8 +27,8 @@ export class Catalogue {
   #changes = 0;
   #revision = 0;
   #wholeAt = Number.NEGATIVE_INFINITY;
-  /** Told of each due time to come. @param isNew Whether it is the first that is known of the job as it is now. */
-  onDue: (known: Known, isNew: boolean) => void = () => undefined;
+  /** Told of each due time to come. @param isOurs Whether it is known by what was done here, and not elsewhere. */
+  onDue: (known: Known, isOurs: boolean) => void = () => undefined;
 
   constructor(store: JobStore, events: Pick<JobEvents, 'unreadable'>) {
     this.#store = store;
@@ -73,16 +73,16 @@ export class Catalogue {
   }
 
   /** Everything up to `cursor` was dealt with. */
-  advanced(known: Known, cursor: number): void {
+  advanced(known: Known, cursor: number, isOurs = true): void {
     known.job = { ...known.job, cursor };
-    this.passOver(known, cursor);
+    this.passOver(known, cursor, isOurs);
   }
 
   /** Nothing is to be done for what was due up to `time`. */
-  passOver(known: Known, time: number, isNew = false): void {
+  passOver(known: Known, time: number, isOurs = true): void {
     known.nextDue = known.timetable.next(time);
     this.#dueTimes.add(known, this.#known.size);
-    this.onDue(known, isNew);
+    this.onDue(known, isOurs);
   }
 
   /** Whether the job is still as it is known here, and due by itself. */
@@ -100,12 +100,12 @@ export class Catalogue {
       this.#known.set(name, known);
       this.#changes++;
       try {
-        this.passOver(known, job.cursor, true);
+        this.passOver(known, job.cursor);
       } catch (error) {
         // One that this machine can't read, such as a time zone that it doesn't know, holds up no other.
         this.#events.unreadable(job, error);
       }
-    } else if (job.cursor > before.job.cursor) this.advanced(before, job.cursor);
+    } else if (job.cursor > before.job.cursor) this.advanced(before, job.cursor, false);
   }
 }
 

@@ -11,7 +11,7 @@ import type { JobEvents, JobType, WaitingRun } from './contract.ts';
 import type { Due } from './due-times.ts';
 import { DueTimes } from './due-times.ts';
 import { Leases } from './leases.ts';
-import { isFarAhead, planOf } from './policy.ts';
+import { backoffMs, isFarAhead, planOf } from './policy.ts';
 import { newRunId } from './run-id.ts';
 import type { Outcome } from './running.ts';
 import { Running } from './running.ts';
@@ -30,11 +30,11 @@ const mostRunning = 16;
 /** Who may wait however many there are. */
 const anyNumber = 1_000_000_000;
 
-/** The longest time between two tries, in ms. */
-const longestRetryMs = 3_600_000;
-
 /** How often the end of a run is tried to be noted while the store is away, and for how long; in ms. */
 const noting = { everyMs: 1000, forMs: 300_000 };
+
+/** How long runs are made of due times until those that wait, or have lost their holder, have their turn; in ms. */
+const makingMs = 500;
 
 /** How often a run is begun again whose runner was gone: it may be the run that ends them. */
 const mostTakeOvers = 3;
@@ -79,12 +79,18 @@ export class Engine {
    * @returns Whether there was one.
    */
   async makeDue(patienceMs = 0): Promise<boolean> {
-    const now = this.#parts.clock.now() - patienceMs;
+    const { clock } = this.#parts;
+    const now = clock.now() - patienceMs;
+    const until = clock.monotonic() + makingMs;
     let isAny = false;
     for (const known of this.#dueAt(now)) {
       if (this.#isStopping) break;
       isAny = true;
-      if (!(await this.#asking(async () => void (await this.makeDueOf(known))))) break;
+      if (clock.monotonic() > until || !(await this.#asking(async () => void (await this.makeDueOf(known))))) {
+        // Those whose cursor is far ahead are to be found again, too.
+        this.#last.now = Number.POSITIVE_INFINITY;
+        break;
+      }
       // Where there was nothing to be done after all, it isn't looked at again.
       if (known.nextDue !== null && known.nextDue <= now) this.catalogue.passOver(known, now);
     }
@@ -321,7 +327,7 @@ export class Engine {
       at: now,
       output: bounded(outcome.kind === 'done' ? outcome.output : kept),
       error: error === null ? null : wordsOf(error),
-      availableAt: isAgain ? now + this.#backoff(job, run.attempts) : run.availableAt,
+      availableAt: isAgain ? now + backoffMs(job, run.attempts, this.#parts.random) : run.availableAt,
     };
     const isMine = await this.#surely(() => store.end(run.id, token, end));
     if (isMine === false) {
@@ -331,12 +337,6 @@ export class Engine {
     if (isAgain) this.#leave({ run: run.id, token, at: end.availableAt });
     const status = end.status === 'waiting' ? 'retrying' : end.status;
     events.ended(run, { status, durationMs, error, output: end.output });
-  }
-
-  /** Twice as long each time, less up to a quarter, so that those that failed together don't come back together. */
-  #backoff(job: StoredJob, attempts: number): number {
-    const whole = Math.min(job.retryMs * 2 ** (attempts - 1), longestRetryMs);
-    return Math.floor(whole * (1 - this.#parts.random() / 4));
   }
 
   /** Does it again while the store is away. @returns `null` where that took too long. */

@@ -29,8 +29,8 @@ export interface BullmqSettings {
 interface Sending {
   readonly known: Known;
   readonly nextDue: number | null;
-  /** Whether it is sent though it has come already: nobody can have sent it before. */
-  readonly isFirst: boolean;
+  /** Whether it is sent though it has come already: nobody else may have sent it before. */
+  readonly isOurs: boolean;
 }
 
 /**
@@ -60,7 +60,7 @@ export class BullmqDriver implements Driver {
         this.#loop.poke();
       },
     });
-    engine.catalogue.onDue = (known, isNew) => this.#offer(known, isNew);
+    engine.catalogue.onDue = (known, isOurs) => this.#offer(known, isOurs);
     engine.onWaiting = ({ run, token, at }) => this.#sendRun({ kind: 'run', run, token, at });
     this.#loop = new LocalDriver(engine, {
       clock,
@@ -98,10 +98,10 @@ export class BullmqDriver implements Driver {
     for (const known of this.#engine.catalogue.all()) this.#offer(known, true);
   }
 
-  #offer(known: Known, isFirst: boolean): void {
+  #offer(known: Known, isOurs: boolean): void {
     // Once it is up, all are offered.
     if (!this.#queue.isUp) return;
-    this.#toSend.add({ known, nextDue: known.nextDue, isFirst }, this.#engine.catalogue.size);
+    this.#toSend.add({ known, nextDue: known.nextDue, isOurs }, this.#engine.catalogue.size);
   }
 
   /** Every scheduler sends every due time; the first has sent it. */
@@ -109,9 +109,9 @@ export class BullmqDriver implements Driver {
     if (!this.#queue.isUp) return;
     const now = this.#clock.now();
     const tickets: Ticket[] = [];
-    for (const { known, nextDue, isFirst } of this.#toSend.take(now + horizonMs)) {
-      // What came while it wasn't looked was sent by others, who have been on their way with it since.
-      if (nextDue !== null && (nextDue > now || isFirst)) {
+    for (const { known, nextDue, isOurs } of this.#toSend.take(now + horizonMs)) {
+      // What others have brought about is theirs to send, where it has come by now.
+      if (nextDue !== null && (nextDue > now || isOurs)) {
         tickets.push({ kind: 'due', job: known.job.name, at: nextDue });
       }
     }
