@@ -1,8 +1,9 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { bin, startMachine } from './limits-stage.ts';
 
 // node bench/limits-fair.ts [seconds]
 //
@@ -12,7 +13,6 @@ import { setTimeout as wait } from 'node:timers/promises';
 
 const seconds = Number(process.argv[2] ?? 40);
 const perSecond = { b: 5, a: 250 } as const;
-const bin = resolve(import.meta.dirname, '../bin/mizan.js');
 const folder = mkdtempSync(join(tmpdir(), 'mizan-bench-'));
 
 interface Asked {
@@ -31,20 +31,12 @@ async function start(name: string, waitMs: number) {
   };
   writeFileSync(config, JSON.stringify(settings));
   const common = ['--config', config, '--data', join(folder, name)];
-  const args = [bin, 'start', ...common, '--port', '0', '--metrics-port', '0'];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] });
-  const { promise, resolve: listens } = Promise.withResolvers<string>();
-  let said = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    said += text;
-    const url = /listens on (\S+?),/.exec(said)?.[1];
-    if (url !== undefined) listens(url);
-  });
+  const { url, kill } = await startMachine(config, join(folder, name));
   const token = (tenant: string): string =>
     execFileSync(process.execPath, [bin, 'token', 'create', '--tenant', tenant, ...common])
       .toString()
       .trim();
-  return { url: await promise, a: token('a'), b: token('b'), end: () => child.kill('SIGTERM') };
+  return { url, a: token('a'), b: token('b'), end: () => void kill('SIGTERM') };
 }
 
 type Running = Awaited<ReturnType<typeof start>>;

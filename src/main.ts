@@ -24,8 +24,7 @@ import { egressRules } from './egress/rules.ts';
 import { createProvider, pricedProvider } from './providers/index.ts';
 import { PriceBook, shipped } from './providers/price-book.ts';
 import { createTokens } from './security/create-tokens.ts';
-import { BackupService } from './store/backup/index.ts';
-import { backupSettings } from './store/backup/settings.ts';
+import type { BackupService } from './store/backup/index.ts';
 import { checkReach } from './security/reach.ts';
 import { Issuer } from './security/issuer.ts';
 import type { IssuerEvents } from './security/issuer-keys.ts';
@@ -43,9 +42,11 @@ import type { JobsHere } from './compose/jobs.ts';
 import { jobsOf } from './compose/jobs.ts';
 import { jobQueueOf } from './compose/job-queue.ts';
 import { answerCacheOf } from './compose/answer-cache.ts';
+import { backupsOf } from './compose/backups.ts';
 import { budgetAlerts } from './compose/budget-alerts.ts';
 import { InstanceWatch } from './compose/instance-watch.ts';
 import { agentsOf, payloadsOf } from './compose/agents.ts';
+import { watchGateways } from './compose/gateways.ts';
 import { keepSealed } from './compose/keep-sealed.ts';
 import { instanceStates, modelsOf } from './compose/models.ts';
 import { overloadOf, queueOf } from './compose/overload.ts';
@@ -111,10 +112,14 @@ interface Plan {
   readonly config: Config;
   readonly dataFolder: string;
   readonly provide: Provide;
+  readonly isGateway?: boolean;
 }
 
 /** @param opened Is given what has to be closed in the end; the last first. */
-async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDisposableStack): Promise<House> {
+async function openHouse(
+  { config, dataFolder, provide, isGateway = false }: Plan,
+  opened: AsyncDisposableStack,
+): Promise<House> {
   const clock = systemClock;
   const random = systemRandom;
   const log = createLog(config.log.level);
@@ -122,6 +127,7 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
   const store = await openStore({
     folder: dataFolder,
     url: config.database.url?.reveal() ?? null,
+    isGateway,
     events: storeEvents(log),
     auditEvents: auditLogEvents(log),
     payloadEvents: payloadEvents(log),
@@ -130,9 +136,9 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
     damaged: (err) => log.error({ event: 'sealed_row_damaged', err }),
   });
   opened.defer(() => store.close());
-  const upkeep = keepSealed(store.vault, log);
+  const upkeep = keepSealed(store, log);
   opened.defer(() => upkeep.abort());
-  const backups = backupsOf(config, dataFolder, log);
+  const backups = backupsOf(config, dataFolder, { log, program: manifest.version });
   opened.defer(() => backups.close());
   const metrics = new Metrics(() => store.state().pending);
   const guard = new EgressGuard(egressRules(config.egress.allow));
@@ -170,7 +176,7 @@ async function openHouse({ config, dataFolder, provide }: Plan, opened: AsyncDis
   const { queue } = limiter;
   if (queue !== null) metrics.queue.watch((priority) => queue.count(priority));
   if (redis !== null) metrics.watchSharing(() => limiter.isByShare);
-  const cache = await answerCacheOf(config, { metrics, clock, redis, vault: store.vault });
+  const cache = await answerCacheOf(config, { metrics, clock, redis, store });
   opened.defer(() => cache.close());
   const jobQueue = jobQueueOf(config, dataFolder);
   const rooms = { config, store, tokens, log, metrics, guard, post, providers, book, models, watch };
@@ -198,7 +204,9 @@ export function startMizan(
   dataFolder: string,
   { provide = createProvider, role = 'all' }: { readonly provide?: Provide; readonly role?: 'all' | 'gateway' } = {},
 ): Promise<Mizan> {
-  return built(async (opened) => serve(await openHouse({ config, dataFolder, provide }, opened), role, opened));
+  return built(async (opened) =>
+    serve(await openHouse({ config, dataFolder, provide, isGateway: true }, opened), role, opened),
+  );
 }
 
 async function serve(house: House, role: 'all' | 'gateway', opened: AsyncDisposableStack): Promise<Mizan> {
@@ -212,6 +220,8 @@ async function serve(house: House, role: 'all' | 'gateway', opened: AsyncDisposa
 
   const auditing = new Auditing(store.audit, clock);
   opened.defer(() => auditing.close());
+  const gateways = watchGateways({ store, limiter: house.limiter, isShared: redis !== null, log });
+  opened.defer(() => gateways.stop());
   let isDraining = false;
   const running = new RunningCalls();
   const server = createServer({
@@ -234,6 +244,7 @@ async function serve(house: House, role: 'all' | 'gateway', opened: AsyncDisposa
     overviews: store,
     storeState: () => store.state(),
     redisTrouble: () => redis?.trouble ?? null,
+    limitsApart: () => gateways.isApart,
     running,
     backups,
     jobs: jobs.service,
@@ -365,15 +376,6 @@ function issuersOf(
     const keys = new IssuerKeys(settings, { fetch, clock, events });
     keys.refresh();
     return new Issuer(settings, keys);
-  });
-}
-
-function backupsOf(config: Config, dataFolder: string, log: Log): BackupService {
-  const { masterKey } = config.security;
-  const settings = backupSettings(config, { dataFolder, masterKey, program: manifest.version });
-  return new BackupService(settings, systemClock, {
-    done: (backup) => log.info({ event: 'backup_done', backup: backup.name, bytes: backup.bytes, rows: backup.rows }),
-    failed: (err) => log.error({ event: 'backup_failed', err }),
   });
 }
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { aiProcess, dialects, openai } from './support/dialects.ts';
 import type { Answer, Asking } from './support/http.ts';
-import { errorOf, eventsOf, openStream, post, rowOf } from './support/http.ts';
+import { ask as get, errorOf, eventsOf, openStream, post, rowOf, rows as logged } from './support/http.ts';
 import type { Behaviour, Upstream } from './support/model-service.ts';
 import {
   beginStream,
@@ -305,21 +305,61 @@ describe('an old answer', () => {
     expect([first, second].map(cacheOf)).toEqual(['miss', 'hit']);
     expect(second.text).toBe(first.text);
     expect(second.headers.get('x-mizan-attempts')).toBe('3');
+    expect(second.headers.get('age')).toBe('0');
+    expect(second.headers.get('x-mizan-charged')).toBe('no');
   });
 
   test('is given while a new one is fetched, which is in the log', async () => {
     const token = await mizan.token({ tenant: 'stale' });
     const ask = () => chat('Say stale', { model: 'stale' }, { as: token });
     await ask();
-    expect(cacheOf(await ask())).toBe('hit');
+    const old = await ask();
+    expect([cacheOf(old), old.headers.get('age')]).toEqual(['hit', '0']);
     await upstream.next('real');
     await vi.waitFor(async () => {
-      const { json } = await import('./support/http.ts').then(({ ask: get }) =>
-        get(`${mizan.url}/api/requests?limit=10`, { token }),
-      );
-      const rows = (json as { requests: { cache: string }[] }).requests.map(({ cache }) => cache);
-      expect(rows.toSorted()).toEqual(['hit', 'miss', 'miss']);
+      const results = (await logged(mizan.url, token)).map(({ cache }) => cache);
+      expect(results.toSorted()).toEqual(['hit', 'miss', 'miss']);
     });
     expect(callsFor('Say stale')).toBe(2);
+  });
+});
+
+describe('GET and DELETE /api/cache', () => {
+  const refused = [
+    ['GET', 'tenat=acme', 'tenat', 'There is no query parameter "tenat". Did you mean "tenant"?'],
+    ['GET', 'model=fast', 'model', 'There is no query parameter "model". Known here: tenant.'],
+    ['DELETE', 'modle=fast', 'modle', 'There is no query parameter "modle". Did you mean "model"?'],
+    [
+      'DELETE',
+      'everything=1',
+      'everything',
+      'There is no query parameter "everything". Known here: agent, model, tenant.',
+    ],
+    ['DELETE', `agent=${'x'.repeat(301)}`, 'agent', 'agent must be the name of an agent.'],
+    ['DELETE', 'model=a&model=b', 'model', 'model must be the name of a model.'],
+  ] as const;
+
+  test.each(refused)('%s with ?%s is refused, and says what was expected', async (method, query, param, message) => {
+    const token = await mizan.token({ role: 'operator' });
+    await chat('Say stay', {}, { as: token });
+    const { status, json } = await get(`${mizan.url}/api/cache?${query}`, { method, token });
+    expect(status).toBe(400);
+    expect(errorOf(json)).toMatchObject({ code: 'invalid_request', param, message });
+    expect(cacheOf(await chat('Say stay', {}, { as: token }))).toBe('hit');
+  });
+
+  test('tell and remove a tenant’s own, all of them or of an agent or a model', async () => {
+    const as = await mizan.token({ role: 'operator', tenant: 'counted' });
+    const held = async () => (await get(`${mizan.url}/api/cache`, { token: as })).json as { entries: number };
+    const remove = async (query: string) => {
+      const { status, json } = await get(`${mizan.url}/api/cache${query}`, { method: 'DELETE', token: as });
+      return [status, json];
+    };
+    for (const model of ['fast', 'always', 'agent/exact']) await chat('Say counted', { model }, { as });
+    expect(await held()).toMatchObject({ entries: 3, bytes: expect.any(Number) });
+    expect(await remove('?agent=exact')).toMatchObject([200, { entries: 1, complete: true }]);
+    expect(await remove('?model=always')).toMatchObject([200, { entries: 1, complete: true }]);
+    expect(await remove('?agent=&model=')).toMatchObject([200, { entries: 1, complete: true }]);
+    expect(await held()).toEqual({ entries: 0, bytes: 0 });
   });
 });

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { expect, onTestFinished, test } from 'vitest';
 import { mizan as command } from './support/command.ts';
 import { commonOptions, furnish } from './support/mizan.ts';
+import { startUpstream } from './support/upstream.ts';
 
 /** A webhook, and what came to it. */
 async function webhook(statuses: number[] = []) {
@@ -108,3 +109,38 @@ test('an answer that a webhook refused for good is kept beside the error', { tim
   expect(came.map(({ body }) => body)).toMatchObject([{ data: { output: run.output.output } }]);
   expect(run.log.match(/characters from/g)).toHaveLength(1);
 });
+
+test(
+  'why an agent’s job failed says nothing of what it was told, whatever the upstream says',
+  { timeout: 90_000 },
+  async () => {
+    const { came, url } = await webhook();
+    const input = 'Our margins are 31 percent';
+    const upstream = await startUpstream((_, response) =>
+      response
+        .writeHead(400, { 'content-type': 'application/json' })
+        .end(JSON.stringify({ error: { message: `I can't read "${input}"`, type: 'invalid_request_error' } })),
+    );
+    const at = await furnish({
+      ...house,
+      providers: { local: { kind: 'openai-compatible', baseUrl: `${upstream.origin}/v1` } },
+      models: { words: { instances: [{ id: 'a', provider: 'local', model: 'any' }] } },
+      agents: { assistant: { model: 'words' } },
+      schedule: {
+        jobs: { report: { ...agent, agent: 'assistant', input, retries: 0 } },
+        webhooks: { team: { url, format: 'slack' } },
+        notify: { webhooks: ['team'] },
+      },
+    });
+    onTestFinished(() => at.remove());
+    const ran = await command(['jobs', 'run', 'report', '--json', ...commonOptions(at)]);
+    expect(upstream.requests).toHaveLength(1);
+    expect(ran.code).toBe(1);
+    const { error } = JSON.parse(ran.stdout) as { error: string };
+    expect(error).toMatch(
+      /^The model did not answer \(upstream_rejected\); the request req_\w+ in the log says why\.$/,
+    );
+    expect(came.map(({ body }) => body)).toEqual([{ text: `Job report failed: ${error}` }]);
+    expect(ran.stderr).not.toContain(input);
+  },
+);

@@ -1,8 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { picosOf } from '../src/core/money.ts';
-import { openStore } from '../src/store/index.ts';
 import type { Answer } from './support/http.ts';
-import { ask, openStream, post } from './support/http.ts';
+import { ask, openStream } from './support/http.ts';
+import { areShared, bodyOf, count, degraded, dollars, inTurn, pairOver, soundBooks } from './support/machines.ts';
 import type { Running } from './support/mizan.ts';
 import { runMizan } from './support/mizan.ts';
 import type { Upstream } from './support/model-service.ts';
@@ -40,55 +39,12 @@ afterEach(async () => {
   await redis.end();
 });
 
-/** A dollar for every token of the answer. */
-const price = { input: 0, output: 1_000_000 };
-
 /** Two machines with a data folder each, which know of each other. */
 async function two(more: object): Promise<(model: string, asked?: object) => Promise<Answer>> {
-  const instance = (model: string) => ({ instances: [{ id: model, provider: 'up', model, price }] });
-  const config = {
-    redis: { url: redis.url },
-    auth: { jwt: { secret: 'a secret of more than thirty-two bytes' } },
-    limiting: { machines: 2 },
-    providers: { up: { kind: 'openai-compatible', baseUrl: upstream.url } },
-    models: { quick: instance('quick'), flaky: instance('flaky'), endless: instance('endless') },
-    ...more,
-  };
+  const config = pairOver({ redis, upstream }, ['quick', 'flaky', 'endless'], more);
   machines = await Promise.all([runMizan(config), runMizan(config)]);
-  await Promise.all(machines.map(shared));
-  const token = await machines[0]!.token();
-  let turn = 0;
-  return (model, asked = {}) => {
-    const body = { model, max_tokens: 3, messages: [{ role: 'user', content: 'Hi' }], ...asked };
-    return post(`${machines[turn++ % 2]!.url}/v1/chat/completions`, token, body);
-  };
-}
-
-const degraded = async ({ url }: Running): Promise<unknown> =>
-  ((await ask(`${url}/readyz`)).json as { readonly degraded?: unknown }).degraded;
-
-const shared = (machine: Running): Promise<void> =>
-  vi.waitFor(async () => expect(await degraded(machine)).toBeUndefined(), 15_000);
-
-/** What both ledgers have; each adds up to its log. */
-async function soundBooks(): Promise<bigint> {
-  let sum = 0n;
-  for (const { dataFolder } of machines) {
-    const store = await openStore({ folder: dataFolder, url: null });
-    let log = 0n;
-    for (let before: string | undefined; ;) {
-      const records = await store.requestHistory.list('default', { limit: 1000, before });
-      log += records.reduce((all, { costUsd }) => all + BigInt(picosOf(costUsd ?? 0)), 0n);
-      if (records.length < 1000) break;
-      before = records.at(-1)?.id;
-    }
-    const report = await store.ledger.check();
-    await store.close();
-    expect(report.faults).toEqual([]);
-    expect(report.sum).toBe(log);
-    sum += report.sum;
-  }
-  return sum;
+  await areShared(machines);
+  return inTurn(machines, await machines[0]!.token());
 }
 
 /**
@@ -104,9 +60,6 @@ async function rest(chat: (model: string) => Promise<Answer>): Promise<number> {
   }
   return admitted;
 }
-
-const dollars = (usd: number): bigint => BigInt(usd) * 1_000_000_000_000n;
-const count = (answers: readonly Answer[], status: number): number => answers.filter((a) => a.status === status).length;
 
 /** As many as a busy machine can be asked at a time without Redis' answers coming too late for it. */
 const atOnce = 25;
@@ -133,7 +86,7 @@ describe('200 requests to two machines, and money for ten', () => {
     expect(count(answers, 200)).toBeLessThanOrEqual(10);
     expect(count(answers, 200) + count(answers, 402)).toBe(200);
     expect(count(answers, 200) + (await rest(chat))).toBe(10);
-    expect(await soundBooks()).toBe(dollars(30));
+    expect(await soundBooks(machines)).toBe(dollars(30));
   });
 
   test('let ten in where half of the attempts fail', async () => {
@@ -141,7 +94,7 @@ describe('200 requests to two machines, and money for ten', () => {
     const answers = await times(200, () => chat('flaky'));
     expect(count(answers, 200)).toBeLessThanOrEqual(10);
     expect(count(answers, 200) + (await rest(chat))).toBe(10);
-    expect(await soundBooks()).toBe(dollars(30));
+    expect(await soundBooks(machines)).toBe(dollars(30));
   });
 
   test('let ten in where all leave half-way, who pay for what they received', async () => {
@@ -149,22 +102,17 @@ describe('200 requests to two machines, and money for ten', () => {
     const token = await machines[0]!.token();
     let turn = 0;
     const streams = await times(200, () =>
-      openStream(`${machines[turn++ % 2]!.url}/v1/chat/completions`, token, {
-        model: 'endless',
-        stream: true,
-        max_tokens: 3,
-        messages: [{ role: 'user', content: 'Hi' }],
-      }),
+      openStream(`${machines[turn++ % 2]!.url}/v1/chat/completions`, token, bodyOf('endless', { stream: true })),
     );
     const open = streams.filter(({ response }) => response.status === 200);
     expect(open.length).toBeLessThanOrEqual(10);
     expect(open.length).toBeGreaterThan(0);
     await Promise.all(open.map((stream) => stream.until(/"a"/)));
     for (const stream of open) stream.leave();
-    await vi.waitFor(async () => expect(await soundBooks()).toBe(dollars(open.length)), 15_000);
+    await vi.waitFor(async () => expect(await soundBooks(machines)).toBe(dollars(open.length)), 15_000);
     const more = await rest(chat);
     expect(more).toBe(Math.floor((30 - open.length) / 3));
-    expect(await soundBooks()).toBe(dollars(open.length + 3 * more));
+    expect(await soundBooks(machines)).toBe(dollars(open.length + 3 * more));
   });
 });
 
@@ -182,6 +130,20 @@ describe('a limit of 60 requests a minute over two machines', () => {
     expect((await chat('quick')).headers.get('x-ratelimit-remaining-requests')).toBe('0');
   });
 
+  test('is told of in the headers by what all have used, and refusals lower nothing', async () => {
+    const chat = await two({ limits: { all: { rpm: 60, tpm: 1000 } } });
+    const told = async (asked: object = {}) => {
+      const { status, headers } = await chat('quick', asked);
+      const left = ['requests', 'tokens'].map((kind) => Number(headers.get(`x-ratelimit-remaining-${kind}`)));
+      return [status, ...left];
+    };
+    expect(await told()).toEqual([200, 59, 990]);
+    await vi.waitFor(async () => expect(await told({ max_tokens: 989 })).toEqual([429, 59, 990]), 10_000);
+    await vi.waitFor(async () => expect(await told({ max_tokens: 989 })).toEqual([429, 59, 990]), 10_000);
+    expect(await told()).toEqual([200, 58, 980]);
+    expect(await told({ max_tokens: 5000 })).toEqual([400, 58, 980]);
+  });
+
   test('lets each machine keep to its share while Redis is gone, says so, and goes on with what was counted', async () => {
     const chat = await two({ limits });
     const before = await times(40, () => chat('quick'));
@@ -195,7 +157,7 @@ describe('a limit of 60 requests a minute over two machines', () => {
       expect((await ask(`${machine.metricsUrl}/metrics`)).text).toMatch(/^mizan_limits_by_share 1$/m);
     }
     await redis.start();
-    await Promise.all(machines.map(shared));
+    await areShared(machines);
     const after = await times(200, () => chat('quick'));
     expect(count(after, 200) + count(after, 429)).toBe(200);
     expect(count(after, 200)).toBe(0);
@@ -208,7 +170,7 @@ describe('a limit of 60 requests a minute over two machines', () => {
     expect(count(during, 200)).toBe(60);
     expect(count(during, 429)).toBe(140);
     redis.resume();
-    await Promise.all(machines.map(shared));
+    await areShared(machines);
     expect(count(await times(50, () => chat('quick')), 429)).toBe(50);
   });
 });
@@ -224,9 +186,9 @@ test('a budget is exceeded by no more than the machines were let in unknown to e
   // Each knows of the other what it was told last: of the ten before, at most one on each side was not.
   expect(answered).toBeLessThanOrEqual(32);
   await redis.start();
-  await Promise.all(machines.map(shared));
+  await areShared(machines);
   answered += await rest(chat);
   expect(answered).toBeGreaterThanOrEqual(30);
   expect(answered).toBeLessThanOrEqual(32);
-  expect(await soundBooks()).toBe(dollars(answered * 3));
+  expect(await soundBooks(machines)).toBe(dollars(answered * 3));
 });

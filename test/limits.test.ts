@@ -220,6 +220,7 @@ describe('a limit', () => {
           ali: { principal: 'ali', rpm: 2 },
           sara: { principal: 'sara', tpm: 20 },
           omar: { principal: 'omar', maxInFlight: 1 },
+          layla: { principal: 'layla', rpm: 2, tpm: 20 },
         },
         budgets: { priced: { principal: 'huda', usd: 1000, per: 'month', timezone: 'Asia/Riyadh' } },
       }),
@@ -237,7 +238,7 @@ describe('a limit', () => {
     const header = (i: number, name: string): string | null => answers[i]!.headers.get(`x-ratelimit-${name}`);
     expect([0, 1, 2].map((i) => header(i, 'limit-requests'))).toEqual(['2', '2', '2']);
     expect([0, 1, 2].map((i) => header(i, 'remaining-requests'))).toEqual(['1', '0', '0']);
-    expect(header(0, 'reset-requests')).toBe('1m0s');
+    expect(header(0, 'reset-requests')).toMatch(/^1m[01]s$/);
     const refused = answers[2]!;
     const { code, message } = errorOf(refused.json);
     expect(code).toBe('rate_limited');
@@ -255,9 +256,50 @@ describe('a limit', () => {
     expect(first.status).toBe(200);
     expect(first.headers.get('x-ratelimit-remaining-tokens')).toBe('10');
     const tooLong = await chat(mizan, sara, body('quick', { max_tokens: 1000 }));
-    expect(errorOf(tooLong.json)).toMatchObject({ code: 'rate_limited' });
-    expect(errorOf(tooLong.json).message).toContain('It never fits');
+    expect([tooLong.status, errorOf(tooLong.json).code]).toEqual([400, 'larger_than_limit']);
+    expect(errorOf(tooLong.json).message).toMatch(
+      /^The limit "sara" of 20 tokens per minute never has room for this request, which may need 10\d\d\. It fits with a max_tokens of at most 1\d for all of its answers together, or with a higher limit\.$/,
+    );
     expect(tooLong.headers.get('retry-after')).toBeNull();
+    const longPrompt = body('quick', { messages: [{ role: 'user', content: 'many words '.repeat(50) }] });
+    const tooLongPrompt = await chat(mizan, sara, longPrompt);
+    expect([tooLongPrompt.status, errorOf(tooLongPrompt.json).code]).toEqual([400, 'larger_than_limit']);
+    expect(errorOf(tooLongPrompt.json).message).toMatch(
+      /Its prompt alone is taken for \d+: it fits with a shorter one/,
+    );
+  });
+
+  const rates = ({ headers }: Answer): Record<string, string | null> =>
+    Object.fromEntries(
+      ['limit', 'remaining', 'reset'].flatMap((what) =>
+        ['requests', 'tokens'].map((kind) => [`${what}-${kind}`, headers.get(`x-ratelimit-${what}-${kind}`)]),
+      ),
+    );
+
+  test('has its headers on refusals too, which lower nothing', async () => {
+    const layla = await mizan.token({ subject: 'layla' });
+    const room = {
+      'limit-requests': '2',
+      'limit-tokens': '20',
+      'remaining-requests': '1',
+      'remaining-tokens': '10',
+      'reset-requests': expect.stringMatching(/^(1m[01]|\d\d(\.\d+)?)s$/) as string,
+      'reset-tokens': expect.stringMatching(/^(1m[01]|\d\d(\.\d+)?)s$/) as string,
+    };
+    expect(rates(await chat(mizan, layla, body('quick')))).toEqual(room);
+    for (let i = 0; i < 3; i++) {
+      const refused = await chat(mizan, layla, body('quick', { max_tokens: 9, stream: i === 1 }));
+      expect([refused.status, errorOf(refused.json).code]).toEqual([429, 'rate_limited']);
+      expect(rates(refused)).toEqual(room);
+      expect(refused.headers.get('retry-after')).toMatch(/^\d+$/);
+    }
+    expect(rates(await chat(mizan, layla, body('quick', { max_tokens: 1000 })))).toEqual(room);
+    // Full of requests now, and not of tokens.
+    expect((await chat(mizan, layla, body('quick', { max_tokens: 1 }))).status).toBe(200);
+    const full = { ...room, 'remaining-requests': '0', 'remaining-tokens': '0' };
+    const refused = await chat(mizan, layla, body('quick', { max_tokens: 1 }));
+    expect(errorOf(refused.json).message).toContain('requests per minute');
+    expect(rates(refused)).toEqual(full);
   });
 
   test('of requests in flight gives the place back when one ends, whoever ended it', async () => {
@@ -325,7 +367,14 @@ describe('a limit', () => {
       402,
       expect.stringContaining(`The budget of the API key ${id} of 3 USD per day is spent`),
     ]);
-    expect(errorOf((await chat(mizan, key, body('quick'))).json).code).toBe('rate_limited');
+    // Who is refused for money has not used up a request.
+    for (let i = 0; i < 3; i++) {
+      const refused = await chat(mizan, key, body('quick'));
+      expect([errorOf(refused.json).code, refused.headers.get('x-ratelimit-remaining-requests')]).toEqual([
+        'budget_spent',
+        '1',
+      ]);
+    }
     expect((await chat(mizan, token, body('quick'))).status).toBe(200);
   });
 

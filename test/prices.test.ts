@@ -56,7 +56,7 @@ async function refresh(prices: FetchedPrices, url: string, from: readonly string
     audit: { record: (event) => void recorded.push(event) },
     clock,
   });
-  const settings = job.check({ from });
+  const settings = job.check({ from }, { tenant: 'system' });
   const output = await job
     .run({
       job: { settings, source: 'config' } as unknown as StoredJob,

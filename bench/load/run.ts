@@ -7,6 +7,14 @@ import { faultOf, RequestBytes } from './request.ts';
 /** Numbers are never used twice in one process, so that no cache can answer but where a door wants that. */
 let numbers = 0;
 
+/**
+ * Which of a few requests is sent. Streams have their own: what a cache was given whole comes in one piece from there,
+ * and here streams are compared.
+ */
+function repeated(count: number, repeats: number, stream: boolean): number {
+  return (count % repeats) + (stream ? repeats : 0);
+}
+
 /** Everything that is noted while a plan is carried out. */
 class Tally {
   right = 0;
@@ -83,7 +91,7 @@ class Lane {
     }
     tally.issued++;
     const count = ++numbers;
-    const number = numberText(door.repeats === undefined ? count : count % door.repeats);
+    const number = numberText(door.repeats === undefined ? count : repeated(count, door.repeats, stream));
     const leaves = abort !== undefined && Math.floor(count * abort.share) > Math.floor((count - 1) * abort.share);
     const leavesAfter = leaves ? 2 + (count % 7) : 0;
     let firstByte = 0;

@@ -117,6 +117,23 @@ function request(through: Limiter): unknown {
   return account.close();
 }
 
+/** More people at once than meters are kept without a look, each with a request in flight. */
+let crowd: Limiter | null = null;
+let newcomers = 0;
+
+function newcomer(): unknown {
+  if (crowd === null) {
+    crowd = limiter([{ ...limitOf('each', { principal: '*', tenant: 'acme' }), rpm: null, tpm: null }], []);
+    for (let i = 0; i < 60_000; i++) comes(crowd, `busy ${i}`);
+  }
+  const account = comes(crowd, `new ${newcomers++}`);
+  return account?.close();
+}
+
+function comes(through: Limiter, subject: string): Account | null {
+  return through.admit({ principal: { ...principal, subject }, agent: null, model: 'fast' }) as Account | null;
+}
+
 const kilobyte = 'The budget of a team is a promise. '.repeat(30).slice(0, 1024);
 
 export const limits: readonly Micro[] = [
@@ -124,5 +141,6 @@ export const limits: readonly Micro[] = [
   { name: 'limits: requests per minute and in flight', run: () => request(requestsOnly) },
   { name: 'limits: two limits of all kinds and two budgets, among 2,000 others', run: () => request(full) },
   { name: 'limits: the same, with a queue for when they are full', run: () => request(queued) },
+  { name: 'limits: somebody new, beside 60,000 who are busy', run: newcomer },
   { name: 'tokensIn, 1 KB', run: () => tokensIn(kilobyte) },
 ];

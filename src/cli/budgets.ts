@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { budgetsOfKeys, publicBudget } from '../core/budget-report.ts';
+import { budgetsOfKeys, currentStarts, knownUses, publicBudget } from '../core/budget-report.ts';
 import { usdText } from '../core/money.ts';
 import { everyTenant } from '../core/request-record.ts';
 import type { CommonOptions } from './options.ts';
@@ -29,9 +29,9 @@ async function list(options: Options): Promise<void> {
   const now = Date.now();
   const budgets = await withStore(placeOf(options), async ({ ledger, limitRules, apiKeys }) => {
     const keys = apiKeys.list(everyTenant).filter(({ revokedAt }) => revokedAt === null);
-    const uses = await ledger.uses();
     const rules = [...config.budgets, ...limitRules.budgets(), ...budgetsOfKeys(keys)];
-    return rules.map((rule) => publicBudget(rule, { uses, live: new Map() }, now));
+    const known = knownUses(await ledger.uses(currentStarts(rules, now)));
+    return rules.map((rule) => publicBudget(rule, known, now));
   });
   if (options.json === true) {
     print(JSON.stringify(budgets, null, 2));

@@ -44,6 +44,7 @@ export async function examine(config: Config, dataFolder: string): Promise<Findi
     await check('database', () => database(config, dataFolder)),
     await check('master key', () => masterKey(dataFolder, config)),
     await check('redis', () => redis(config)),
+    ...(isOneOfMany(config) ? [await check('limits', () => limits(config))] : []),
     await check(`port ${port}`, () => freePort(host, port, '/healthz')),
     await check(`port ${metricsPort}`, () => freePort(host, metricsPort, '/metrics')),
     ...(await Promise.all(
@@ -100,6 +101,22 @@ async function database(config: Config, folder: string): Promise<string> {
   if (found.version === 'older') return `${where}, is brought up to date at the next start`;
   const last = found.newestAt === null ? 'no requests yet' : `last request ${new Date(found.newestAt).toISOString()}`;
   return `${where}, ${last}`;
+}
+
+/** Whether other processes may be on the same database without Redis. */
+function isOneOfMany({ database: { url }, redis: { url: redisUrl } }: Config): boolean {
+  return url !== null && redisUrl === null;
+}
+
+/** Several that count each for itself let in several times what a limit says. */
+async function limits(config: Config): Promise<string> {
+  const { inspectGateways } = await import('../store/postgres/inspect.ts');
+  const { gateways, hasLimits } = await inspectGateways(config.database.url?.reveal() ?? '');
+  const isLimited = hasLimits || config.limits.length > 0;
+  if (gateways <= 1) return 'counted by one process; more on this database would need Redis to count together';
+  const found = `${gateways} gateways are on this database without Redis`;
+  if (!isLimited) return `${found}; nothing is limited by the minute`;
+  throw new Error(`${found}: each counts requests, tokens and what is in flight for itself. Set redis.url`);
 }
 
 async function inLocal(folder: string) {

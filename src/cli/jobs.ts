@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
+import { loadVaultConfig } from '../config/load.ts';
 import { byOperator } from '../core/audit.ts';
 import { systemClock } from '../core/clock.ts';
 import type { JobRun, JobView } from '../core/jobs.ts';
@@ -8,6 +9,7 @@ import { publicJob, publicRun } from '../core/jobs.ts';
 import { everyTenant } from '../core/request-record.ts';
 import type { Language } from '../core/schedule-words.ts';
 import { inWords, languages } from '../core/schedule-words.ts';
+import { MasterKeys } from '../security/master-keys.ts';
 import type { JobsService } from '../scheduler/service.ts';
 import type { Store } from '../store/index.ts';
 import type { CommonOptions } from './options.ts';
@@ -31,6 +33,9 @@ interface HistoryOptions extends CommonOptions {
 
 /** How long a scheduler may take to begin a run before this command runs it itself, in ms. */
 const patienceMs = 3000;
+
+/** How many jobs are read at once. */
+const pageSize = 500;
 
 /** How often it is looked how a run does, in ms. */
 const lookMs = 250;
@@ -71,7 +76,7 @@ function language(text: string): Language {
 
 async function list(options: ListOptions): Promise<void> {
   await withJobs(options, async ({ jobs }) => {
-    const found = await jobs.list(everyTenant);
+    const found = await all(jobs);
     if (options.json === true)
       print(
         JSON.stringify(
@@ -89,6 +94,17 @@ async function list(options: ListOptions): Promise<void> {
         ),
       );
   });
+}
+
+/** Page by page: none holds up others. */
+async function all(jobs: Pick<JobsService, 'list'>): Promise<JobView[]> {
+  const found: JobView[] = [];
+  for (let after: string | undefined; ;) {
+    const page = await jobs.list(everyTenant, { limit: pageSize, after });
+    found.push(...page);
+    if (page.length < pageSize) return found;
+    after = page.at(-1)?.name;
+  }
 }
 
 const titles: Readonly<Record<Language, readonly string[]>> = {
@@ -224,9 +240,21 @@ async function makeJobs(store: Store, options: CommonOptions): Promise<void> {
 
 async function withJobs<T>(options: CommonOptions, use: (parts: JobsOfCommand) => Promise<T>): Promise<T> {
   const { JobsService: Service } = await import('../scheduler/service.ts');
-  return withStore(placeOf(options), async (store) => {
-    await makeJobs(store, options);
-    const jobs = new Service({ store: store.jobs, clock: systemClock, types: new Map(), timezone: 'UTC' });
-    return use({ store, jobs });
-  });
+  // What tenants' jobs are given and put out is sealed.
+  const { masterKey } = loadVaultConfig({ file: options.config, env: process.env });
+  return withStore(
+    placeOf(options),
+    async (store) => {
+      await makeJobs(store, options);
+      const jobs = new Service({
+        store: store.jobs,
+        clock: systemClock,
+        types: new Map(),
+        timezone: 'UTC',
+        mostWaiting: configOf(options).schedule.maxWaiting,
+      });
+      return use({ store, jobs });
+    },
+    new MasterKeys(masterKey, options.data),
+  );
 }

@@ -6,7 +6,7 @@ import { SetupError } from '../core/errors.ts';
 import type { SealPurpose } from '../core/sealing.ts';
 import { sealPurposes } from '../core/sealing.ts';
 import type { DataKey } from '../security/key-ring.ts';
-import type { Vault } from '../store/sqlite/vault.ts';
+import type { Store } from '../store/index.ts';
 import type { CommonOptions } from './options.ts';
 import { name, tenant as oneTenant, withCommonOptions } from './options.ts';
 import { input, print, say, sayError, table } from './say.ts';
@@ -85,13 +85,16 @@ export function registerSecrets(program: Command): void {
     .option('--master', 'the master key instead: all keys are wrapped with the new one')
     .addHelpText('after', '\nExit codes: 0 done, 1 something could not be opened, 2 wrong usage or configuration.')
     .action((options: RotateOptions) =>
-      withVault(options, (vault, audit) => rotate(vault, audit, options)).catch(sayError),
+      withVault(options, (vault, audit, { sealedJobs }) => rotate({ vault, audit, sealedJobs }, options)).catch(
+        sayError,
+      ),
     );
 
   withCommonOptions(secrets.command('drop').description('destroy a retired key: what is left under it is lost'))
     .argument('<key>', 'its id')
     .action(async (id: string, options: CommonOptions) => {
-      const isDone = await withVault(options, (vault, audit) => {
+      const isDone = await withVault(options, async (vault, audit, { sealedJobs }) => {
+        if ((await sealedJobs.count(id)) > 0) return false;
         const isGone = vault.dropKey(id);
         if (isGone) did(audit, 'data-key.drop', `data-key:${id}`);
         return isGone;
@@ -120,7 +123,9 @@ function did(audit: AuditLog, action: string, target: string | null, tenant = 's
   audit.record(byOperator({ action, tenant, target }));
 }
 
-function rotate(vault: Vault, audit: AuditLog, options: RotateOptions): void {
+interface Room extends Pick<Store, 'vault' | 'audit' | 'sealedJobs'> {}
+
+async function rotate({ vault, audit, sealedJobs }: Room, options: RotateOptions): Promise<void> {
   const { tenant, purpose: only } = options;
   if (options.master === true) {
     say(`${vault.rotateMaster()} keys are wrapped with the new master key.`);
@@ -133,8 +138,10 @@ function rotate(vault: Vault, audit: AuditLog, options: RotateOptions): void {
   const work = vault.rotation.reseal();
   let step = work.next();
   for (; step.done !== true; step = work.next()) progress.show(step.value.done, step.value.total);
-  const { done, damaged } = step.value;
   progress.end();
+  const jobs = await sealedJobs.upkeep(vault.rotation.retiredFor('job'));
+  const done = step.value.done + jobs.done + jobs.damaged.length;
+  const damaged = [...step.value.damaged, ...jobs.damaged];
   for (const row of damaged) say(row);
   if (damaged.length > 0) process.exitCode = 1;
   const removed = vault.sweep().length;

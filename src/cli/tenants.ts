@@ -15,6 +15,7 @@ const losses: Readonly<Record<SealPurpose, string>> = {
   secret: 'its stored secrets',
   'api-key': 'its API keys: none of them is accepted any more',
   payload: 'what was said and answered, in the log',
+  job: 'what its jobs are given, without which they fail, and what came of them',
   cache: 'its cached answers',
   session: 'what its sessions remember',
   backup: 'its backups',
@@ -30,11 +31,11 @@ export function registerTenants(program: Command): void {
     .argument('<name>', 'the tenant', name)
     .option('--yes', "don't ask")
     .action((tenant: string, options: CommonOptions & { readonly yes?: boolean }) =>
-      withVault(options, async (vault, audit, history) => {
+      withVault(options, async (vault, audit, { auditHistory }) => {
         const keys = vault.keys().filter((key) => key.tenant === tenant);
         if (keys.length === 0) {
           // A run before this one may not have come to the end.
-          if (await wasForgotten(tenant, history)) {
+          if (await wasForgotten(tenant, auditHistory)) {
             if (shred(vault, tenant)) say(`The tenant ${tenant} was forgotten before; no key of it is left.`);
             return;
           }

@@ -1,6 +1,7 @@
 import { loadVaultConfig } from '../config/load.ts';
-import type { AuditHistory, AuditLog } from '../core/audit.ts';
+import type { AuditLog } from '../core/audit.ts';
 import { MasterKeys } from '../security/master-keys.ts';
+import type { Store } from '../store/index.ts';
 import type { Vault } from '../store/sqlite/vault.ts';
 import type { CommonOptions } from './options.ts';
 import { withStore } from './with-store.ts';
@@ -11,13 +12,9 @@ import { withStore } from './with-store.ts';
  */
 export async function withVault<T>(
   options: CommonOptions,
-  use: (vault: Vault, audit: AuditLog, history: AuditHistory) => T | Promise<T>,
+  use: (vault: Vault, audit: AuditLog, more: Pick<Store, 'auditHistory' | 'sealedJobs'>) => T | Promise<T>,
 ): Promise<T> {
   const { masterKey, databaseUrl } = loadVaultConfig({ file: options.config, env: process.env });
   const at = { folder: options.data, url: databaseUrl?.reveal() ?? null };
-  return withStore(
-    at,
-    ({ vault, audit, auditHistory }) => use(vault, audit, auditHistory),
-    new MasterKeys(masterKey, options.data),
-  );
+  return withStore(at, (store) => use(store.vault, store.audit, store), new MasterKeys(masterKey, options.data));
 }

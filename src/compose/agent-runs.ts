@@ -1,6 +1,8 @@
 import type { RunAgent } from '../core/agent-runs.ts';
 import { messageOf, textOf } from '../core/chat.ts';
+import type { ErrorCode } from '../core/errors.ts';
 import { MizanError } from '../core/errors.ts';
+import { failureTable } from '../core/failure.ts';
 import { newRequestId } from '../core/ids.ts';
 import { JsonDocument } from '../core/json-document.ts';
 import type { Flow } from '../flow/run.ts';
@@ -8,7 +10,7 @@ import { run } from '../flow/run.ts';
 
 /** Requests that the clock sends go the way of all others. */
 export function agentRuns(flow: Flow): RunAgent {
-  return async ({ target, input, tenant, agents, subject, maxTokens, signal }) => {
+  return async ({ target, input, tenant, agents, countedAs, subject, maxTokens, signal }) => {
     const { clock } = flow;
     const id = newRequestId(clock.now());
     const more = maxTokens === undefined ? {} : { max_tokens: maxTokens };
@@ -31,6 +33,7 @@ export function agentRuns(flow: Flow): RunAgent {
           scope: 'own',
           via: 'job',
           credential: null,
+          countedAs,
         },
         signal: abort.signal,
         body: Buffer.from(JSON.stringify(body)),
@@ -48,7 +51,7 @@ export function agentRuns(flow: Flow): RunAgent {
       flow,
     );
     signal.removeEventListener('abort', left);
-    if (outcome.error !== null) throw outcome.error;
+    if (outcome.error !== null) throw inOwnWords(outcome.error, id);
     const message = outcome.answer === null ? null : messageOf(outcome.answer.completion);
     return {
       requestId: id,
@@ -61,4 +64,13 @@ export function agentRuns(flow: Flow): RunAgent {
       latencyMs: outcome.latencyMs,
     };
   };
+}
+
+const codesOfUpstreams: ReadonlySet<ErrorCode> = new Set(Object.values(failureTable).map(({ code }) => code));
+
+/** An upstream's words may repeat what was said to it; why a run failed is kept in clear, logged and told to webhooks. */
+function inOwnWords(error: MizanError, requestId: string): MizanError {
+  if (!codesOfUpstreams.has(error.code)) return error;
+  const words = `The model did not answer (${error.code}); the request ${requestId} in the log says why.`;
+  return new MizanError(error.code, words);
 }

@@ -12,28 +12,26 @@ interface CacheHouse {
   readonly clock: Clock;
   /** `null` where answers are shared with nobody. */
   readonly redis: RedisConnection | null;
-  readonly vault: Store['vault'];
+  readonly store: Pick<Store, 'vault' | 'unfinishedPurges'>;
 }
 
 /** The response cache, as the configuration wants it. */
-export async function answerCacheOf(
-  config: Config,
-  { metrics, clock, redis, vault }: CacheHouse,
-): Promise<AnswerCache> {
+export async function answerCacheOf(config: Config, house: CacheHouse): Promise<AnswerCache> {
+  const { metrics, clock, redis } = house;
   const { maxBytes, maxBytesPerTenant } = config.cache;
   const limits = { maxBytes, maxBytesPerTenant: maxBytesPerTenant ?? Infinity };
-  const shared = redis === null ? null : await sharedAnswersOf(redis, vault, limits.maxBytesPerTenant, metrics);
+  const shared = redis === null ? null : await sharedAnswersOf(redis, house, limits.maxBytesPerTenant);
   return new AnswerCache(rulesOf(config), limits, { metrics: metrics.cache, clock, shared });
 }
 
 async function sharedAnswersOf(
   redis: RedisConnection,
-  { ring }: Store['vault'],
+  { store: { vault, unfinishedPurges }, metrics }: CacheHouse,
   maxBytesPerTenant: number,
-  metrics: Metrics,
 ): Promise<SharedAnswers> {
   const { RedisAnswers } = await import('../redis/shared-answers.ts');
-  return new RedisAnswers(redis, ring, { maxBytesPerTenant, refused: () => metrics.cache.refused() });
+  const refused = (): void => metrics.cache.refused();
+  return new RedisAnswers(redis, vault.ring, { maxBytesPerTenant, unfinishedPurges, refused });
 }
 
 /** Versions are of definitions, so that every process with the same configuration has the same. */

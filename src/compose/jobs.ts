@@ -62,7 +62,7 @@ export interface JobsHere {
 /** @param isRunning Whether jobs run in this process; else they can be seen and asked for. */
 export function jobsOf(house: JobsHouse, isRunning: boolean): JobsHere {
   const { config, store, log, metrics, clock, random } = house;
-  const { notify, timezone } = config.schedule;
+  const { notify, timezone, maxWaiting: mostWaiting } = config.schedule;
   const { post } = house;
   const types = jobTypesOf(house, post);
   const notifier =
@@ -76,6 +76,7 @@ export function jobsOf(house: JobsHouse, isRunning: boolean): JobsHere {
         clock,
         random,
         log,
+        mostWaiting,
         configured: config.schedule.jobs,
         figures: jobFigures(metrics),
         notifier,
@@ -83,7 +84,14 @@ export function jobsOf(house: JobsHouse, isRunning: boolean): JobsHere {
         graceMs: config.server.shutdownTimeoutMs,
       })
     : null;
-  const service = new JobsService({ store: store.jobs, clock, types, timezone, poke: () => scheduler?.poke() });
+  const service = new JobsService({
+    store: store.jobs,
+    clock,
+    types,
+    timezone,
+    mostWaiting,
+    poke: () => scheduler?.poke(),
+  });
   return { service, scheduler };
 }
 
@@ -108,8 +116,8 @@ function jobTypesOf(house: JobsHouse, post: PostWebhook): ReadonlyMap<string, Jo
       runAgent,
       agents: Object.keys(config.agents),
       post,
-      webhooks: Object.keys(config.schedule.webhooks),
-      agentsOf: makersOf(store),
+      webhooks: config.schedule.webhooks,
+      commissionOf: makersOf(store),
     }),
     backup(backups),
     retention({

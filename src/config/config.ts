@@ -247,6 +247,8 @@ export interface ScheduleConfig {
     /** How long the same is not told again. */
     readonly repeatMs: number;
   };
+  /** How many runs of one job may wait. */
+  readonly maxWaiting: number;
   /** How long runs stay in the history. */
   readonly historyDays: number;
 }
@@ -256,4 +258,6 @@ export interface WebhookConfig {
   /** `null`: its requests are not signed. */
   readonly secret: Secret<string> | null;
   readonly format: 'mizan' | 'slack';
+  /** Whose jobs made over the API may post there; `*` for all. Those of the configuration may anyway. */
+  readonly tenants: readonly string[];
 }

@@ -12,6 +12,7 @@ import { findingsOf, issueMessage } from './issues.ts';
 import { applyOutside, environment } from './outside.ts';
 import type { CliOverrides } from './outside.ts';
 import { Places } from './places.ts';
+import { systemClock } from '../core/clock.ts';
 import { ConfigError, inOrder } from './problem.ts';
 import type { Problem } from './problem.ts';
 import { referenceFindings } from './references.ts';
@@ -92,7 +93,7 @@ export function readConfig(
     ...(typeof level === 'string' ? [] : [level]),
   ];
   if (read.config === undefined || typeof level !== 'string' || all.length > 0) throw new ConfigError(inOrder(all));
-  return resolveConfig(read.config, { file: source?.name ?? null, level, notes: notesOn(whole) });
+  return resolveConfig(read.config, { file: source?.name ?? null, level, notes: notesOn(whole, systemClock.now()) });
 }
 
 /** The stored secrets, from the first time that one is needed: by then what `VaultConfig` is of has to be known by itself. */

@@ -98,6 +98,13 @@ const webhookUrl = secret(1).transform((url, context) => {
   return z.NEVER;
 });
 
+const webhookTenant = text('the name of a tenant, or "*" for all').refine(
+  (written) => written === '*' || isTenantName(written),
+  {
+    error: 'expected the name of one tenant, or "*" for all',
+  },
+);
+
 const webhookSchema = z.strictObject({
   url: webhookUrl.describe('Where it is. Best as "${NAME}": whoever knows it can post there.'),
   secret: secret(16).prefault('').describe('What its requests are signed with, at least 16 bytes; unsigned if empty.'),
@@ -105,6 +112,10 @@ const webhookSchema = z.strictObject({
     .enum(['mizan', 'slack'])
     .default('mizan')
     .describe('The body: mizan for all there is to know, slack for a text that Slack and its like show.'),
+  tenants: z
+    .array(webhookTenant, { error: 'expected a list of tenants, or ["*"] for all' })
+    .default([])
+    .describe('Whose jobs made over the API may post there, "*" for all; those of the configuration may anyway.'),
 });
 
 /** Who brings due times to a process: this process by itself, or BullMQ. */
@@ -132,6 +143,7 @@ export const scheduleSchema = z.strictObject({
   jobs: z.record(name, jobSchema).default({}).describe('By their names; those built in are there anyway.'),
   webhooks: z.record(name, webhookSchema).default({}).describe('Where results and notices can be posted to.'),
   notify: notifySchema.prefault({}).describe('Who is told of what goes wrong.'),
+  maxWaiting: integer(1, 10_000).default(100).describe('How many runs of one job may wait at the most.'),
   history: integer(1, 3650, 'days').default(90).describe('How long runs stay in the history, in days.'),
 });
 

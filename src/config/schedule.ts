@@ -37,13 +37,14 @@ export function scheduleOf(read: FileSchedule): ScheduleConfig {
     const type = typeOf(name, job.type);
     return type === undefined || !job.enabled ? [] : [jobOf(name, type, { job, timezone: read.timezone })];
   });
-  const { timezone, driver, webhooks, notify, history } = read;
+  const { timezone, driver, webhooks, notify, maxWaiting, history } = read;
   return {
     timezone,
     driver,
     jobs,
     webhooks,
     notify: { webhooks: notify.webhooks, on: notify.on, repeatMs: notify.repeatAfter },
+    maxWaiting,
     historyDays: history,
   };
 }

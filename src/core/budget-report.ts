@@ -47,29 +47,55 @@ export function meterIdOf(section: 'limits' | 'budgets', { name, source }: Limit
 
 /** What a budget paid and promised just now; in picodollars. */
 export interface LiveUse {
+  /** Of the meter. */
+  readonly id: string;
   readonly used: bigint;
   readonly reserved: bigint;
+}
+
+/** Where the periods of now begin, of all the budgets; in ms since the Unix epoch. */
+export function currentStarts(rules: readonly BudgetRule[], now: number): ReadonlySet<number> {
+  const kinds = new Map(rules.map((rule) => [`${rule.per} ${rule.timezone}`, rule]));
+  return new Set([...kinds.values()].map(({ per, timezone }) => periodAt(now, per, timezone).start));
+}
+
+/** What counts for the same rule, by the name of what counts for it where everybody counts together. */
+export function byRule<T>(all: Iterable<T>, idOf: (each: T) => string): ReadonlyMap<string, readonly T[]> {
+  const found = new Map<string, T[]>();
+  for (const each of all) {
+    const whole = idOf(each).split('|', 1)[0] ?? '';
+    const list = found.get(whole);
+    if (list === undefined) found.set(whole, [each]);
+    else list.push(each);
+  }
+  return found;
+}
+
+/** What is known of what budgets paid, each by its rule. */
+export interface KnownUses {
+  readonly uses: ReadonlyMap<string, readonly BudgetUse[]>;
+  readonly live: ReadonlyMap<string, readonly LiveUse[]>;
+}
+
+/** @param live What this process knows better. */
+export function knownUses(uses: readonly BudgetUse[], live: Iterable<LiveUse> = []): KnownUses {
+  return { uses: byRule(uses, ({ budget }) => budget), live: byRule(live, ({ id }) => id) };
 }
 
 const dayMs = 86_400_000;
 
 /** A budget with what was used of it, by everybody that it counts for, as it is shown outside. */
-export function publicBudget(
-  rule: BudgetRule,
-  known: { readonly uses: readonly BudgetUse[]; readonly live: ReadonlyMap<string, LiveUse> },
-  now: number,
-) {
+export function publicBudget(rule: BudgetRule, known: KnownUses, now: number) {
   const { start, end } = periodAt(now, rule.per, rule.timezone);
   const whole = meterIdOf('budgets', rule);
-  const isOurs = (id: string): boolean => id === whole || id.startsWith(`${whole}|`);
   const used = new Map<string, LiveUse>();
-  for (const use of known.uses) {
-    if (use.start === start && isOurs(use.budget)) used.set(use.budget, { used: use.used, reserved: 0n });
+  for (const use of known.uses.get(whole) ?? []) {
+    if (use.start === start) used.set(use.budget, { id: use.budget, used: use.used, reserved: 0n });
   }
-  for (const [id, live] of known.live) if (isOurs(id)) used.set(id, live);
+  for (const live of known.live.get(whole) ?? []) used.set(live.id, live);
   const isShared =
     !Object.values(rule.for).includes('*') && (rule.for.principal === undefined || rule.for.tenant !== undefined);
-  if (isShared && used.size === 0) used.set(whole, { used: 0n, reserved: 0n });
+  if (isShared && used.size === 0) used.set(whole, { id: whole, used: 0n, reserved: 0n });
   return {
     name: rule.name,
     source: rule.source,
@@ -80,7 +106,7 @@ export function publicBudget(
     alerts: rule.alerts,
     period_start: start === 0 ? null : new Date(start).toISOString(),
     resets_at: shownTime(end),
-    uses: [...used].map(([id, use]) => publicUse({ rule, id, ...use }, { start, end }, now)),
+    uses: [...used.values()].map((use) => publicUse({ rule, ...use }, { start, end }, now)),
   };
 }
 

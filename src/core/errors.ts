@@ -1,28 +1,6 @@
-/** What the table of errors says of one code. */
-export interface ErrorFacts {
-  /** HTTP status of the answer (RFC 9110). */
-  readonly status: number;
-  /** Coarse family, for programs that don't know every code. */
-  readonly type: ErrorType;
-  /** Whether the same request may succeed if it is sent again later. */
-  readonly retryable: boolean;
-  /** One sentence for the documentation: when a caller sees this. */
-  readonly meaning: string;
-}
+import type { ErrorFacts, ErrorType } from './error-facts.ts';
 
-export type ErrorType =
-  | 'invalid_request'
-  | 'authentication'
-  | 'permission'
-  | 'not_found'
-  | 'conflict'
-  | 'budget'
-  | 'rate_limit'
-  | 'unavailable'
-  | 'upstream'
-  | 'timeout'
-  | 'cancelled'
-  | 'internal';
+export type { ErrorFacts, ErrorType } from './error-facts.ts';
 
 /** Every error code a caller can meet. `docs/en/errors.md` is generated from this table. */
 export const errorTable = {
@@ -182,11 +160,24 @@ export const errorTable = {
     meaning:
       'A limit of requests or tokens per minute is reached; the message names it, its use and when there is room again.',
   },
+  larger_than_limit: {
+    status: 400,
+    type: 'invalid_request',
+    retryable: false,
+    meaning:
+      'The request may need more tokens than a limit lets in within any minute, so it never fits; the message names the limit, and what would fit.',
+  },
   concurrency_limited: {
     status: 429,
     type: 'rate_limit',
     retryable: true,
     meaning: 'As many requests as a limit allows are being answered at the same time; the message names it.',
+  },
+  job_queue_full: {
+    status: 429,
+    type: 'rate_limit',
+    retryable: true,
+    meaning: 'As many runs of the job wait as may (`schedule.maxWaiting`); the message says how many.',
   },
   headers_too_large: {
     status: 431,
@@ -225,6 +216,13 @@ export const errorTable = {
     type: 'rate_limit',
     retryable: true,
     meaning: 'The last instance that was tried answered that it is rate limited; see `Retry-After`.',
+  },
+  client_too_slow: {
+    status: 408,
+    type: 'timeout',
+    retryable: true,
+    meaning:
+      'The caller read a stream that it shared with others so slowly that they would have had to wait for it. What came so far was passed on before this error.',
   },
   client_closed: {
     status: 499,

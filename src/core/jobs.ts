@@ -75,6 +75,8 @@ export interface StoredJob extends NamedJob {
   /** Rises with every change of any job. */
   readonly revision: number;
   readonly isRemoved: boolean;
+  /** Whether what it is given is sealed: then `settings` are empty here, and `JobStore.settings` opens them. */
+  readonly isSealed: boolean;
 }
 
 export const runStatuses = ['waiting', 'running', 'succeeded', 'failed', 'skipped'] as const;
@@ -99,6 +101,8 @@ export interface JobRun {
   readonly endedAt: number | null;
   /** What it came to, in plain JSON; `null` where there is nothing. */
   readonly output: unknown;
+  /** `false` where there is an output that can't be opened any more. */
+  readonly isReadable: boolean;
   /** Why it failed, for people. */
   readonly error: string | null;
   /** What it said while it ran, a line each. */
@@ -128,7 +132,12 @@ export interface NewRun {
   readonly isExclusive: boolean;
   /** What becomes of it while another of the job's runs goes on: it is skipped, unless so many wait before it. */
   readonly mayWait: number;
+  /** How many of the job's runs may wait in any case. */
+  readonly mostWaiting: number;
 }
+
+/** What became of a run that was to be made. */
+export type MadeRun = 'created' | 'skipped' | 'exists' | 'full';
 
 /** How a try ended. */
 export interface RunEnd {
@@ -149,6 +158,13 @@ export interface RunQuery {
   /** Only those before this id. */
   readonly before?: string | undefined;
   readonly ids?: readonly string[] | undefined;
+}
+
+export interface JobQuery {
+  /** At most so many; 1 to 1000. */
+  readonly limit: number;
+  /** Only those after this name. */
+  readonly after?: string | undefined;
 }
 
 /** A job's last run, the end of its last good one, and how many began late since one last began in time. */
@@ -172,8 +188,12 @@ export const mostJobs = 500;
 export interface JobStore {
   /** All jobs there are, by name. */
   jobs(): Promise<StoredJob[]>;
+  /** Those that a tenant may see, by name. */
+  page(scope: TenantScope, query: JobQuery): Promise<StoredJob[]>;
   /** Those of these names. */
   find(names: readonly string[]): Promise<StoredJob[]>;
+  /** What these jobs are given; `null` where it is sealed and can't be opened. */
+  settings(names: readonly string[]): Promise<ReadonlyMap<string, JobSettings | null>>;
   /** How many jobs of a tenant were made over the API. */
   count(tenant: string): Promise<number>;
   /** Those that were changed or removed with this revision or later. */
@@ -194,16 +214,19 @@ export interface JobStore {
   resume(name: string, now: number): Promise<boolean>;
   /** Notes that everything up to `cursor` was dealt with. @param isBack Where the clock was far ahead, and isn't now. */
   advance(job: string, cursor: number, isBack?: boolean): Promise<void>;
-  /** @returns `exists` where this due time was dealt with before, by whomever. */
-  create(run: NewRun): Promise<'created' | 'skipped' | 'exists'>;
-  /** Runs that may begin at `now`, and those that go on. */
+  /**
+   * @returns `exists` where this due time was dealt with before, by whomever; `full` where it was asked for by hand, and
+   *   as many wait as may.
+   */
+  create(run: NewRun): Promise<MadeRun>;
+  /** Runs that go on, and the first of each job that may begin at `now`, by turns; without their outputs. */
   open(now: number): Promise<JobRun[]>;
   /** Takes a run, unless its lease has changed or its job is busy. */
   claim(run: JobRun, owner: string, now: number): Promise<JobRun | null>;
   /** A sign of life, with what was said since the last. @returns Whether the lease still holds. */
   beat(id: string, token: number, said: string): Promise<boolean>;
   /** @returns Whether the lease still held: else nothing was changed. */
-  end(id: string, token: number, end: RunEnd): Promise<boolean>;
+  end(run: Pick<JobRun, 'id' | 'tenant' | 'lease'>, end: RunEnd): Promise<boolean>;
   /** Gives a run back that was begun and not finished: somebody else may begin it at once. */
   handOver(id: string, token: number, now: number): Promise<boolean>;
   run(scope: TenantScope, id: string): Promise<JobRun | undefined>;
@@ -215,7 +238,9 @@ export interface JobStore {
 }
 
 /** A job as it is shown. */
-export interface JobView extends StoredJob {
+export interface JobView extends Omit<StoredJob, 'settings'> {
+  /** `null` where they can't be opened any more. */
+  readonly settings: JobSettings | null;
   /** Its next due times, at most five. */
   readonly next: readonly number[];
   readonly last: JobRun | null;
@@ -243,12 +268,12 @@ export interface JobOrder {
 /** What people may do with jobs. */
 export interface Jobs {
   /** Those of the tenants, and those that keep Mizan going. */
-  list(scope: TenantScope): Promise<JobView[]>;
+  list(scope: TenantScope, query: JobQuery): Promise<JobView[]>;
   /** @throws MizanError `not_found`; likewise below. */
   find(scope: TenantScope, name: string): Promise<JobView>;
   history(scope: TenantScope, query: RunQuery): Promise<JobRun[]>;
   findRun(scope: TenantScope, id: string): Promise<JobRun>;
-  /** Asks for a run now; whoever runs jobs begins it within a second. */
+  /** Asks for a run now; whoever runs jobs begins it within a second. @throws MizanError `job_queue_full` */
   run(job: JobView, by: string): Promise<JobRun>;
   pause(job: JobView, by: string): Promise<void>;
   resume(job: JobView): Promise<void>;
@@ -323,6 +348,7 @@ export function publicRun(run: JobRun) {
     duration_ms: startedAt === null || endedAt === null ? null : Math.max(0, endedAt - startedAt),
     attempts: run.attempts,
     output: run.output,
+    is_readable: run.isReadable,
     error: run.error,
     log: run.log,
   };

@@ -106,8 +106,8 @@ export interface Ledger {
    * known yet. Synchronous: µs.
    */
   paidByAll(budget: string, start: number): bigint | null;
-  /** All periods that are kept. */
-  uses(): Promise<BudgetUse[]>;
+  /** What budgets paid in the periods that begin at `starts`; in the order of their names. */
+  uses(starts: Iterable<number>): Promise<BudgetUse[]>;
   /** Adds everything up, against the request log. */
   check(): Promise<LedgerReport>;
 }
@@ -149,6 +149,11 @@ export interface SharedChange {
   readonly back: number;
   /** What was paid. */
   readonly paid: number;
+}
+
+/** What takes claims back that were counted in `second`, as if they had never been. */
+export function undone(claims: readonly SharedClaim[], second: number): SharedChange[] {
+  return claims.map(({ id, kind, amount, start }) => ({ id, kind, start, second, back: amount, paid: 0 }));
 }
 
 /** What one machine has counted by itself: true whatever the others know. */

@@ -29,6 +29,15 @@ export interface Grant {
   readonly scope: 'own' | 'any';
 }
 
+/** Who limits count a request for, where somebody has it sent by another: who made a job. */
+export interface CountedAs {
+  readonly subject: string;
+  /** The id of the API key that it was made with; `null` where that was a token. */
+  readonly key: string | null;
+  /** The API key's own. */
+  readonly limits?: KeyLimits | undefined;
+}
+
 /** Who is asking. Made by `edge/auth`, and by nothing else. */
 export interface Principal extends Grant {
   readonly subject: string;
@@ -38,6 +47,8 @@ export interface Principal extends Grant {
   readonly credential: string | null;
   /** The API key's own. */
   readonly limits?: KeyLimits | undefined;
+  /** Absent where it is counted as who it is. */
+  readonly countedAs?: CountedAs | undefined;
   /** The token's own; see `priorityOf`. */
   readonly priority?: Priority | undefined;
 }

@@ -48,6 +48,10 @@ export interface Freed {
   readonly bytes: number;
 }
 
+export function sumOf(one: Freed, other: Freed = { entries: 0, bytes: 0 }): Freed {
+  return { entries: one.entries + other.entries, bytes: one.bytes + other.bytes };
+}
+
 /** What a purge has given back so far, and whether it is done. */
 export interface Purged extends Freed {
   readonly complete: boolean;
@@ -105,7 +109,7 @@ export interface Teller {
   look(): Promise<void>;
 }
 
-/** Answers that several processes share. It never makes anybody wait for long, and never rejects. */
+/** Answers that several processes share. It never makes anybody wait for long; only a purge may reject. */
 export interface SharedAnswers extends CacheCleaner {
   /**
    * Looks for an answer, and where there is none, for the right to ask the upstream.
@@ -135,13 +139,23 @@ export interface SharedAnswers extends CacheCleaner {
   land(key: CacheKey, ticket: string, answer: CachedAnswer | null, isKept: boolean): void;
   /**
    * Removes the entries of a selection, here and in the memory of every process. Where it can't be done in a few
-   * seconds it is not `complete`; then it goes on for as long as this process runs.
+   * seconds it is not `complete`; then it goes on, also after this process has ended and another one was started.
+   * Rejects with MizanError `database_busy` where that can't be made sure of; nothing is removed then.
    */
   purge(selection: CacheSelection): Promise<Purged>;
   /** @param purged Told which entries another process has purged, and up to when they were stored. */
   watch(purged: (isPurged: (key: CacheKey) => boolean, before: number) => void): void;
   /** What is left to be done is done. */
   close(): Promise<void>;
+}
+
+/** Notes of what was purged and is not done. They outlast the process, and are everybody's who has the same data. */
+export interface UnfinishedPurges {
+  all(): readonly string[];
+  /** @throws MizanError `database_busy`. */
+  add(note: string): void;
+  /** @throws MizanError `database_busy`. */
+  remove(note: string): void;
 }
 
 /** What the scheduler has cleaned, once an hour. */

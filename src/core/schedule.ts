@@ -48,6 +48,8 @@ function newCron(expression: string, timezone: string): Cron {
 
 /** Why `expression` is no cron of five or six fields that fires one day; `undefined` where it is one. */
 export function cronProblem(expression: string): string | undefined {
+  const [, interval] = /^@every\s+(\S+)$/.exec(expression.trim()) ?? [];
+  if (interval !== undefined) return `expected a cron; an interval is "every: ${interval}" instead`;
   const fields = expression.trim().split(/\s+/).length;
   if (!expression.trim().startsWith('@') && fields !== 5 && fields !== 6) return fieldsWanted;
   try {

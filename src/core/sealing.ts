@@ -1,5 +1,5 @@
 /** What sealed data is for. Purposes never share a key, so nothing that was sealed for one opens as another. */
-export const sealPurposes = ['secret', 'api-key', 'payload', 'cache', 'session', 'backup', 'message'] as const;
+export const sealPurposes = ['secret', 'api-key', 'payload', 'job', 'cache', 'session', 'backup', 'message'] as const;
 
 export type SealPurpose = (typeof sealPurposes)[number];
 

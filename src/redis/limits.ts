@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { Report, SharedChange, SharedClaim, SharedCounters } from '../core/limit.ts';
+import { undone } from '../core/limit.ts';
 import { changeScript, reportScript, takeScript } from './limit-scripts.ts';
 import type { RedisConnection } from './connection.ts';
 import { away } from './connection.ts';
@@ -87,7 +88,7 @@ export class RedisLimits implements SharedCounters {
   #undo(claims: readonly SharedClaim[], late: unknown): void {
     const [second, , , refused] = late as [number, number, string[], number[]];
     if (second === -1 || refused.length > 0) return;
-    this.change(claims.map(({ id, kind, amount, start }) => ({ id, kind, start, second, back: amount, paid: 0 })));
+    this.change(undone(claims, second));
   }
 
   change(changes: readonly SharedChange[]): void {

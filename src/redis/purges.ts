@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { CacheKey, CacheSelection, Purged } from '../core/response-cache.ts';
+import type { CacheKey, CacheSelection, Purged, UnfinishedPurges } from '../core/response-cache.ts';
 import type { RedisConnection } from './connection.ts';
 import { away } from './connection.ts';
 import { sweep } from './sweeping.ts';
@@ -13,6 +13,12 @@ const lately = { everyMs: 1000, most: 100, forS: 86_400 };
 /** How long whoever purges waits for it to be done, in ms. */
 const patienceMs = 5000;
 
+/** What another process has begun and not finished in so long is gone on with, in ms. */
+const takenOverMs = 8000;
+
+/** For how long whoever purged looks whether everybody can still be told of it, in ms. */
+const retoldMs = 60_000;
+
 /** A purge as everybody is told of it: hashes of tenant, agent and model, `null` for any. */
 interface Purge {
   readonly tags: readonly (string | null)[];
@@ -20,14 +26,21 @@ interface Purge {
   readonly before: number;
 }
 
+interface PurgesPlace {
+  /** Of the names of values. */
+  readonly prefix: string;
+  readonly tagOf: (name: string) => string;
+  readonly unfinished: UnfinishedPurges;
+}
+
 /**
  * What was purged. Nothing of it is given any more from the moment that a process knows of it, even where it is still in
- * Redis; and whoever purges goes on until Redis knows of it.
+ * Redis; and whoever purges goes on until it is gone from there. What it does not come to is noted beside everything else
+ * that this process keeps, and done by whoever runs there next.
  */
 export class Purges {
   readonly #redis: RedisConnection;
-  readonly #prefix: string;
-  readonly #tagOf: (name: string) => string;
+  readonly #place: PurgesPlace;
   readonly #timer: NodeJS.Timeout;
   readonly #end = new AbortController();
   #purged: ((isPurged: (key: CacheKey) => boolean, before: number) => void) | null = null;
@@ -35,14 +48,15 @@ export class Purges {
   readonly #known = new Map<string, Purge>();
   /** Those of this process that are not done. */
   readonly #undone = new Set<string>();
+  /** Those that are done, and until when they are told again where that is lost, on the monotonic clock. */
+  readonly #retold = new Map<string, number>();
   /** Those of them that are being done. */
   readonly #doing = new Set<string>();
 
-  /** @param prefix Of the names of values. */
-  constructor(redis: RedisConnection, prefix: string, tagOf: (name: string) => string) {
+  constructor(redis: RedisConnection, place: PurgesPlace) {
     this.#redis = redis;
-    this.#prefix = prefix;
-    this.#tagOf = tagOf;
+    this.#place = place;
+    for (const note of this.#noted()) if (this.#learn(note) !== null) this.#undone.add(note);
     this.#timer = setInterval(() => void this.#look(), lately.everyMs).unref();
   }
 
@@ -57,8 +71,9 @@ export class Purges {
   }
 
   async purge({ tenant, agent, model }: CacheSelection): Promise<Purged> {
-    const tags = [tenant, agent, model].map((name) => (name === undefined ? null : this.#tagOf(name)));
+    const tags = [tenant, agent, model].map((name) => (name === undefined ? null : this.#place.tagOf(name)));
     const note = JSON.stringify({ tags, before: Date.now(), id: randomUUID() });
+    this.#place.unfinished.add(note);
     this.#learn(note);
     this.#undone.add(note);
     this.#doing.add(note);
@@ -83,6 +98,18 @@ export class Purges {
 
   /** Tells everybody, and removes it. */
   async #do(note: string): Promise<Purged> {
+    if (!(await this.#tell(note))) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      return { entries: 0, bytes: 0, complete: false };
+    }
+    const { tags } = this.#known.get(note) ?? { tags: [] };
+    const pattern = `${this.#place.prefix}:${tags.map((tag) => tag ?? '*').join(':')}:*`;
+    const swept = await sweep(this.#redis, { pattern, isUseless: () => true, signal: this.#end.signal });
+    if (swept.complete) this.#isDone(note);
+    return swept;
+  }
+
+  async #tell(note: string): Promise<boolean> {
     const told = await this.#redis.ask((redis) =>
       redis
         .multi()
@@ -92,13 +119,18 @@ export class Purges {
         .expire(purgeList, lately.forS)
         .exec(),
     );
-    if (told === away) await new Promise((resolve) => setTimeout(resolve, 100));
-    if (told === away) return { entries: 0, bytes: 0, complete: false };
-    const { tags } = this.#known.get(note) ?? { tags: [] };
-    const pattern = `${this.#prefix}:${tags.map((tag) => tag ?? '*').join(':')}:*`;
-    const swept = await sweep(this.#redis, { pattern, isUseless: () => true, signal: this.#end.signal });
-    if (swept.complete) this.#undone.delete(note);
-    return swept;
+    return told !== away;
+  }
+
+  #isDone(note: string): void {
+    try {
+      this.#place.unfinished.remove(note);
+    } catch {
+      // The database was busy: then it is done once more, and there is nothing left to do.
+      return;
+    }
+    this.#undone.delete(note);
+    this.#retold.set(note, performance.now() + retoldMs);
   }
 
   async #doAgain(note: string): Promise<void> {
@@ -108,19 +140,46 @@ export class Purges {
     this.#doing.delete(note);
   }
 
+  /** What was begun here, or by others who share the data with this process, and is not done. */
+  #noted(): readonly string[] {
+    try {
+      return this.#place.unfinished.all();
+    } catch {
+      // The database is not there at the moment; whoever has begun something goes on with it.
+      return [];
+    }
+  }
+
   async #look(): Promise<void> {
+    const noted = this.#noted();
+    for (const note of noted) {
+      const before = this.#hear(note);
+      if (before !== undefined && Date.now() - before > takenOverMs) this.#undone.add(note);
+    }
     const notes = await this.#redis.ask((redis) => redis.lrange(purgeList, 0, -1));
     if (notes === away) return;
-    for (const note of notes) {
-      const purge = this.#learn(note);
-      if (purge !== null) this.#purged?.((key) => this.#isOf(key, purge), purge.before);
-    }
+    for (const note of notes) this.#hear(note);
     const there = new Set(notes);
-    for (const note of this.#known.keys()) {
-      if (!there.has(note) && !this.#undone.has(note)) this.#known.delete(note);
-    }
+    this.#retell(there);
+    const isOpen = new Set([...noted, ...this.#undone, ...this.#retold.keys()]);
+    for (const note of this.#known.keys()) if (!there.has(note) && !isOpen.has(note)) this.#known.delete(note);
     // Also one that is in the list: it may have come there late.
     for (const note of this.#undone) void this.#doAgain(note);
+  }
+
+  /** A Redis that has lost what it was told is told again, so that everybody hears of it who is a little late. */
+  #retell(there: ReadonlySet<string>): void {
+    for (const [note, until] of this.#retold) {
+      if (performance.now() > until) this.#retold.delete(note);
+      else if (!there.has(note) && there.size < lately.most) void this.#tell(note);
+    }
+  }
+
+  /** @returns Up to when that was stored which was purged; `undefined` for a note that is none. */
+  #hear(note: string): number | undefined {
+    const purge = this.#learn(note);
+    if (purge !== null) this.#purged?.((key) => this.#isOf(key, purge), purge.before);
+    return this.#known.get(note)?.before;
   }
 
   /** @returns `null` for one that is known already, or none. */
@@ -138,6 +197,6 @@ export class Purges {
   }
 
   #isOf({ tenant, agent, model }: CacheKey, { tags }: Purge): boolean {
-    return [tenant, agent ?? '', model].every((name, i) => tags[i] === null || tags[i] === this.#tagOf(name));
+    return [tenant, agent ?? '', model].every((name, i) => tags[i] === null || tags[i] === this.#place.tagOf(name));
   }
 }

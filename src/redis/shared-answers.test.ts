@@ -5,6 +5,8 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { RedisServer } from '../../test/support/redis.ts';
 import { startRedis } from '../../test/support/redis.ts';
+import { ManualClock } from '../../test/support/clock.ts';
+import { counted, kitchen } from '../../test/support/kitchen.ts';
 import type { CachedAnswer, CacheKey } from '../core/response-cache.ts';
 import { Secret } from '../core/secret.ts';
 import { unknownUsage } from '../core/usage.ts';
@@ -45,12 +47,17 @@ async function answers(maxBytesPerTenant = Infinity) {
   const redis = await RedisConnection.open(new Secret(server.url), { away() {}, back() {}, refused() {} });
   await vi.waitFor(() => expect(redis.trouble).toBe(null), slow);
   let refused = 0;
-  const shared = new RedisAnswers(redis, store.vault.ring, { maxBytesPerTenant, refused: () => refused++ });
-  onTestFinished(async () => {
+  const shared = new RedisAnswers(redis, store.vault.ring, {
+    maxBytesPerTenant,
+    unfinishedPurges: store.unfinishedPurges,
+    refused: () => refused++,
+  });
+  const end = async (): Promise<void> => {
     await shared.close();
     redis.close();
-  });
-  return { shared, refused: () => refused };
+  };
+  onTestFinished(end);
+  return { shared, end, refused: () => refused };
 }
 
 const keyOf = (hash: string, over: Partial<CacheKey> = {}): CacheKey => ({
@@ -144,6 +151,26 @@ describe('whose turn it is', () => {
     const { shared: other } = await answers();
     expect(await other.look(keyOf('1'), 'c', false, true)).toMatchObject({ found: null, turn: 'theirs', old: answer });
   });
+});
+
+test('of two processes with the same old answer, one fetches a newer one, and the other takes that', async () => {
+  const policy = { ttlMs: 100_000, revalidateMs: 3_600_000 };
+  const [{ shared: one }, { shared: other }] = [await answers(), await answers()];
+  const play = counted();
+  const both = [
+    kitchen(play, { policy, shared: one }, new ManualClock()),
+    kitchen(play, { policy, shared: other }, new ManualClock()),
+  ] as const;
+  expect(await both[0].went()).toEqual(['miss', null, 'answer1']);
+  await vi.waitFor(async () => expect(await both[1].went()).toEqual(['hit', 0, 'answer1']), slow);
+  for (const { clock } of both) clock.advance(200_000);
+  expect(await both[0].went()).toEqual(['hit', 200, 'answer1']);
+  await vi.waitFor(async () => expect(await both[0].went()).toEqual(['hit', 0, 'answer2']), slow);
+  // The new one is in Redis a moment later than in the memory of whoever has made it.
+  await vi.waitFor(async () => expect(await client.keys('*:lease')).toEqual([]), slow);
+  expect(await both[1].went()).toEqual(['hit', 200, 'answer1']);
+  await vi.waitFor(async () => expect(await both[1].went()).toEqual(['hit', 0, 'answer2']), slow);
+  expect(both.map(({ refreshed }) => refreshed.length)).toEqual([1, 0]);
 });
 
 describe('an answer under way', () => {
@@ -292,6 +319,38 @@ describe('removing', () => {
     );
     await told.promise;
     await vi.waitFor(async () => expect(await client.keys('*}')).toEqual([]), slow);
+  });
+
+  test('is finished by the next process, where this one ends before', async () => {
+    const one = await answers();
+    const key = keyOf('1');
+    one.shared.land(key, 't', answerOf('x'), true);
+    await landed(one.shared, key);
+    server.stall();
+    const purging = one.shared.purge({ model: 'fast' });
+    await one.end();
+    expect(await purging).toMatchObject({ complete: false });
+    expect(store.unfinishedPurges.all()).toHaveLength(1);
+    server.resume();
+    const next = await answers();
+    // It is not given from the start, and soon not there any more.
+    expect(await next.shared.look(key, '', false)).toMatchObject({ found: null });
+    await vi.waitFor(async () => expect(await client.keys('*}')).toEqual([]), slow);
+    await vi.waitFor(() => expect(store.unfinishedPurges.all()).toEqual([]), slow);
+    next.shared.land(key, 't', answerOf('new'), true);
+    expect((await landed(next.shared, key)).body.toString()).toContain('new');
+  });
+
+  test('is told to everybody again where Redis has lost it', async () => {
+    const [one, other] = [await answers(), await answers()];
+    expect(await one.shared.purge({ model: 'fast' })).toMatchObject({ complete: true });
+    await client.flushall();
+    const told = Promise.withResolvers<boolean>();
+    const third = await answers();
+    third.shared.watch((isPurged) => told.resolve(isPurged(keyOf('1'))));
+    expect(await told.promise).toBe(true);
+    expect(store.unfinishedPurges.all()).toEqual([]);
+    await other.end();
   });
 
   test('neither rejects nor waits where Redis is away', async () => {

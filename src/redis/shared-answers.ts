@@ -12,6 +12,7 @@ import type {
   SharedAnswers,
   SharedLook,
   Teller,
+  UnfinishedPurges,
   Word,
 } from '../core/response-cache.ts';
 import type { SealContext, Sealing } from '../core/sealing.ts';
@@ -53,6 +54,7 @@ const largest = 8 * 1024 * 1024;
 export interface SharedAnswersSettings {
   /** What a tenant has more than this is removed when it is cleaned; in bytes, `Infinity` for no such limit. */
   readonly maxBytesPerTenant: number;
+  readonly unfinishedPurges: UnfinishedPurges;
   /** Told of a value that did not open. */
   readonly refused: () => void;
 }
@@ -88,7 +90,11 @@ export class RedisAnswers implements SharedAnswers {
     this.#sealing = sealing;
     this.#settings = settings;
     this.#timers = [setInterval(() => this.#renew(), lease.renewMs).unref()];
-    this.#purges = new Purges(redis, prefix, (name) => this.#tag(name));
+    this.#purges = new Purges(redis, {
+      prefix,
+      tagOf: (name) => this.#tag(name),
+      unfinished: settings.unfinishedPurges,
+    });
     redis.listen(`${channelPrefix}${this.#node}`, (name) => this.#rung(name));
   }
 

@@ -23,8 +23,11 @@ export interface JobType {
   readonly name: string;
   /** Does it. @returns What came of it, in plain JSON. @throws MizanError where it failed. */
   run(context: JobContext): Promise<unknown>;
-  /** Settings as they are kept. @throws MizanError `invalid_request`, naming the field, where they can't be used. */
-  check(settings: JobSettings): JobSettings;
+  /**
+   * Settings as they are kept.
+   * @throws MizanError `invalid_request`, naming the field, where they can't be used, or not by a job of `origin`.
+   */
+  check(settings: JobSettings, origin: JobOrigin): JobSettings;
 }
 
 /** A run that waits for its time, or for somebody who begins it. */
@@ -35,6 +38,9 @@ export interface WaitingRun {
   /** From when on it may begin; in ms since the Unix epoch. */
   readonly at: number;
 }
+
+/** Whose a job is, and on whose word it runs. */
+export type JobOrigin = Pick<StoredJob, 'tenant' | 'maker'>;
 
 /** What happens to jobs, for logs, metrics and notifications. */
 export interface JobEvents {

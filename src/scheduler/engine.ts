@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../core/clock.ts';
-import type { ErrorType } from '../core/errors.ts';
-import { errorTable, MizanError } from '../core/errors.ts';
+import { MizanError } from '../core/errors.ts';
 import type { JobRun, JobStore, NewRun, RunEnd, StoredJob } from '../core/jobs.ts';
+import { systemTenant } from '../core/jobs.ts';
 import type { Random } from '../core/random.ts';
 import { everyTenant } from '../core/request-record.ts';
 import { Catalogue } from './catalogue.ts';
@@ -11,10 +11,12 @@ import type { JobEvents, JobType, WaitingRun } from './contract.ts';
 import type { Due } from './due-times.ts';
 import { DueTimes } from './due-times.ts';
 import { Leases } from './leases.ts';
-import { backoffMs, isFarAhead, planOf } from './policy.ts';
+import { bounded, errorOf, isFinal, wordsOf } from './outcomes.ts';
+import { backoffMs, isFarAhead, mostMissed, planOf } from './policy.ts';
 import { newRunId } from './run-id.ts';
 import type { Outcome } from './running.ts';
 import { Running } from './running.ts';
+import { places, Turns } from './turns.ts';
 
 export interface EngineParts {
   readonly store: JobStore;
@@ -22,12 +24,11 @@ export interface EngineParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly events: JobEvents;
+  /** How many runs of one job may wait. */
+  readonly mostWaiting: number;
 }
 
-/** Runs at the same time in one process, at most. */
-const mostRunning = 16;
-
-/** Who may wait however many there are. */
+/** Who may wait however many there are, within `mostWaiting`. */
 const anyNumber = 1_000_000_000;
 
 /** How often the end of a run is tried to be noted while the store is away, and for how long; in ms. */
@@ -39,15 +40,13 @@ const makingMs = 500;
 /** How often a run is begun again whose runner was gone: it may be the run that ends them. */
 const mostTakeOvers = 3;
 
-/** The result of a try is kept in the history up to so many characters of JSON. */
-const maxOutput = 64 * 1024;
-
 /** Turns due times into runs, and runs them: what every driver does when its time has come. */
 export class Engine {
   readonly catalogue: Catalogue;
   readonly #parts: EngineParts;
   readonly #owner = randomUUID();
   readonly #leases: Leases;
+  readonly #turns = new Turns();
   readonly #running = new Map<string, Running>();
   /** When what runs here ends, by the ids of runs. */
   readonly #ending = new Map<string, Promise<void>>();
@@ -185,10 +184,11 @@ export class Engine {
       const others = running.filter(({ id }) => !this.#running.has(id));
       const ended = this.#leases.ended(others);
       const busy = new Set(running.map(({ job }) => job));
-      for (const run of [...ended, ...open.filter(({ status }) => status === 'waiting')]) {
+      const waiting = open.filter(({ status }) => status === 'waiting');
+      for (const run of [...ended, ...this.#turns.order(waiting)]) {
         if (this.#isStopping) return;
         // What has lost its holder has waited long enough, however much goes on here.
-        if (this.#running.size >= (run.status === 'running' ? 2 : 1) * mostRunning) return;
+        if (run.status === 'running' ? this.#running.size >= 2 * places.all : !this.#hasRoom(run)) continue;
         const isExclusive = this.catalogue.get(run.job)?.job.overlap !== 'allow';
         if (run.status === 'waiting' && isExclusive && busy.has(run.job)) continue;
         if (!this.#isForUs(run) || (run.status === 'waiting' && isCarried(run))) continue;
@@ -196,6 +196,7 @@ export class Engine {
         if (claimed === null) continue;
         busy.add(run.job);
         if (run.status === 'running') events.takenOver(claimed);
+        else this.#turns.began(claimed);
         this.#begin(claimed, false);
       }
     });
@@ -206,11 +207,14 @@ export class Engine {
     const { store, clock } = this.#parts;
     await this.#asking(async () => {
       for (const id of ids) {
-        if (this.#isStopping || this.#running.size >= mostRunning) return;
+        if (this.#isStopping) return;
         const run = await store.run(everyTenant, id);
         if (run?.status !== 'waiting' || run.availableAt > clock.now() || !this.#isForUs(run)) continue;
+        if (!this.#hasRoom(run)) continue;
         const claimed = await store.claim(run, this.#owner, clock.now());
-        if (claimed !== null) this.#begin(claimed, true);
+        if (claimed === null) continue;
+        this.#turns.began(claimed);
+        this.#begin(claimed, true);
       }
     });
     await Promise.all(ids.flatMap((id) => this.#ending.get(id) ?? []));
@@ -250,6 +254,7 @@ export class Engine {
   #newRun(job: StoredJob, due: number, isMissed: boolean): NewRun {
     const { clock, random } = this.#parts;
     const isWaitingForAll = isMissed && job.catchUp === 'all';
+    const { mostWaiting } = this.#parts;
     const mayWait = isWaitingForAll ? anyNumber : { skip: 0, queue: 1, allow: anyNumber }[job.overlap];
     return {
       id: newRunId(clock.now()),
@@ -261,7 +266,20 @@ export class Engine {
       availableAt: due + Math.floor(random() * job.jitterMs),
       isExclusive: job.overlap !== 'allow',
       mayWait,
+      mostWaiting: isWaitingForAll ? Math.max(mostWaiting, mostMissed) : mostWaiting,
     };
+  }
+
+  /** However many of one tenant's wait, others find room. */
+  #hasRoom({ tenant }: JobRun): boolean {
+    const running = [...this.#running.values()].map(({ run }) => run);
+    if (tenant === systemTenant) return running.length < places.all;
+    const tenants = running.filter((each) => each.tenant !== systemTenant);
+    return (
+      running.length < places.all &&
+      tenants.length < places.tenants &&
+      tenants.filter((each) => each.tenant === tenant).length < places.tenant
+    );
   }
 
   /** A run whose job is gone is anybody's, to end it. */
@@ -298,9 +316,18 @@ export class Engine {
     } else if (run.attempts > job.retries + 1 + mostTakeOvers) {
       const error = new MizanError('internal', `Whoever ran it was gone before its end, ${run.attempts - 1} times.`);
       outcome = { kind: 'failed', error };
-    } else outcome = await running.go(job, (context) => type.run(context));
+    } else outcome = await running.go(job, async (context) => type.run({ ...context, job: await this.#opened(job) }));
     await this.#note(run, job, { outcome, kept: running.kept, durationMs: clock.monotonic() - startedAt });
     this.#running.delete(run.id);
+  }
+
+  /** With what it is given, which is sealed while nobody needs it. */
+  async #opened(job: StoredJob): Promise<StoredJob> {
+    if (!job.isSealed) return job;
+    const settings = (await this.#parts.store.settings([job.name])).get(job.name) ?? null;
+    if (settings !== null) return { ...job, settings };
+    const why = 'its key was destroyed, or has not come from where it was made yet';
+    throw new MizanError('unsealable', `What the job "${job.name}" is given can't be opened: ${why}.`);
   }
 
   async #note(
@@ -329,7 +356,7 @@ export class Engine {
       error: error === null ? null : wordsOf(error),
       availableAt: isAgain ? now + backoffMs(job, run.attempts, this.#parts.random) : run.availableAt,
     };
-    const isMine = await this.#surely(() => store.end(run.id, token, end));
+    const isMine = await this.#surely(() => store.end(run, end));
     if (isMine === false) {
       events.lost(run);
       return;
@@ -369,28 +396,4 @@ export class Engine {
       return false;
     }
   }
-}
-
-function errorOf(outcome: Outcome, job: StoredJob | undefined): unknown {
-  if (outcome.kind === 'failed') return outcome.error;
-  if (outcome.kind === 'done') return null;
-  const seconds = Math.round((job?.timeoutMs ?? 0) / 1000);
-  return new MizanError('internal', `It took longer than its time limit of ${seconds} s, and was aborted.`);
-}
-
-/** What somebody has to change first fails again at every try. */
-const finalTypes: ReadonlySet<ErrorType> = new Set(['invalid_request', 'authentication', 'permission', 'not_found']);
-
-function isFinal(error: unknown): boolean {
-  return error instanceof MizanError && finalTypes.has(errorTable[error.code].type);
-}
-
-/** Messages of our errors are for people; of others, nobody knows what is in them. */
-function wordsOf(error: unknown): string {
-  return error instanceof MizanError ? error.message.slice(0, 2000) : 'A defect of Mizan; its log has the cause.';
-}
-
-function bounded(output: unknown): unknown {
-  const text = JSON.stringify(output ?? null);
-  return text.length <= maxOutput ? (output ?? null) : { cut: text.slice(0, maxOutput) };
 }

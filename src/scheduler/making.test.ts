@@ -55,7 +55,14 @@ async function slowly(answerMs: number) {
     return create(run);
   };
   const type = { name: 'any', run: async () => null, check: (settings: NamedJob['settings']) => settings };
-  const engine = new Engine({ store: jobs, types: new Map([['any', type]]), clock, random: () => 0, events });
+  const engine = new Engine({
+    store: jobs,
+    types: new Map([['any', type]]),
+    clock,
+    random: () => 0,
+    events,
+    mostWaiting: 100,
+  });
   return { clock, jobs, engine };
 }
 

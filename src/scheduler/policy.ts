@@ -6,7 +6,7 @@ import type { Timetable } from '../core/schedule.ts';
 export const graceMs = 30_000;
 
 /** The most missed due times that are made up for, the newest ones. */
-const mostMissed = 1000;
+export const mostMissed = 1000;
 
 /** A cursor this far ahead of the clock is from a clock that was wrong; in ms. */
 const farAheadMs = 26 * 3_600_000;

@@ -3,12 +3,12 @@ import { MizanError } from '../core/errors.ts';
 import type {
   JobMaker,
   JobOrder,
+  JobQuery,
   JobRun,
   Jobs,
   JobSpec,
   JobStore,
   JobView,
-  LastRuns,
   NamedJob,
   RunQuery,
   StoredJob,
@@ -29,6 +29,8 @@ export interface JobsParts {
   readonly types: ReadonlyMap<string, JobType>;
   /** Of jobs that name none. */
   readonly timezone: string;
+  /** How many runs of one job may wait. */
+  readonly mostWaiting: number;
   /** Told that there may be a run to begin here. */
   readonly poke?: () => void;
 }
@@ -36,8 +38,11 @@ export interface JobsParts {
 /** How many due times are shown ahead. */
 const ahead = 5;
 
-/** How many jobs are made ready to be shown in one turn of the event loop: a few ms for crons. */
-const atOnce = 20;
+/** Of how many jobs it is asked at once how they did. */
+const atOnce = 50;
+
+/** How long others wait at the most while jobs are made ready to be shown, in ms; a cron's due times take up to three. */
+const turnMs = 5;
 
 /** How many names are looked through for the one that was meant. */
 const mostNear = 1000;
@@ -61,13 +66,9 @@ export class JobsService implements Jobs {
     this.#parts = parts;
   }
 
-  async list(scope: TenantScope): Promise<JobView[]> {
-    const { store } = this.#parts;
-    const [jobs, lasts] = await Promise.all([store.jobs(), store.lastRuns()]);
-    return this.#views(
-      jobs.filter((job) => isVisible(job, scope)),
-      lasts,
-    );
+  async list(scope: TenantScope, query: JobQuery): Promise<JobView[]> {
+    const jobs = await this.#parts.store.page(scope, query);
+    return this.#views(jobs);
   }
 
   async find(scope: TenantScope, name: string): Promise<JobView> {
@@ -75,9 +76,9 @@ export class JobsService implements Jobs {
     const names = namesOf(scope, name);
     const found = (await store.find(names)).filter((job) => isVisible(job, scope));
     const job = names.flatMap((meant) => found.find((each) => each.name === meant) ?? [])[0];
-    const [view] = job === undefined ? [] : await this.#views([job], await store.lastRuns([job.name]));
+    const [view] = job === undefined ? [] : await this.#views([job]);
     if (view !== undefined) return view;
-    const known = (await store.jobs()).filter((each) => isVisible(each, scope)).slice(0, mostNear);
+    const known = await store.page(scope, { limit: mostNear });
     const hint = didYouMean(
       name,
       known.map((each) => each.name),
@@ -86,20 +87,30 @@ export class JobsService implements Jobs {
   }
 
   /** Some at a time, so that others get to run in between. */
-  async #views(jobs: readonly StoredJob[], lasts: readonly LastRuns[]): Promise<JobView[]> {
-    const byJob = new Map(lasts.map((last) => [last.job, last]));
+  async #views(jobs: readonly StoredJob[]): Promise<JobView[]> {
+    const { store, clock } = this.#parts;
     const views: JobView[] = [];
+    let begunAt = clock.monotonic();
     for (let i = 0; i < jobs.length; i += atOnce) {
       const some = jobs.slice(i, i + atOnce);
+      const sealed = some.filter(({ isSealed }) => isSealed).map(({ name }) => name);
+      const [lasts, settings] = await Promise.all([
+        store.lastRuns(some.map(({ name }) => name)),
+        store.settings(sealed),
+      ]);
+      const byJob = new Map(lasts.map((last) => [last.job, last]));
       const ids = some.flatMap(({ name }) => byJob.get(name)?.lastId ?? []);
-      const runs = ids.length === 0 ? [] : await this.#parts.store.runs(everyTenant, { limit: ids.length, ids });
+      const runs = ids.length === 0 ? [] : await store.runs(everyTenant, { limit: ids.length, ids });
       const byId = new Map(runs.map((run) => [run.id, run]));
       for (const job of some) {
         const { lastId = null, lastSuccessAt = null } = byJob.get(job.name) ?? {};
         const last = lastId === null ? null : (byId.get(lastId) ?? null);
-        views.push({ ...job, next: this.#next(job), last, lastSuccessAt });
+        const given = job.isSealed ? (settings.get(job.name) ?? null) : job.settings;
+        views.push({ ...job, settings: given, next: this.#next(job), last, lastSuccessAt });
+        if (clock.monotonic() - begunAt < turnMs) continue;
+        await new Promise((resolve) => setImmediate(resolve));
+        begunAt = clock.monotonic();
       }
-      if (i + atOnce < jobs.length) await new Promise((resolve) => setImmediate(resolve));
     }
     return views;
   }
@@ -115,7 +126,7 @@ export class JobsService implements Jobs {
   }
 
   async run(job: JobView, by: string): Promise<JobRun> {
-    const { store, clock, poke } = this.#parts;
+    const { store, clock, poke, mostWaiting } = this.#parts;
     const now = clock.now();
     const id = newRunId(now);
     // Due times are whole seconds; what is asked for by hand never takes the place of one.
@@ -130,7 +141,12 @@ export class JobsService implements Jobs {
         availableAt: now,
         isExclusive: job.overlap !== 'allow',
         mayWait: Number.MAX_SAFE_INTEGER,
+        mostWaiting,
       });
+      if (made === 'full') {
+        const words = `${mostWaiting} runs of "${job.name}" wait already, which is as many as schedule.maxWaiting lets.`;
+        throw new MizanError('job_queue_full', `${words} Ask again when some have run.`);
+      }
       if (made !== 'exists') break;
     }
     poke?.();
@@ -160,7 +176,7 @@ export class JobsService implements Jobs {
       maker: from.maker,
       type: order.type,
       schedule: this.#scheduleOf(order),
-      settings: type.check(order.settings),
+      settings: type.check(order.settings, { tenant, maker: from.maker }),
       catchUp: order.catchUp ?? usual.catchUp,
       overlap: order.overlap ?? usual.overlap,
       jitterMs: order.jitterMs ?? usual.jitterMs,
@@ -204,10 +220,11 @@ export class JobsService implements Jobs {
       throw new MizanError('invalid_request', 'at must be a time such as 2026-12-24T18:00.', { param: 'at' });
     }
     if (time > this.#parts.clock.now()) return { kind: 'at', at: time };
-    throw new MizanError('invalid_request', 'at must be in the future.', { param: 'at' });
+    const now = new Date(this.#parts.clock.now()).toISOString().slice(0, 16);
+    throw new MizanError('invalid_request', `at must be in the future: it is ${now}Z now.`, { param: 'at' });
   }
 
-  #next(job: StoredJob): number[] {
+  #next(job: Pick<StoredJob, 'pausedAt' | 'schedule' | 'cursor'>): number[] {
     if (job.pausedAt !== null) return [];
     const timetable = timetableOf(job.schedule);
     const next: number[] = [];
@@ -223,10 +240,10 @@ export class JobsService implements Jobs {
 }
 
 /** A tenant's own, and those that keep Mizan going. */
-function isVisible(job: StoredJob, scope: TenantScope): boolean {
+function isVisible(job: Pick<StoredJob, 'tenant'>, scope: TenantScope): boolean {
   return scope === everyTenant || job.tenant === scope || job.tenant === systemTenant;
 }
 
-function ofConfig({ name }: StoredJob): MizanError {
+function ofConfig({ name }: Pick<StoredJob, 'name'>): MizanError {
   return new MizanError('job_of_config', `"${name}" is the configuration's: it can be paused here, and changed there.`);
 }

@@ -4,6 +4,9 @@ import { ManualClock } from '../../test/support/clock.ts';
 import { MizanError } from '../core/errors.ts';
 import type { OutgoingRequest } from '../core/outgoing.ts';
 import { Secret } from '../core/secret.ts';
+import { guardedFetch } from '../egress/fetch.ts';
+import { EgressGuard } from '../egress/guard.ts';
+import { egressRules } from '../egress/rules.ts';
 import { webhookPoster } from './webhooks.ts';
 
 /** A webhook that answers with each of `statuses` in turn; 0 for nobody there. */
@@ -77,4 +80,20 @@ test('what is refused for good is not tried again', async () => {
   const { post, asked } = poster([404, 200]);
   await expect(post('team', message, never)).rejects.toThrow('The webhook "team" answered 404.');
   expect(asked).toHaveLength(1);
+});
+
+test('a name that leads to a private address is not posted to, and the address is told to nobody', async () => {
+  const guard = new EgressGuard(egressRules([]), (_host, _options, done) => {
+    process.nextTick(() => done(null, [{ address: '10.1.2.3', family: 4 }]));
+  });
+  const paused: number[] = [];
+  const post = webhookPoster({
+    webhooks: { team: { url: new Secret('https://hooks.example.com/x'), secret: null, format: 'mizan' } },
+    outgoing: guardedFetch(guard),
+    clock: new ManualClock(),
+    pause: async (ms) => void paused.push(ms),
+  });
+  const refused = post('team', message, never);
+  await expect(refused).rejects.toBeInstanceOf(MizanError);
+  await expect(refused).rejects.not.toThrow('10.1.2.3');
 });

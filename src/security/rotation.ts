@@ -3,11 +3,15 @@ import { MizanError } from '../core/errors.ts';
 import type { SealPurpose } from '../core/sealing.ts';
 import type { DataKey, DataKeys, KeyRing } from './key-ring.ts';
 
-/** A table whose rows are sealed, as a rotation goes through it. */
-export interface SealedRoom {
+/** Rows that are sealed, and by whom they are sealed anew is their own matter. */
+export interface CountedRoom {
   readonly purpose: SealPurpose;
   /** Rows that are sealed under the key. */
   count(keyId: string): number;
+}
+
+/** A table whose rows are sealed, as a rotation goes through it. */
+export interface SealedRoom extends CountedRoom {
   /** At most `limit` of them, after the row `after` in an order of the table's own; `''` is before the first. */
   rows(keyId: string, after: string, limit: number): string[];
   /**
@@ -47,10 +51,10 @@ const batch = 100;
 export class Rotation {
   readonly #ring: KeyRing;
   readonly #keys: DroppableKeys;
-  readonly #rooms: readonly SealedRoom[];
+  readonly #rooms: readonly (SealedRoom | CountedRoom)[];
   readonly #clock: Clock;
 
-  constructor(ring: KeyRing, keys: DroppableKeys, rooms: readonly SealedRoom[], clock: Clock) {
+  constructor(ring: KeyRing, keys: DroppableKeys, rooms: readonly (SealedRoom | CountedRoom)[], clock: Clock) {
     this.#ring = ring;
     this.#keys = keys;
     this.#rooms = rooms;
@@ -69,7 +73,9 @@ export class Rotation {
 
   /** Seals everything that is under a retired key anew, a row at each step. */
   *reseal(): Generator<ResealProgress, ResealProgress> {
-    const work = this.#retired().flatMap((key) => this.#roomsOf(key).map((room) => ({ key, room })));
+    const work = this.#retired().flatMap((key) =>
+      this.#roomsOf(key).flatMap((room) => ('reseal' in room ? [{ key, room }] : [])),
+    );
     const total = work.reduce((sum, { key, room }) => sum + room.count(key.id), 0);
     const damaged: string[] = [];
     let done = 0;
@@ -111,11 +117,16 @@ export class Rotation {
     return this.#roomsOf(key).some((room) => room.count(key.id) > 0);
   }
 
+  /** The ids of the keys for a purpose that only open. */
+  retiredFor(purpose: SealPurpose): string[] {
+    return this.#retired().flatMap((key) => (key.purpose === purpose ? [key.id] : []));
+  }
+
   #retired(): DataKey[] {
     return this.#keys.list().filter((key) => key.state === 'retired');
   }
 
-  #roomsOf({ purpose }: DataKey): SealedRoom[] {
+  #roomsOf({ purpose }: DataKey): (SealedRoom | CountedRoom)[] {
     return this.#rooms.filter((room) => room.purpose === purpose);
   }
 }

@@ -23,11 +23,26 @@ interface BudgetSum {
   readonly sum: string;
 }
 
-/** All periods of all budgets. */
-export async function readUses(db: Kysely<Database>): Promise<BudgetUse[]> {
+/** How long before now the longest period but `total` may have begun, with a day to spare for time zones, in days. */
+const longestDays = 33;
+
+/**
+ * Periods that began before this are over, and their requests have left the log; in ms since the Unix epoch. But for
+ * those of budgets in total, which begin at 0.
+ * @param log How long the request log is kept, in days.
+ */
+export function oldPeriod(now: number, log: number): number {
+  return now - Math.max(log, longestDays) * 86_400_000;
+}
+
+/** What budgets paid in the periods that begin at `starts`. */
+export async function readUses(db: Kysely<Database>, starts: Iterable<number>): Promise<BudgetUse[]> {
+  const wanted = [...starts];
+  if (wanted.length === 0) return [];
   const rows = await db
     .selectFrom('budget_use')
     .select(['budget', 'start', 'used'])
+    .where('start', 'in', wanted)
     .orderBy('budget')
     .orderBy('start')
     .execute();

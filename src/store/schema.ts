@@ -15,6 +15,7 @@ export interface Database {
   rollups_due: RollupsDueTable;
   limit_rules: LimitRulesTable;
   prices: PricesTable;
+  unfinished_purges: { note: string };
   ledger: LedgerTable;
   budget_use: BudgetUseTable;
   jobs: JobsTable;
@@ -254,6 +255,8 @@ export interface JobsTable {
   removed_at: number | null;
   created_by: string;
   created_at: number;
+  /** The settings of a tenant's job; those in `spec` are empty then. */
+  sealed: Uint8Array | null;
 }
 
 /** Due times of jobs, and what became of them. */
@@ -275,10 +278,12 @@ export interface JobRunsTable {
   owner: string | null;
   started_at: number | null;
   ended_at: number | null;
-  /** JSON. */
+  /** JSON; `null` where it is sealed. */
   output: string | null;
   error: string | null;
   log: string;
+  /** The output of a tenant's job. */
+  sealed: Uint8Array | null;
 }
 
 /** What came of an instance's attempts in the minute from `start` on, and of questions to it. */

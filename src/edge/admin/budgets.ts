@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { LiveUse } from '../../core/budget-report.ts';
-import { budgetsOfKeys, publicBudget } from '../../core/budget-report.ts';
+import { budgetsOfKeys, currentStarts, knownUses, publicBudget } from '../../core/budget-report.ts';
 import type { BudgetRule } from '../../core/limit.ts';
 import { budgetPeriods, usualAlerts } from '../../core/limit.ts';
 import { everyTenant } from '../../core/request-record.ts';
@@ -42,13 +42,15 @@ export async function listBudgets(context: EdgeContext, request: FastifyRequest)
   const now = clock.now();
   const shown = limiter.rules.budgets.filter((rule) => isTheirs(request, rule) || rule.for.tenant === '*');
   const keys = context.apiKeys.list(tenantScope).filter(({ revokedAt }) => revokedAt === null);
-  const live = new Map<string, LiveUse>();
+  const rules = [...shown, ...budgetsOfKeys(keys)];
+  const uses = await context.ledger.uses(currentStarts(rules, now));
+  const live: LiveUse[] = [];
   for (const meter of limiter.meters.budgets) {
-    live.set(meter.id, { used: meter.used(now) + meter.others(now), reserved: meter.reserved });
+    live.push({ id: meter.id, used: meter.used(now) + meter.others(now), reserved: meter.reserved });
   }
-  const uses = await context.ledger.uses();
-  const budgets = [...shown, ...budgetsOfKeys(keys)].map((rule) => {
-    const budget = publicBudget(rule, { uses, live }, now);
+  const known = knownUses(uses, live);
+  const budgets = rules.map((rule) => {
+    const budget = publicBudget(rule, known, now);
     const isShown = (use: (typeof budget.uses)[number]): boolean =>
       tenantScope === everyTenant || rule.source === 'key' || use.for.tenant === tenantScope;
     return { ...budget, uses: budget.uses.filter(isShown) };
@@ -73,10 +75,11 @@ export async function putBudget(context: EdgeContext, request: FastifyRequest, r
     timezone: zone ?? 'UTC',
     alerts: alerts ?? usualAlerts,
   };
-  context.limitRules.putBudget(rule, context.flow.clock.now());
+  const now = context.flow.clock.now();
+  context.limitRules.putBudget(rule, now);
   request.audit = { action: 'budget.put', ...audited('budget', rule), before, after: rule };
   created(reply);
-  return publicBudget(rule, { uses: await context.ledger.uses(), live: new Map() }, context.flow.clock.now());
+  return publicBudget(rule, knownUses(await context.ledger.uses(currentStarts([rule], now))), now);
 }
 
 /** `DELETE /api/budgets/NAME`. What it paid stays in the ledger. */

@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { everyTenant } from '../../core/request-record.ts';
 import type { EdgeContext } from '../http/context.ts';
@@ -24,13 +24,14 @@ export async function showCache(context: EdgeContext, request: FastifyRequest): 
 
 /**
  * `DELETE /api/cache?agent=&model=&tenant=`: removes the tenant's answers, or some of them, in every process; not
- * `complete` while Redis can't be reached: then it is done as soon as it can.
+ * `complete` while Redis can't be reached: then it is accepted (202), and done as soon as it can.
  */
-export async function purgeCache(context: EdgeContext, request: FastifyRequest): Promise<unknown> {
+export async function purgeCache(context: EdgeContext, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   const { agent, model } = readQuery(query, expectations, request);
   const tenant = request.tenantScope === everyTenant ? undefined : request.tenantScope;
   const purged = await context.flow.cache.purge({ tenant, agent, model });
   const of = agent === undefined && model === undefined ? 'all' : `${agent ?? '*'}/${model ?? '*'}`;
   request.audit = { action: 'cache.purge', tenant: tenant ?? 'system', target: `cache:${of}`, after: purged };
+  if (!purged.complete) void reply.code(202);
   return purged;
 }

@@ -22,19 +22,40 @@ import { readQuery } from './query.ts';
 
 /** `GET /api/jobs`: those of the tenant, and those that keep Mizan itself going. */
 export async function listJobs({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
-  const { language } = readQuery(listing, listingWords, request);
-  const found = await jobs.list(request.tenantScope);
-  return { jobs: found.map((job) => shownJob(request, job, language)) };
+  const { language, limit, after } = readQuery(listing, listingWords, request);
+  const found = await jobs.list(request.tenantScope, { limit, after });
+  const next = found.length === limit ? (found.at(-1)?.name ?? null) : null;
+  const shown: unknown[] = [];
+  for (const job of found) {
+    shown.push(shownJob(request, job, language));
+    if (shown.length % shownAtOnce === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  return { jobs: shown, next_after: next };
 }
+
+/** How many are put into words in one turn of the event loop. */
+const shownAtOnce = 100;
 
 /** `GET /api/jobs/:name` */
 export async function getJob({ jobs }: EdgeContext, request: FastifyRequest): Promise<unknown> {
-  const { language } = readQuery(listing, listingWords, request);
+  const { language } = readQuery(showing, listingWords, request);
   return shownJob(request, await jobs.find(request.tenantScope, nameOf(request)), language);
 }
 
-const listing = z.strictObject({ tenant: z.string().optional(), language: z.enum(['en', 'ar']).default('en') });
-const listingWords = { language: 'must be en or ar' };
+const showing = z.strictObject({ tenant: z.string().optional(), language: z.enum(['en', 'ar']).default('en') });
+const listing = showing.extend({
+  limit: z.coerce.number().int().min(1).max(1000).default(100),
+  after: z
+    .string()
+    .max(500)
+    .regex(/^\P{Cc}+$/u)
+    .optional(),
+});
+const listingWords = {
+  language: 'must be en or ar',
+  limit: 'must be a whole number from 1 to 1000',
+  after: 'must be the name of a job',
+};
 
 const runId = /^run_[0-9a-z]{26}$/;
 
@@ -140,7 +161,10 @@ export async function createJob(
   const { subject, agents, scope, via, credential } = request.principal;
   const maker = { subject, agents, scope, via, credential, at: flow.clock.now() };
   const job = await jobs.create(wanted, { tenant, maker });
-  request.audit = { action: 'job.create', tenant: job.tenant, target: `job:${name}`, after: wanted };
+  // What is said to an agent is sealed where it is kept, and not told elsewhere.
+  const { input: _, ...told } = settings;
+  const after = { ...wanted, settings: told };
+  request.audit = { action: 'job.create', tenant: job.tenant, target: `job:${name}`, after };
   void reply.code(201);
   return shownJob(request, job, 'en');
 }
@@ -198,13 +222,21 @@ function mayCall({ principal }: FastifyRequest, agent: unknown): void {
 
 function shownJob(request: FastifyRequest, job: JobView, language: Language) {
   const last = job.last === null ? null : shownRun(request, job.last);
-  return { ...publicJob(job, language), last };
+  const { settings, ...shown } = publicJob(job, language);
+  if (maySee(request, job) || settings === null) return { ...shown, settings, last };
+  const { input: _, ...others } = settings;
+  return { ...shown, settings: others, last };
 }
 
 /** What Mizan's own jobs say is of places, tables and keys: not for those who look after one tenant. */
-function shownRun({ principal }: FastifyRequest, run: JobRun) {
-  const isTheirs = run.tenant !== systemTenant || principal.scope === 'any';
-  return { ...publicRun(run), ...(isTheirs ? {} : { output: null, error: null, log: '' }) };
+function shownRun(request: FastifyRequest, run: JobRun) {
+  if (run.tenant !== systemTenant) return { ...publicRun(run), ...(maySee(request, run) ? {} : { output: null }) };
+  return { ...publicRun(run), ...(request.principal.scope === 'any' ? {} : { output: null, error: null, log: '' }) };
+}
+
+/** What was said to an agent and what it answered is for operators of the very tenant, as it is in the request log. */
+function maySee({ principal }: FastifyRequest, { tenant }: { readonly tenant: string }): boolean {
+  return tenant === systemTenant || (includesRole(principal.role, 'operator') && principal.tenant === tenant);
 }
 
 function nameOf(request: FastifyRequest): string {

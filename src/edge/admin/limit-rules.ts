@@ -46,7 +46,7 @@ export function targetOf(
   }
   const scope = given.tenant === null || isForEach ? request.tenantScope : tenantFor(principal, given.tenant);
   const tenant = isForEach ? '*' : scope === everyTenant ? null : scope;
-  checkName(context.flow.agents.list(), 'agent', given.agent);
+  checkNames(context, given, tenant);
   const target = Object.fromEntries(
     limitFields.flatMap((field) => {
       const wanted = field === 'tenant' ? tenant : given[field];
@@ -56,10 +56,34 @@ export function targetOf(
   return { name: tenant === null || tenant === '*' ? given.name : `${tenant}/${given.name}`, target };
 }
 
-function checkName(known: Iterable<{ readonly name: string }>, param: string, given: string | null): void {
-  const names = [...known].map(({ name }) => name);
-  if (given === null || given === '*' || names.includes(given)) return;
-  throw new MizanError('invalid_request', `There is no ${param} "${given}".${didYouMean(given, names)}`, { param });
+/** Principals are whom tokens name, of whoever issues them: any may come. So may a tenant. */
+function checkNames(
+  { flow: { agents, models }, apiKeys }: EdgeContext,
+  { key, agent, model }: GivenTarget,
+  tenant: string | null,
+): void {
+  if (isOne(agent)) {
+    const names = [...agents.list()].map(({ name }) => name);
+    if (!names.includes(agent)) throw unknown('agent', agent, names);
+  }
+  if (isOne(model) && !models.has(model)) {
+    const ids = [...models.list()].map(({ pool }) => pool.model.id);
+    throw unknown('model', model, ids);
+  }
+  if (isOne(key)) {
+    const keys = apiKeys.list(isOne(tenant) ? tenant : everyTenant);
+    const ids = keys.filter(({ revokedAt }) => revokedAt === null).map(({ id }) => id);
+    if (!ids.includes(key)) throw unknown('key', key, ids);
+  }
+}
+
+function isOne(given: string | null): given is string {
+  return given !== null && given !== '*';
+}
+
+function unknown(param: 'agent' | 'model' | 'key', given: string, known: readonly string[]): MizanError {
+  const what = param === 'key' ? 'API key' : param;
+  return new MizanError('invalid_request', `There is no ${what} "${given}".${didYouMean(given, known)}`, { param });
 }
 
 /** @throws MizanError where the configuration has one of this name: it wins. */

@@ -1,9 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { meterIdOf, rulesOfKeyLimits, subjectOf } from '../../core/budget-report.ts';
+import { byRule, meterIdOf, rulesOfKeyLimits, subjectOf } from '../../core/budget-report.ts';
 import type { LimitRule } from '../../core/limit.ts';
 import { MizanError } from '../../core/errors.ts';
 import { everyTenant } from '../../core/request-record.ts';
+import type { LimitMeter } from '../../flow/limits/meter.ts';
 import type { EdgeContext } from '../http/context.ts';
 import { orNull, readBody } from './body.ts';
 import {
@@ -37,7 +38,8 @@ export async function listLimits(context: EdgeContext, request: FastifyRequest):
     .filter(({ revokedAt }) => revokedAt === null)
     .flatMap(({ id, limits: own }) => rulesOfKeyLimits(id, own).limit ?? []);
   const shown = limits.filter((rule) => isTheirs(request, rule) || rule.for.tenant === '*');
-  return { limits: [...shown, ...ofKeys].map((rule) => publicLimit(context, request, rule)) };
+  const meters = byRule(context.flow.limiter.meters.limits, ({ id }) => id);
+  return { limits: [...shown, ...ofKeys].map((rule) => publicLimit(context, request, { rule, meters })) };
 }
 
 /** `POST /api/limits`: makes a limit, or changes the one of that name. It counts at once. */
@@ -53,7 +55,8 @@ export async function putLimit(context: EdgeContext, request: FastifyRequest, re
   const before = limits.find((rule) => rule.name === name);
   const rule: LimitRule = { name, source: 'api', for: target, rpm, tpm, maxInFlight };
   context.limitRules.putLimit(rule, context.flow.clock.now());
-  const after = publicLimit(context, request, rule);
+  const meters = byRule(context.flow.limiter.meters.limits, ({ id }) => id);
+  const after = publicLimit(context, request, { rule, meters });
   request.audit = { action: 'limit.put', ...audited('limit', rule), before: before ?? null, after: rule };
   created(reply);
   return after;
@@ -66,11 +69,13 @@ export async function removeLimit(context: EdgeContext, request: FastifyRequest)
   return { name: rule.name, removed: true };
 }
 
-function publicLimit(context: EdgeContext, request: FastifyRequest, rule: LimitRule) {
-  const id = meterIdOf('limits', rule);
+function publicLimit(
+  context: EdgeContext,
+  request: FastifyRequest,
+  { rule, meters }: { readonly rule: LimitRule; readonly meters: ReadonlyMap<string, readonly LimitMeter[]> },
+) {
   const monotonic = context.flow.clock.monotonic();
-  const uses = [...context.flow.limiter.meters.limits]
-    .filter((meter) => meter.id === id || meter.id.startsWith(`${id}|`))
+  const uses = (meters.get(meterIdOf('limits', rule)) ?? [])
     .map((meter) => ({
       for: subjectOf(meter.id, rule.for),
       requests: Math.ceil(meter.requests?.used(monotonic) ?? 0),

@@ -19,7 +19,8 @@ export function readQuery<T extends z.ZodObject>(
   const [issue] = parsed.error.issues;
   if (issue?.code === 'unrecognized_keys') {
     const param = issue.keys[0] ?? '';
-    const hint = didYouMean(param, Object.keys(schema.shape));
+    const known = Object.keys(schema.shape);
+    const hint = didYouMean(param, known) || ` Known here: ${known.length === 0 ? 'none' : known.join(', ')}.`;
     throw new MizanError('invalid_request', `There is no query parameter "${param.slice(0, 100)}".${hint}`, { param });
   }
   const param = String(issue?.path[0] ?? '');

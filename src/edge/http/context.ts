@@ -34,6 +34,8 @@ export interface EdgeContext {
   readonly storeState: () => { readonly trouble: string | null; readonly pending: number };
   /** Why Redis is not asked at the moment; `null` where it answers, or is not configured. */
   readonly redisTrouble: () => string | null;
+  /** Whether others on the same database count limits apart from this process. */
+  readonly limitsApart: () => boolean;
   readonly auditing: Auditing;
   readonly auditHistory: AuditHistory;
   readonly backups: Backups;

@@ -15,6 +15,7 @@ export async function readyz(context: EdgeContext, _request: FastifyRequest, rep
       ...(trouble === null ? {} : { database: 'unavailable', rows_pending: pending }),
       ...(context.redisTrouble() === null ? {} : { redis: 'unavailable' }),
       ...(context.flow.limiter.isByShare ? { limits: 'kept by share' } : {}),
+      ...(context.limitsApart() ? { limits: 'counted by each process' } : {}),
     };
     return Object.keys(degraded).length === 0 ? { status: 'ready' } : { status: 'ready', degraded };
   }

@@ -12,6 +12,7 @@ type Ending =
  * so that nobody ever waits for it.
  */
 export class Afar implements StreamListener, Audience {
+  readonly isElsewhere = true;
   readonly #flight: Flight;
   readonly #teller: Teller;
   #next = 0;
@@ -54,13 +55,18 @@ export class Afar implements StreamListener, Audience {
     }
   }
 
+  /** It is never behind. */
+  cut(): void {}
+
   /** It is over; nothing is said where nobody has heard the beginning. */
   ended(ending: Ending): void {
     if (!this.#isTelling || !this.#flight.isStream) return;
     this.wake();
     if ('error' in ending) {
       const { code, message, status } = ending.error;
-      this.#teller.say({ kind: 'failed', code, message, status });
+      // It was this process that left; the others ask for the rest themselves.
+      const isLeft = code === 'client_closed' || code === 'shutting_down';
+      this.#teller.say(isLeft ? { kind: 'untold' } : { kind: 'failed', code, message, status });
       return;
     }
     this.#sayHead();

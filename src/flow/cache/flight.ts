@@ -1,6 +1,6 @@
 import type { ChatEvents } from '../../core/chat.ts';
 import { isUsageOnly } from '../../core/chat.ts';
-import type { MizanError } from '../../core/errors.ts';
+import { MizanError } from '../../core/errors.ts';
 import type { AnswerFacts, CachedAnswer } from '../../core/response-cache.ts';
 import { answer } from '../attempts/answer.ts';
 import type { Answered, AnswerOrder } from '../attempts/order.ts';
@@ -43,9 +43,16 @@ export type Found = Kept | Told;
 export interface StreamListener {
   /** The number of the next part that it wants. */
   readonly next: number;
+  /** Whether it is in another process. */
+  readonly isElsewhere: boolean;
   /** There are more parts, or there will be none any more. */
   wake(): void;
+  /** It gets no more of them: the others have waited for it long enough. */
+  cut(): void;
 }
+
+/** For how long everybody waits for those who are too far behind, in ms; and what of that comes back with time. */
+const patience = { ms: 2000, regained: 0.1 };
 
 /**
  * Where the answer comes from, if not from the upstream; until nobody waits any more. What comes in parts goes to the
@@ -62,7 +69,7 @@ export type Source = (flight: {
 /**
  * One upstream call for all who ask the same at the same time. It goes on for as long as anybody waits for it, whoever
  * began it, and what it says is kept from its start for those who come later, up to a limit: from there on nobody can
- * join any more, and the slowest listener is waited for.
+ * join any more, and whoever is further behind than that is waited for, but not for long where others could go on.
  */
 export class Flight {
   readonly isStream: boolean;
@@ -73,6 +80,8 @@ export class Flight {
   readonly #streaming = new Set<StreamListener>();
   readonly #events: FlightEvents;
   #waiting = 0;
+  /** How many of them are in other processes. */
+  #elsewhere = 0;
   #parts: Part[] = [];
   /** Parts that were let go of, since everybody has had them. */
   #dropped = 0;
@@ -83,6 +92,11 @@ export class Flight {
   #isOver = false;
   #isOpen = true;
   #drained: (() => void) | null = null;
+  /** What is left of everybody's patience with those who are too far behind, in ms. */
+  #patienceMs = patience.ms;
+  #waitingSince = 0;
+  #waitedUntil = performance.now();
+  #losingPatience: NodeJS.Timeout | null = null;
 
   /**
    * @param order Of who began it.
@@ -134,15 +148,19 @@ export class Flight {
   /** Somebody waits for the end of it. */
   enter(listener: StreamListener | null): void {
     this.#waiting++;
+    if (listener?.isElsewhere === true) this.#elsewhere++;
     if (listener !== null) this.#streaming.add(listener);
   }
 
-  /** @param reason Where nobody else waits, the call ends with it. */
+  /** @param reason Where nobody else waits, the call ends with it; here alone, where this process is ending. */
   leave(listener: StreamListener | null, reason: unknown): void {
     this.#waiting--;
+    if (listener?.isElsewhere === true) this.#elsewhere--;
     if (listener !== null) this.#streaming.delete(listener);
     if (this.#isOver) this.#letGo();
-    if (this.#waiting > 0) this.took();
+    const isEnding = reason instanceof MizanError && reason.code === 'shutting_down';
+    if (isEnding && this.#waiting === this.#elsewhere) this.#end(reason);
+    else if (this.#waiting > 0) this.took();
     else if (!this.#isOver) {
       const looking = this.#events.deserted();
       if (looking === null) this.#end(reason);
@@ -160,10 +178,48 @@ export class Flight {
   took(): void {
     if (this.#isOpen || this.#isOver || this.#drained === null) return;
     this.#trim();
-    if (this.#bytes > this.#limit) return;
+    if (this.#bytes > this.#limit) this.#bePatient();
+    else this.#goOn();
+  }
+
+  #goOn(): void {
+    this.#stopWaiting();
     const drained = this.#drained;
     this.#drained = null;
-    drained();
+    drained?.();
+  }
+
+  /** Whoever has had everything waits for those who are too far behind. Where there is nobody, they are no trouble. */
+  #bePatient(): void {
+    if (this.#losingPatience !== null) return;
+    const end = this.#dropped + this.#parts.length;
+    if (![...this.#streaming].some(({ next }) => next >= end && next !== Infinity)) return;
+    this.#waitingSince = performance.now();
+    const regained = (this.#waitingSince - this.#waitedUntil) * patience.regained;
+    this.#patienceMs = Math.min(patience.ms, this.#patienceMs + regained);
+    // Another process' answer goes on whether it is heard or not.
+    this.#losingPatience = setTimeout(() => this.#losePatience(), this.#isTold ? 0 : this.#patienceMs);
+  }
+
+  #stopWaiting(): void {
+    if (this.#losingPatience === null) return;
+    clearTimeout(this.#losingPatience);
+    this.#losingPatience = null;
+    this.#waitedUntil = performance.now();
+    this.#patienceMs = Math.max(0, this.#patienceMs - (this.#waitedUntil - this.#waitingSince));
+  }
+
+  /** The slowest are left behind, until the others can go on. */
+  #losePatience(): void {
+    this.#stopWaiting();
+    const bySpeed = [...this.#streaming].toSorted((one, other) => one.next - other.next);
+    for (const slowest of bySpeed) {
+      if (this.#bytes <= this.#limit) break;
+      this.#streaming.delete(slowest);
+      slowest.cut();
+      this.#trim();
+    }
+    this.#goOn();
   }
 
   async #fly(source: Source | null): Promise<Landing> {
@@ -174,6 +230,7 @@ export class Flight {
       landing = { thrown: thrown instanceof Error ? thrown : new Error(String(thrown)) };
     }
     this.#isOver = true;
+    this.#stopWaiting();
     this.#events.landed(landing);
     this.#close();
     for (const listener of this.#streaming) listener.wake();
@@ -243,6 +300,7 @@ export class Flight {
     this.#trim();
     if (this.#bytes <= this.#limit) return true;
     this.#drained = drained;
+    this.#bePatient();
     return false;
   }
 

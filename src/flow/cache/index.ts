@@ -9,7 +9,7 @@ import type {
   Purged,
   SharedAnswers,
 } from '../../core/response-cache.ts';
-import { isSelected } from '../../core/response-cache.ts';
+import { isSelected, sumOf } from '../../core/response-cache.ts';
 import type { CacheMetrics } from '../../telemetry/cache-metrics.ts';
 import { answer } from '../attempts/answer.ts';
 import type { Answered, AnswerOrder } from '../attempts/order.ts';
@@ -22,7 +22,7 @@ import { Flight } from './flight.ts';
 import { cacheKeyOf, Spellings } from './key.ts';
 import type { Holding, MemoryTierSettings } from './memory-tier.ts';
 import { MemoryTier } from './memory-tier.ts';
-import { answeredFree, cachedHead, gone, headOf, leftEarly, unused } from './outcome.ts';
+import { answeredFree, cachedHead, gone, headOf, leftEarly, notCached, unused } from './outcome.ts';
 import type { CacheRule, CacheRules } from './policy.ts';
 import type { Background } from './refreshes.ts';
 import { Refreshes } from './refreshes.ts';
@@ -37,6 +37,9 @@ const largestFlight = 8 * 1024 * 1024;
 
 /** As much as all answers under way may be kept together, where that is more than the cache itself has. In bytes. */
 const leastCollected = 16 * 1024 * 1024;
+
+/** Of each of them, so much is kept in any case, however many there are: nobody is behind by less. In bytes. */
+const leastFlight = 64 * 1024;
 
 /** How often each process cleans its memory, in ms. */
 const cleanEveryMs = 3_600_000;
@@ -117,7 +120,7 @@ export class AnswerCache implements CacheCleaner {
       const now = this.#clock.now();
       if (isFresh(kept, now, asked)) return this.#give(asked, kept);
       if (isGoodForNow(kept, now, wish)) {
-        this.#refresh(asked);
+        if (!wish.onlyIfCached) this.#refresh(asked);
         return this.#give(asked, kept, 'stale');
       }
     }
@@ -128,8 +131,10 @@ export class AnswerCache implements CacheCleaner {
   async #ifCached(asked: Asked): Promise<Answered> {
     const look = asked.wish.noCache ? undefined : await this.#shared?.look(asked.key, '', false);
     const found = look?.found ?? null;
-    if (found === null || !isFresh(found, this.#clock.now(), asked)) throw notCached();
-    return this.#give(asked, found);
+    const now = this.#clock.now();
+    if (found !== null && isFresh(found, now, asked)) return this.#give(asked, found);
+    if (found === null || !isGoodForNow(found, now, asked.wish)) throw notCached();
+    return this.#give(asked, found, 'stale');
   }
 
   /** What is in memory: of one tenant, or all. */
@@ -225,7 +230,7 @@ export class AnswerCache implements CacheCleaner {
         this.#collected += bytes;
       },
     };
-    const flight: Flight = new Flight(order, Math.max(0, room), events, source);
+    const flight: Flight = new Flight(order, Math.max(leastFlight, room), events, source);
     if (!this.#flights.has(hash)) this.#flights.set(hash, flight);
     return flight;
   }
@@ -277,13 +282,13 @@ export class AnswerCache implements CacheCleaner {
 
   /** What came of it for the one who began it; `null` where that says nothing of this caller's own request. */
   #led(asked: Asked, ridden: Ridden, old: CachedAnswer | undefined): Answered | Promise<Answered> | null {
-    const { landing, hasLeft, hasBegun, firstTokenAt, waitedMs } = ridden;
+    const { landing, left, hasBegun, firstTokenAt, waitedMs } = ridden;
     if ('told' in landing) return this.#toldEnd(asked, ridden, landing);
     if ('kept' in landing) {
-      return hasLeft ? leftEarly(asked.order, waitedMs) : this.#giveFound(asked, landing, waitedMs);
+      return left !== null ? leftEarly(asked.order, waitedMs, left) : this.#giveFound(asked, landing, waitedMs);
     }
     const error = 'thrown' in landing ? landing.thrown : landing.answered.error;
-    if (!hasLeft && !hasBegun && this.#canRescue(old, error)) {
+    if (left === null && !hasBegun && this.#canRescue(old, error)) {
       return this.#rescue(asked, old, 'answered' in landing ? landing.answered : null);
     }
     this.#metrics.answered('miss');
@@ -293,7 +298,7 @@ export class AnswerCache implements CacheCleaner {
     return {
       ...answered,
       head: { ...answered.head, cache: 'miss' },
-      error: hasLeft ? (answered.error ?? gone()) : answered.error,
+      error: answered.error ?? left,
       hasBegun: isStream ? hasBegun : answered.hasBegun,
       firstTokenAt: isStream ? firstTokenAt : answered.firstTokenAt,
     };
@@ -302,10 +307,10 @@ export class AnswerCache implements CacheCleaner {
   /** What came of it for one who joined; `null` where that says nothing of this caller's own request. */
   #followed(asked: Asked, ridden: Ridden, old: CachedAnswer | undefined): Answered | Promise<Answered> | null {
     const { order, rule } = asked;
-    const { landing, hasLeft, hasBegun, firstTokenAt, waitedMs } = ridden;
-    if (hasLeft) {
+    const { landing, left, hasBegun, firstTokenAt, waitedMs } = ridden;
+    if (left !== null) {
       this.#metrics.answered('coalesced');
-      return { ...leftEarly(order, waitedMs), hasBegun, firstTokenAt };
+      return { ...leftEarly(order, waitedMs, left), hasBegun, firstTokenAt };
     }
     if ('told' in landing) return this.#toldEnd(asked, ridden, landing);
     if ('kept' in landing) {
@@ -342,18 +347,18 @@ export class AnswerCache implements CacheCleaner {
   /** What came of another process' stream for whoever waited for it here; `null` where that has to ask for itself. */
   #toldEnd(
     asked: Asked,
-    { hasLeft, hasBegun, firstTokenAt, waitedMs }: Ridden,
+    { left, hasBegun, firstTokenAt, waitedMs }: Ridden,
     { told, parts, isWhole }: Extract<Landing, { told: unknown }>,
   ): Answered | Promise<Answered> | null {
     const { order } = asked;
     const label = order.served.pool.model.label;
-    if (!hasLeft && !hasBegun && ('error' in told || !isWhole)) return null;
-    if (!hasLeft && !hasBegun && 'facts' in told) {
+    if (left === null && !hasBegun && ('error' in told || !isWhole)) return null;
+    if (left === null && !hasBegun && 'facts' in told) {
       return this.#give(asked, { ...told.facts, ...bodyOf(parts) }, 'coalesced', waitedMs);
     }
     this.#metrics.answered('coalesced');
-    if (hasLeft) return { ...leftEarly(order, waitedMs), hasBegun, firstTokenAt };
-    if ('error' in told) return { ...leftEarly(order, waitedMs), error: told.error, hasBegun, firstTokenAt };
+    if (left !== null) return { ...leftEarly(order, waitedMs, left), hasBegun, firstTokenAt };
+    if ('error' in told) return { ...leftEarly(order, waitedMs, told.error), hasBegun, firstTokenAt };
     this.#metrics.saved(label, told.facts.usage);
     const origin = { kept: told.facts, cache: 'coalesced' as const, age: null, waitedMs };
     return {
@@ -369,8 +374,14 @@ export class AnswerCache implements CacheCleaner {
   }
 
   /** Has a newer answer fetched beside the old one, once. */
-  #refresh({ order, key, background }: Asked): void {
-    if (!this.#flights.has(key.hash)) this.#refreshes.begin(key, order.call, background);
+  #refresh(asked: Asked): void {
+    const { order, key, background } = asked;
+    const found = (kept: CachedAnswer): boolean => {
+      if (!isFresh(kept, this.#clock.now(), asked)) return false;
+      this.#memory.set(key, kept);
+      return true;
+    };
+    if (!this.#flights.has(key.hash)) this.#refreshes.begin(key, order.call, background, found);
   }
 
   #canRescue(old: CachedAnswer | undefined, error: unknown): old is CachedAnswer {
@@ -383,12 +394,4 @@ export class AnswerCache implements CacheCleaner {
     if (failed === null) return given;
     return { ...given, trail: failed.trail, head: { ...given.head, attempts: failed.head.attempts } };
   }
-}
-
-function sumOf(one: Freed, other: Freed = { entries: 0, bytes: 0 }): Freed {
-  return { entries: one.entries + other.entries, bytes: one.bytes + other.bytes };
-}
-
-function notCached(): MizanError {
-  return new MizanError('not_cached', 'There is no answer in the cache that will do, and only-if-cached was asked.');
 }

@@ -3,6 +3,7 @@ import type { Flight, StreamListener } from './flight.ts';
 
 /** One caller's share of a flight that streams: it is given the parts from the start, as fast as it reads them. */
 export class FlightListener implements StreamListener {
+  readonly isElsewhere = false;
   /** Resolves when it has had everything, or has left. */
   readonly done: Promise<void>;
   readonly #flight: Flight;
@@ -10,11 +11,14 @@ export class FlightListener implements StreamListener {
   readonly #wantsUsage: boolean;
   readonly #headOf: (head: AnswerHead) => AnswerHead;
   readonly #now: () => number;
+  readonly #wasCut: () => void;
   readonly #resolve: () => void;
   #next = 0;
   #isFull = false;
   #hasBegun = false;
   #firstTokenAt: number | null = null;
+  #isCut = false;
+  #isDone = false;
 
   /** @param own What is different for this caller. */
   constructor(
@@ -24,6 +28,8 @@ export class FlightListener implements StreamListener {
       readonly wantsUsage: boolean;
       readonly headOf: (head: AnswerHead) => AnswerHead;
       readonly now: () => number;
+      /** Told that it was left behind, after whoever did that is done. */
+      readonly wasCut: () => void;
     },
   ) {
     this.#flight = flight;
@@ -31,9 +37,18 @@ export class FlightListener implements StreamListener {
     this.#wantsUsage = own.wantsUsage;
     this.#headOf = own.headOf;
     this.#now = own.now;
+    this.#wasCut = own.wasCut;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.done = promise;
-    this.#resolve = resolve;
+    this.#resolve = () => {
+      this.#isDone = true;
+      resolve();
+    };
+  }
+
+  /** Whether it has had everything, or has left. */
+  get isDone(): boolean {
+    return this.#isDone;
   }
 
   get next(): number {
@@ -51,7 +66,7 @@ export class FlightListener implements StreamListener {
 
   wake(): void {
     const { signal } = this.#call;
-    while (!this.#isFull && !signal.aborted) {
+    while (!this.#isFull && !signal.aborted && !this.#isCut) {
       const part = this.#flight.part(this.#next);
       if (part === undefined) {
         if (this.#flight.isOver) this.#resolve();
@@ -66,6 +81,13 @@ export class FlightListener implements StreamListener {
   /** The caller has gone. */
   left(): void {
     this.#resolve();
+  }
+
+  /** The others don't wait for it any more: it gets nothing else. */
+  cut(): void {
+    if (this.#isCut || this.#isDone) return;
+    this.#isCut = true;
+    queueMicrotask(this.#wasCut);
   }
 
   #write(events: Parameters<Call['sink']['write']>[0]): void {

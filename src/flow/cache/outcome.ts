@@ -71,13 +71,20 @@ export function gone(): MizanError {
   return new MizanError('client_closed', 'The caller went away.');
 }
 
+export function notCached(): MizanError {
+  return new MizanError('not_cached', 'There is no answer in the cache that will do, and only-if-cached was asked.');
+}
+
 /** Who gave an answer. */
 export function cachedHead({ head }: Answered): Pick<CachedAnswer, 'model' | 'instance' | 'provider'> {
   return { model: head.model ?? '', instance: head.instance ?? '', provider: head.provider ?? '' };
 }
 
-/** Of a caller who left while somebody else's answer was under way. */
-export function leftEarly(order: AnswerOrder, waitedMs: number): Answered {
+/**
+ * Of a caller who does not see the end of somebody else's answer.
+ * @param reason Why.
+ */
+export function leftEarly(order: AnswerOrder, waitedMs: number, reason: MizanError): Answered {
   const model = order.served.pool.model.id;
   const kept = { model, instance: '', provider: '', usage: unused, finishReason: null };
   const answered = answeredFree(
@@ -85,5 +92,5 @@ export function leftEarly(order: AnswerOrder, waitedMs: number): Answered {
     { kept, cache: 'coalesced', age: null, waitedMs },
     { answer: null, firstTokenAt: null },
   );
-  return { ...answered, head: { ...answered.head, instance: null, provider: null }, error: gone() };
+  return { ...answered, head: { ...answered.head, instance: null, provider: null }, error: reason };
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../../core/clock.ts';
 import { newRequestId } from '../../core/ids.ts';
-import type { CacheKey, SharedAnswers } from '../../core/response-cache.ts';
+import type { CachedAnswer, CacheKey, SharedAnswers } from '../../core/response-cache.ts';
 import type { AnswerSink, Call } from '../call.ts';
 
 /** Takes a call through the flow that nobody waits for. */
@@ -19,8 +19,11 @@ export class Refreshes {
     this.#clock = clock;
   }
 
-  /** @param call Who was given the old one. */
-  begin(key: CacheKey, call: Call, background: Background): void {
+  /**
+   * @param call Who was given the old one.
+   * @param found Told of what others have made meanwhile; whether that will do.
+   */
+  begin(key: CacheKey, call: Call, background: Background, found: (kept: CachedAnswer) => boolean): void {
     const { hash } = key;
     if (this.#running.has(hash)) return;
     const abort = new AbortController();
@@ -34,7 +37,7 @@ export class Refreshes {
       sink: nobody,
       cacheControl: 'no-cache',
     };
-    void this.#renew(key, own, background).finally(() => this.#running.delete(hash));
+    void this.#renew(key, { call: own, background, found }).finally(() => this.#running.delete(hash));
   }
 
   /** Nobody waits for them. */
@@ -42,10 +45,22 @@ export class Refreshes {
     for (const abort of this.#running.values()) abort.abort();
   }
 
-  async #renew(key: CacheKey, call: Call, background: Background): Promise<void> {
+  async #renew(
+    key: CacheKey,
+    {
+      call,
+      background,
+      found,
+    }: { readonly call: Call; readonly background: Background; readonly found: (kept: CachedAnswer) => boolean },
+  ): Promise<void> {
     const ticket = `${call.id}.refresh`;
     const look = await this.#shared?.look(key, ticket, false, true);
     if (look?.found === null && look.turn === 'theirs') return;
+    const there = look?.found ?? look?.old;
+    if (there !== undefined && found(there)) {
+      this.#shared?.land(key, ticket, null, false);
+      return;
+    }
     // Nobody hears it as it comes, but the turn is kept.
     this.#shared?.tell(key, ticket, { changed() {} });
     await background(call);

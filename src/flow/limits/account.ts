@@ -7,28 +7,32 @@ import type { Usage } from '../../core/usage.ts';
 import { unknownUsage } from '../../core/usage.ts';
 import type { Hold, Spending, SpendingOrder } from '../attempts/order.ts';
 import type { Claim } from './claim.ts';
-import { limitOf, usedOf } from './claim.ts';
+import { leftOf, usedOf } from './claim.ts';
+import type { LimitMeter } from './meter.ts';
 
 /** What an account needs of the limiter. */
 export interface Bank {
   readonly clock: Clock;
-  /**
-   * What an attempt claims, counted already.
-   * @param hasTokens Whether its tokens are counted. @throws MizanError where a claim can't be met.
-   */
-  claim(order: SpendingOrder, hasTokens: boolean): readonly Claim[] | Promise<readonly Claim[]>;
-  /**
-   * Waits until the tokens are counted that were refused last; `null` where waiting is not for that.
-   * @throws MizanError where it was in vain.
-   */
+  /** The limits that are for the call, with the model that it asked for. */
+  readonly limits: readonly LimitMeter[];
+  /** What an attempt claims. @param hasTokens Whether its tokens are counted. */
+  claim(order: SpendingOrder, hasTokens: boolean): Claimed | Promise<Claimed>;
+  /** Waits until the tokens are counted that were refused last; `null` where waiting is not for that. */
   awaitTokens(order: SpendingOrder, waitedMs: number): Promise<Awaited | null>;
   /** Ends claims that were counted at `at` on the monotonic clock, by what was really used. */
   settle(claims: readonly Claim[], at: number, used: Used): void;
+  /** Ends claims that were counted at `at` as if they had never been. */
+  giveBack(claims: readonly Claim[], at: number): void;
+}
+
+/** What was claimed; all of it is counted, unless there is an error. */
+export interface Claimed {
+  readonly claims: readonly Claim[];
+  readonly error: MizanError | null;
 }
 
 /** Claims that were waited for. */
-export interface Awaited {
-  readonly claims: readonly Claim[];
+export interface Awaited extends Claimed {
   readonly waitedMs: number;
 }
 
@@ -47,9 +51,6 @@ interface Held {
 
 const nothing: Used = { tokens: 0, cost: 0 };
 
-/** How long after the last request a window is empty, in ms. */
-const windowMs = 60_000;
-
 /** What limits one call: what it was let in by, and what its attempts hold and pay. */
 export class Account implements Spending {
   readonly counts: boolean;
@@ -60,8 +61,14 @@ export class Account implements Spending {
   readonly #claims: readonly Claim[];
   readonly #at: number;
   readonly #charges: Charge[] = [];
-  /** The claims of the last attempt, whose limits on tokens are what headers tell of. */
-  #lastClaims: readonly Claim[] = [];
+  /**
+   * The claims of the last attempt, or of one that could not be made: their limits on tokens are what headers tell of.
+   * `own` is what of each is used by the attempt itself; `null` for all that it claims.
+   */
+  #last: { readonly claims: readonly Claim[]; readonly own: number | null } = { claims: [], own: 0 };
+  /** Whether there was no room for an attempt when none had been made. */
+  #hadNoRoom = false;
+  #attempts = 0;
   /** Of attempts that are not over. */
   readonly #open = new Set<Hold>();
   /** Tokens that were waited for, for the next attempt at a model. */
@@ -94,8 +101,8 @@ export class Account implements Spending {
   reserve(order: SpendingOrder): Hold | null | Promise<Hold | null> {
     if (!this.counts) return null;
     if (this.#granted !== null) return this.#reserveRest(order, this.#granted);
-    const claims = this.#bank.claim(order, false);
-    return claims instanceof Promise ? claims.then((met) => this.#hold(order, met)) : this.#hold(order, claims);
+    const claimed = this.#bank.claim(order, false);
+    return claimed instanceof Promise ? claimed.then((met) => this.#hold(order, met)) : this.#hold(order, claimed);
   }
 
   async awaitRoom(order: SpendingOrder): Promise<boolean> {
@@ -103,6 +110,7 @@ export class Account implements Spending {
     if (awaited === null) return false;
     const { claims, waitedMs } = awaited;
     this.#waitedMs += waitedMs;
+    this.#check(awaited);
     this.#granted = { model: order.model, claims, at: this.#bank.clock.monotonic() };
     return true;
   }
@@ -111,15 +119,22 @@ export class Account implements Spending {
   async #reserveRest(order: SpendingOrder, granted: Held & { readonly model: string }): Promise<Hold> {
     const isForIt = granted.model === order.model;
     if (!isForIt) this.#giveGrantedBack();
-    try {
-      const rest = await this.#bank.claim(order, isForIt);
-      if (!isForIt) return this.#hold(order, rest);
-      this.#granted = null;
-      return this.#hold(order, [...granted.claims, ...rest], granted.at);
-    } catch (error) {
+    const rest = await this.#bank.claim(order, isForIt);
+    if (!isForIt) return this.#hold(order, rest);
+    if (rest.error !== null) {
       this.#giveGrantedBack();
-      throw error;
+      return this.#hold(order, { ...rest, claims: granted.claims });
     }
+    this.#granted = null;
+    return this.#hold(order, { claims: [...granted.claims, ...rest.claims], error: null }, granted.at);
+  }
+
+  /** @throws MizanError where there was no room. */
+  #check({ claims, error }: Claimed): void {
+    this.#last = { claims, own: error === null ? null : 0 };
+    if (error === null) return;
+    this.#hadNoRoom ||= this.#attempts === 0;
+    throw error;
   }
 
   #giveGrantedBack(): void {
@@ -127,8 +142,10 @@ export class Account implements Spending {
     this.#granted = null;
   }
 
-  #hold(order: SpendingOrder, claims: readonly Claim[], at = this.#bank.clock.monotonic()): Hold {
-    this.#lastClaims = claims;
+  #hold(order: SpendingOrder, claimed: Claimed, at = this.#bank.clock.monotonic()): Hold {
+    this.#check(claimed);
+    this.#attempts++;
+    const { claims } = claimed;
     const hold: Hold = {
       settle: (usage) => {
         if (this.#open.delete(hold)) this.#settle(order.model, { claims, at }, usage);
@@ -142,6 +159,7 @@ export class Account implements Spending {
     const tokens = usage.source === 'none' ? 0 : (usage.inputTokens ?? 0) + (usage.outputTokens ?? 0);
     const cost = usage.source === 'none' ? 0 : picosOf(usage.costUsd ?? 0);
     this.#bank.settle(held.claims, held.at, { tokens, cost });
+    if (held.claims === this.#last.claims) this.#last = { claims: held.claims, own: tokens };
     if (usage.source === 'none') return;
     const budgets: (readonly [string, number])[] = [];
     for (const claim of held.claims) if (claim.kind === 'money') budgets.push([claim.meter.id, claim.start]);
@@ -150,24 +168,40 @@ export class Account implements Spending {
 
   /** What is left of the narrowest limits, for the headers of the answer. */
   quota(): Quota | null {
-    const requests = this.#left('requests', this.#claims);
-    const tokens = this.#left('tokens', this.#lastClaims);
+    const requests = this.#left('requests', { claims: this.#claims, own: this.#isCounted ? null : 0 });
+    const tokens = this.#left('tokens', this.#last);
     return requests === null && tokens === null ? null : { requests, tokens };
   }
 
-  #left(kind: 'requests' | 'tokens', claims: readonly Claim[]): QuotaLeft | null {
+  /** Of what was claimed, else, as of tokens before any attempt, of what is known here. */
+  #left(
+    kind: 'requests' | 'tokens',
+    { claims, own }: { readonly claims: readonly Claim[]; readonly own: number | null },
+  ): QuotaLeft | null {
     const now = this.#bank.clock.monotonic();
     let least: QuotaLeft | null = null;
     for (const claim of claims) {
       if (claim.kind !== kind) continue;
-      const limit = limitOf(claim);
-      const used = usedOf(claim, now);
-      const own = claim.seen === undefined || this.refusal !== null ? 0 : claim.amount;
-      const remaining = Math.max(0, Math.floor(limit - used - own));
-      if (least !== null && remaining >= least.remaining) continue;
-      least = { limit, remaining, resetMs: used > 0 ? windowMs : 0 };
+      // What all had used was asked before it was counted.
+      const since = claim.seen === undefined ? 0 : (own ?? claim.amount);
+      least = lesser(least, leftOf({ kind, meter: claim.meter }, usedOf(claim, now) + since, now));
+    }
+    if (least !== null) return least;
+    for (const meter of this.#bank.limits) {
+      const window = kind === 'requests' ? meter.requests : meter.tokens;
+      if (window === null) continue;
+      least = lesser(least, leftOf({ kind, meter }, window.used(now) + meter.elsewhere(kind, now), now));
     }
     return least;
+  }
+
+  /** Whether the call itself counts: a request that was refused by one limit counts for none. */
+  get #isCounted(): boolean {
+    return this.refusal === null && !(this.#isClosed && this.#isTurnedAway);
+  }
+
+  get #isTurnedAway(): boolean {
+    return this.#hadNoRoom && this.#attempts === 0;
   }
 
   /**
@@ -179,10 +213,16 @@ export class Account implements Spending {
     this.#isClosed = true;
     this.#giveGrantedBack();
     for (const hold of this.#open) hold.settle(unknownUsage);
-    if (this.refusal === null) {
+    if (this.refusal === null && this.#isTurnedAway) {
+      this.#bank.giveBack(this.#claims, this.#at);
+    } else if (this.refusal === null) {
       const inFlight = this.#claims.filter(({ kind }) => kind === 'inFlight');
       if (inFlight.length > 0) this.#bank.settle(inFlight, this.#at, nothing);
     }
     return this.#charges.some(({ budgets }) => budgets.length > 0) ? this.#charges : [];
   }
+}
+
+function lesser(a: QuotaLeft | null, b: QuotaLeft): QuotaLeft {
+  return a === null || b.remaining < a.remaining ? b : a;
 }

@@ -1,8 +1,10 @@
 import { MizanError } from '../../core/errors.ts';
 import { picosPerNano, usdText } from '../../core/money.ts';
+import type { QuotaLeft } from '../../core/quota.ts';
 import type { SpendingOrder } from '../attempts/order.ts';
 import type { BudgetMeter, LimitMeter } from './meter.ts';
 import { breadthOf } from './rulebook.ts';
+import type { SlidingWindow } from './window.ts';
 
 interface Shared {
   /** What all machines had used before it, where they were asked; money in billionths of a US dollar. */
@@ -14,7 +16,13 @@ interface Shared {
 /** A part of what a request needs of one limit or budget. */
 export type Claim = Shared &
   (
-    | { readonly kind: 'requests' | 'tokens' | 'inFlight'; readonly meter: LimitMeter; readonly amount: number }
+    | {
+        readonly kind: 'requests' | 'tokens' | 'inFlight';
+        readonly meter: LimitMeter;
+        readonly amount: number;
+        /** Tokens of its prompt, which are a part of the amount. */
+        readonly prompt?: number;
+      }
     /** In picodollars; `start` is that of the period that pays. */
     | { readonly kind: 'money'; readonly meter: BudgetMeter; readonly amount: number; readonly start: number }
   );
@@ -38,10 +46,17 @@ export function limitOf(claim: Claim): number {
   );
 }
 
-/** What is counted of it so far, by all machines as far as they were asked; apart from money. */
+/** What is counted of it so far, by all machines as far as they were heard of; apart from money. */
 export function usedOf(claim: Claim, now: number): number {
   if (claim.kind === 'money') return 0;
-  return claim.seen ?? ownUse(claim, now);
+  if (claim.seen !== undefined) return claim.seen;
+  return ownUse(claim, now) + (claim.kind === 'inFlight' ? 0 : claim.meter.elsewhere(claim.kind, now));
+}
+
+/** Whether it is more than all of its limit or budget: then it never fits. */
+function isTooLarge(claim: Claim): boolean {
+  if (claim.kind === 'money') return BigInt(claim.amount) > claim.meter.limit;
+  return claim.amount > limitOf(claim) + tolerance;
 }
 
 export function ownUse(claim: Exclude<Claim, { readonly kind: 'money' }>, now: number): number {
@@ -81,9 +96,10 @@ export function refusalByShare(
       const own = ownUse(claim, monotonic) + claim.amount;
       const others = claim.kind === 'inFlight' ? 0 : claim.meter.elsewhere(claim.kind, monotonic);
       if ((isAlone || own <= share + tolerance) && own + others <= limitOf(claim) + tolerance) continue;
-      const window = claim.kind === 'requests' ? claim.meter.requests : claim.meter.tokens;
+      const window = windowOf(claim);
       const waitMs = claim.kind === 'inFlight' ? inFlightWaitMs : (window?.waitMs(monotonic, share, claim.amount) ?? 0);
-      found = narrower(found, { claim, waitMs: Number.isFinite(waitMs) ? waitMs : windowMs });
+      const inTime = Number.isFinite(waitMs) ? waitMs : windowMs;
+      found = narrower(found, { claim, waitMs: isTooLarge(claim) ? null : inTime });
     }
   }
   return found;
@@ -101,7 +117,8 @@ export function refusalUnheard(claims: readonly Claim[], monotonic: number, now:
   for (const claim of claims) {
     delete claim.seen;
     if (isSmall(claim, monotonic, now)) continue;
-    found = narrower(found, { claim, waitMs: inFlightWaitMs, isUnsure: true });
+    const isUnsure = !isTooLarge(claim);
+    found = narrower(found, { claim, waitMs: isUnsure ? inFlightWaitMs : null, isUnsure });
   }
   return found;
 }
@@ -133,7 +150,7 @@ function refusalOfOne(claim: Claim, monotonic: number, now: number): Refusal | n
   const limit = limitOf(claim);
   if (usedOf(claim, monotonic) + claim.amount <= limit + tolerance) return null;
   if (claim.kind === 'inFlight') return { claim, waitMs: inFlightWaitMs };
-  const window = claim.kind === 'requests' ? claim.meter.requests : claim.meter.tokens;
+  const window = windowOf(claim);
   const waitMs = window?.waitMs(monotonic, limit, claim.amount) ?? 0;
   return { claim, waitMs: Number.isFinite(waitMs) ? waitMs : null };
 }
@@ -148,17 +165,38 @@ export function moneyWaitMs({ meter, amount }: Claim & { readonly kind: 'money' 
   return Number.isFinite(end) && BigInt(amount) <= meter.limit ? end - now : null;
 }
 
-/** Counts claims that were met; or, with -1, takes them back as if they had never been. */
-export function count(claims: readonly Claim[], monotonic: number, sign: 1 | -1): void {
+/** Counts claims that were met. */
+export function count(claims: readonly Claim[], monotonic: number): void {
   for (const claim of claims) {
-    if (claim.kind === 'money') claim.meter.reserved += BigInt(sign * claim.amount);
-    else if (claim.kind === 'inFlight') claim.meter.inFlight += sign;
-    else {
-      const window = claim.kind === 'requests' ? claim.meter.requests : claim.meter.tokens;
-      if (sign === 1) window?.add(monotonic, claim.amount);
-      else window?.adjust(monotonic, monotonic, -claim.amount);
-    }
+    if (claim.kind === 'money') claim.meter.reserved += BigInt(claim.amount);
+    else if (claim.kind === 'inFlight') claim.meter.inFlight++;
+    else windowOf(claim)?.add(monotonic, claim.amount);
   }
+}
+
+/** Takes claims back as if they had never been. @param at When they were counted, on the monotonic clock. */
+export function takeBack(claims: readonly Claim[], at: number, monotonic: number): void {
+  for (const claim of claims) {
+    if (claim.kind === 'money') claim.meter.reserved -= BigInt(claim.amount);
+    else if (claim.kind === 'inFlight') claim.meter.inFlight--;
+    else windowOf(claim)?.adjust(at, monotonic, -claim.amount);
+  }
+}
+
+function windowOf({ kind, meter }: Exclude<Claim, { readonly kind: 'money' }>): SlidingWindow | null {
+  return kind === 'requests' ? meter.requests : meter.tokens;
+}
+
+/** What is left of a limit by the minute, for whoever is told. @param used By all, as far as that is known. */
+export function leftOf(
+  { kind, meter }: { readonly kind: 'requests' | 'tokens'; readonly meter: LimitMeter },
+  used: number,
+  monotonic: number,
+): QuotaLeft {
+  const limit = (kind === 'requests' ? meter.rule.rpm : meter.rule.tpm) ?? Infinity;
+  const own = (kind === 'requests' ? meter.requests : meter.tokens)?.emptyMs(monotonic) ?? 0;
+  const resetMs = Math.max(own, meter.elsewhereMs(kind, monotonic));
+  return { limit, remaining: Math.max(0, Math.floor(limit - used + tolerance)), resetMs };
 }
 
 const units = {
@@ -169,6 +207,7 @@ const units = {
 
 /** What a caller is told. @param more Another sentence. */
 export function errorOf({ claim, waitMs, isUnsure }: Refusal, monotonic: number, now: number, more = ''): MizanError {
+  if (isTooLarge(claim) && claim.kind !== 'money') return tooLarge(claim);
   const details = waitMs === null ? {} : { retryAfterMs: waitMs };
   if (isUnsure === true) {
     const code =
@@ -183,13 +222,25 @@ export function errorOf({ claim, waitMs, isUnsure }: Refusal, monotonic: number,
   const need = claim.kind === 'tokens' ? `; this request may need ${claim.amount}` : '';
   const limit = limitOf(claim);
   const room =
-    waitMs === null
-      ? `It never fits: ask for fewer tokens.`
-      : claim.kind === 'inFlight'
-        ? 'There is room again when one of them ends.'
-        : `There is room again in ${seconds(waitMs)}.`;
+    claim.kind === 'inFlight'
+      ? 'There is room again when one of them ends.'
+      : `There is room again in ${seconds(waitMs ?? windowMs)}.`;
   const message = `${nameOf(rule)} of ${limit} ${units[claim.kind]} is reached: ${used} are used${need}. ${room}${more}`;
   return new MizanError(code, message, details);
+}
+
+/** Waiting helps nobody: the request or the limit has to be another one. */
+function tooLarge(claim: Exclude<Claim, { readonly kind: 'money' }>): MizanError {
+  const { amount, prompt = 0 } = claim;
+  const limit = limitOf(claim);
+  const room = Math.floor(limit - prompt);
+  const remedy =
+    room > 0
+      ? `It fits with a max_tokens of at most ${room} for all of its answers together`
+      : `Its prompt alone is taken for ${prompt}: it fits with a shorter one`;
+  const size = `${nameOf(claim.meter.rule)} of ${limit} ${units[claim.kind]}`;
+  const message = `${size} never has room for this request, which may need ${amount}. ${remedy}, or with a higher limit.`;
+  return new MizanError('larger_than_limit', message);
 }
 
 function moneyWords({ meter, amount, seen }: Claim & { readonly kind: 'money' }, now: number): string {
@@ -197,6 +248,10 @@ function moneyWords({ meter, amount, seen }: Claim & { readonly kind: 'money' },
   const { end } = meter.period(now);
   const size = `${nameOf(rule)} of ${rule.usd} USD ${rule.per === 'total' ? 'in total' : `per ${rule.per}`}`;
   const again = Number.isFinite(end) ? ` It begins anew at ${new Date(end).toISOString()}.` : '';
+  if (BigInt(amount) > meter.limit) {
+    const cost = usdText(BigInt(amount));
+    return `${size} never has enough for this request, which may cost up to ${cost} USD. Ask for less with a smaller max_tokens, or for a higher budget.`;
+  }
   const most = `this request may cost up to ${usdText(BigInt(amount))} USD, less with a smaller max_tokens`;
   if (seen !== undefined) {
     const use = `${usdText(BigInt(Math.floor(seen)) * picosPerNano)} USD are used or held by all machines`;

@@ -249,3 +249,57 @@ describe('whom a rule is for', () => {
     expect(admit(limiterOver(await limitStore(), new ManualClock(), {}))).toBeNull();
   });
 });
+
+describe('a request that is refused by one limit', () => {
+  test('counts for none, seconds later too', async () => {
+    const clock = new ManualClock();
+    const limits = [limitRule({ rpm: 2, maxInFlight: 1 }), limitRule({ name: 'tokens', tpm: 100 })];
+    const limiter = limiterOver(await limitStore(), clock, { limits });
+    const spend = (account: Account, tokens: number): void => {
+      (account.reserve(orderOf(tokens, 1)) as Hold).settle(usageOf(tokens, 0));
+      account.close();
+    };
+    spend(admit(limiter), 90);
+    for (let i = 0; i < 3; i++) {
+      const account = admit(limiter);
+      expect(account.refusal).toBeNull();
+      clock.advance(3000);
+      expect(refusalOf(() => account.reserve(orderOf(20, 1)))?.code).toBe('rate_limited');
+      account.close();
+      expect(account.quota()).toMatchObject({
+        requests: { limit: 2, remaining: 1 },
+        tokens: { limit: 100, remaining: 10 },
+      });
+    }
+    spend(admit(limiter), 5);
+    expect(admit(limiter).refusal?.code).toBe('rate_limited');
+    for (const { inFlight } of limiter.meters.limits) expect(inFlight).toBe(0);
+  });
+
+  test('where it could be made after waiting or by another try counts as any other', async () => {
+    const limits = [limitRule({ rpm: 2, tpm: 100 })];
+    const limiter = limiterOver(await limitStore(), new ManualClock(), { limits });
+    const account = admit(limiter);
+    expect(refusalOf(() => account.reserve(orderOf(100, 1)))?.code).toBe('larger_than_limit');
+    (account.reserve(orderOf(10, 1)) as Hold).settle(usageOf(10, 0));
+    account.close();
+    expect(account.quota()).toMatchObject({ requests: { remaining: 1 }, tokens: { remaining: 90 } });
+  });
+});
+
+test('of more people than are kept without a look, the busy ones stay counted and the others come as new', async () => {
+  const clock = new ManualClock();
+  const limits = [limitRule({ for: { principal: '*' }, maxInFlight: 1 })];
+  const limiter = limiterOver(await limitStore(), clock, { limits });
+  const comes = (subject: string): Account => admit(limiter, { ...asking, principal: { ...principal, subject } });
+  const busy = Array.from({ length: 100 }, (_, i) => comes(`busy ${i}`));
+  for (let i = 0; i < 55_000; i++) comes(`${i}`).close();
+  expect([...limiter.meters.limits].length).toBeLessThan(50_100);
+  for (let i = 0; i < 100; i++) expect(comes(`busy ${i}`).refusal?.code).toBe('concurrency_limited');
+  for (const account of busy) account.close();
+  const again = comes('7');
+  expect([again.refusal, comes('7').refusal?.code]).toEqual([null, 'concurrency_limited']);
+  // By a meter that is looked at, as all others.
+  const seven = [...limiter.meters.limits].find(({ id }) => id.includes('|principal=7|'));
+  expect(seven?.inFlight).toBe(1);
+});

@@ -5,16 +5,18 @@ import type { Principal } from '../../core/principal.ts';
 import { priorityOf } from '../../core/priority.ts';
 import type { SpendingOrder } from '../attempts/order.ts';
 import { Account } from './account.ts';
-import type { Awaited, Bank, Used } from './account.ts';
+import type { Awaited, Bank, Claimed, Used } from './account.ts';
 import type { Claim, Refusal } from './claim.ts';
-import { count, errorOf, refusalOf, unpriced } from './claim.ts';
+import { count, errorOf, refusalOf, takeBack, unpriced } from './claim.ts';
 import type { Most } from './estimate.ts';
 import { mostOf } from './estimate.ts';
 import { BudgetMeter, LimitMeter } from './meter.ts';
+import type { Forgettable } from './meters.ts';
+import { Meters } from './meters.ts';
 import type { QueueSettings, Waited, WaitEnd, WaitResult } from './queue.ts';
 import { helps, Queue } from './queue.ts';
 import type { Facts } from './rulebook.ts';
-import { Rulebook, rulesOfKey } from './rulebook.ts';
+import { countedAs, Rulebook, rulesOfKey } from './rulebook.ts';
 import { Sharing } from './sharing.ts';
 
 /** What the limiter tells as it happens. */
@@ -63,9 +65,6 @@ interface Found {
   readonly budgets: BudgetMeter[];
 }
 
-/** Meters that are kept; beyond that, those that count nothing are forgotten. */
-const maxMeters = 50_000;
-
 /** Lets calls in and attempts spend, as far as the limits and budgets that are for them allow. */
 export class Limiter {
   readonly clock: Clock;
@@ -75,8 +74,8 @@ export class Limiter {
   readonly #events: LimiterEvents;
   readonly #sharing: Sharing | null;
   readonly #queue: Queue | null;
-  readonly #limitMeters = new Map<string, LimitMeter>();
-  readonly #budgetMeters = new Map<string, BudgetMeter>();
+  readonly #limitMeters = new Meters<LimitMeter>();
+  readonly #budgetMeters = new Meters<BudgetMeter>();
   #version = -1;
   #limits: Rulebook<LimitRule, LimitMeter>;
   #budgets: Rulebook<BudgetRule, BudgetMeter>;
@@ -180,7 +179,7 @@ export class Limiter {
         claims = ask();
         return this.#take(claims);
       },
-      giveBack: () => this.#giveBack(claims),
+      giveBack: () => this.#giveBack(claims, this.clock.monotonic()),
     });
   }
 
@@ -192,18 +191,20 @@ export class Limiter {
       model === asking.model ? found : this.#find({ ...asking, model });
     return {
       clock: this.clock,
+      limits: found.limits,
       claim: (order, hasTokens) => {
         const counted = findFor(order);
         const claims: Claim[] = [];
         if (counted !== null) {
           const most = mostOf(order, this.#settings.assumedOutputTokens);
           if (!hasTokens) addTokenClaims(claims, counted, most);
-          this.#addMoneyClaims(claims, counted, { order, most });
+          const error = this.#addMoneyClaims(claims, counted, { order, most });
+          if (error !== null) return { claims, error };
         }
-        const met = (refusal: Refusal | null): readonly Claim[] => {
-          if (refusal === null) return claims;
+        const met = (refusal: Refusal | null): Claimed => {
+          if (refusal === null) return { claims, error: null };
           refused = this.#queue !== null && helps(refusal, this.#queue.waitMs) ? refusal : null;
-          throw refused === null ? this.#refuse(refusal) : this.#errorOf(refusal);
+          return { claims, error: refused === null ? this.#refuse(refusal) : this.#errorOf(refusal) };
         };
         const taken = this.#queue?.ahead(claims) ?? this.#take(claims);
         return taken instanceof Promise ? taken.then(met) : met(taken);
@@ -213,6 +214,10 @@ export class Limiter {
         return this.#awaitTokens(asking, order, { refusal: refused, waitedMs });
       },
       settle: (claims, at, used) => this.#settle(claims, at, used),
+      giveBack: (claims, at) => {
+        this.#giveBack(claims, at);
+        this.#queue?.settled(claims);
+      },
     };
   }
 
@@ -230,20 +235,21 @@ export class Limiter {
       return needed;
     };
     const result = await this.#wait(asking, { ...of, ask });
-    if (result.refusal !== null) throw this.#refuse(result.refusal, result);
-    return { claims, waitedMs: result.waitedMs };
+    const error = result.refusal === null ? null : this.#refuse(result.refusal, result);
+    return { claims, error, waitedMs: result.waitedMs };
   }
 
-  /** @throws MizanError where a budget would have to pay what nobody knows. */
+  /** Why it can't be: a budget would have to pay what nobody knows; `null` where they are there. */
   #addMoneyClaims(
     claims: Claim[],
     { budgets }: Found,
     { order, most }: { readonly order: SpendingOrder; readonly most: Most },
-  ): void {
+  ): MizanError | null {
     for (const meter of budgets) {
-      if (most.cost === null) throw unpriced(meter.rule, order);
+      if (most.cost === null) return unpriced(meter.rule, order);
       claims.push({ kind: 'money', meter, amount: most.cost, start: meter.period(this.clock.now()).start });
     }
+    return null;
   }
 
   #settle(claims: readonly Claim[], at: number, { tokens, cost }: Used): void {
@@ -263,18 +269,17 @@ export class Limiter {
     this.#queue?.settled(claims);
   }
 
-  /** As if they had never been counted. */
-  #giveBack(claims: readonly Claim[]): void {
-    const monotonic = this.clock.monotonic();
-    count(claims, monotonic, -1);
-    this.#sharing?.ended(claims, monotonic, { tokens: 0, cost: 0 });
+  /** As if they had never been counted. @param at When they were, on the monotonic clock. */
+  #giveBack(claims: readonly Claim[], at: number): void {
+    takeBack(claims, at, this.clock.monotonic());
+    this.#sharing?.ended(claims, at, { tokens: 0, cost: 0 });
   }
 
   #take(claims: readonly Claim[]): Refusal | null | Promise<Refusal | null> {
     if (this.#sharing !== null && claims.length > 0) return this.#sharing.take(claims);
     const monotonic = this.clock.monotonic();
     const refusal = refusalOf(claims, monotonic, this.clock.now());
-    if (refusal === null) count(claims, monotonic, 1);
+    if (refusal === null) count(claims, monotonic);
     return refusal;
   }
 
@@ -290,10 +295,10 @@ export class Limiter {
 
   /** The meters that a call, or an attempt at another model, is counted by; `null` where there are none. */
   #find({ principal, agent, model }: Asking): Found | null {
-    const own = rulesOfKey(principal);
+    const as = countedAs(principal);
+    const own = rulesOfKey(as);
     if (own === null && this.#limits.rules.length === 0 && this.#budgets.rules.length === 0) return null;
-    const { tenant, subject, credential, via } = principal;
-    const facts: Facts = { key: via === 'api-key' ? credential : null, principal: subject, agent, model, tenant };
+    const facts: Facts = { key: as.key, principal: as.subject, agent, model, tenant: principal.tenant };
     const found: Found = { limits: [], budgets: [] };
     if (own !== null && own.limit !== null) found.limits.push(this.#limitMeter(own.limit, own.id));
     if (own !== null && own.budget !== null) found.budgets.push(this.#budgetMeter(own.budget, own.id));
@@ -302,38 +307,28 @@ export class Limiter {
     return found;
   }
 
-  readonly #limitMeter = (rule: LimitRule, id: string): LimitMeter => {
+  readonly #limitMeter = (rule: LimitRule, id: string, forget: LimitMeter['forget'] = null): LimitMeter => {
     let meter = this.#limitMeters.get(id);
     if (meter === undefined) {
-      const monotonic = this.clock.monotonic();
-      this.#makeRoom(this.#limitMeters, (each) => each.isIdle(monotonic));
       meter = new LimitMeter(rule, id);
-      this.#limitMeters.set(id, meter);
+      const monotonic = this.clock.monotonic();
+      this.#limitMeters.add(id, meter, (each) => each.isIdle(monotonic));
     }
     meter.rule = rule;
+    meter.forget = forget;
     return meter;
   };
 
-  readonly #budgetMeter = (rule: BudgetRule, id: string): BudgetMeter => {
+  readonly #budgetMeter = (rule: BudgetRule, id: string, forget: BudgetMeter['forget'] = null): BudgetMeter => {
     let meter = this.#budgetMeters.get(id);
     if (meter === undefined) {
-      this.#makeRoom(this.#budgetMeters, (each) => each.isIdle());
       meter = new BudgetMeter(rule, id, this.#ledger);
-      this.#budgetMeters.set(id, meter);
+      this.#budgetMeters.add(id, meter, (each) => each.isIdle());
     }
     meter.rule = rule;
+    meter.forget = forget;
     return meter;
   };
-
-  #makeRoom<M>(meters: Map<string, M>, isIdle: (meter: M) => boolean): void {
-    if (meters.size < maxMeters) return;
-    for (const [id, meter] of meters) {
-      if (isIdle(meter)) meters.delete(id);
-      if (meters.size < maxMeters * 0.9) break;
-    }
-    // The books know those that went, and are to ask again.
-    this.#version = -1;
-  }
 
   /** Takes over what was changed, here or by another process. */
   #look(): void {
@@ -366,7 +361,7 @@ function addTokenClaims(claims: Claim[], { limits }: Found, { inputTokens, outpu
     if (meter.rule.tpm === null) continue;
     // Where nobody said how long the answer may be, the whole of a limit is enough for it.
     const output = isAssumed ? Math.min(outputTokens, Math.max(0, meter.rule.tpm - inputTokens)) : outputTokens;
-    claims.push({ kind: 'tokens', meter, amount: inputTokens + output });
+    claims.push({ kind: 'tokens', meter, amount: inputTokens + output, prompt: inputTokens });
   }
 }
 
@@ -382,10 +377,10 @@ function merged<R extends { readonly name: string }>(config: readonly R[], made:
 }
 
 /** Meters of rules that are no more. What is under way is settled with them all the same. */
-function forgetOthers<M extends { readonly rule: LimitRule | BudgetRule }>(
-  meters: Map<string, M>,
+function forgetOthers<M extends Forgettable & { readonly rule: LimitRule | BudgetRule }>(
+  meters: Meters<M>,
   rules: readonly (LimitRule | BudgetRule)[],
 ): void {
   const names = new Set(rules.map(({ name }) => name));
-  for (const [id, { rule }] of meters) if (rule.source !== 'key' && !names.has(rule.name)) meters.delete(id);
+  meters.retain(({ rule }) => rule.source === 'key' || names.has(rule.name));
 }

@@ -2,15 +2,17 @@ import type { BudgetRule, Ledger, LimitRule } from '../../core/limit.ts';
 import { picosOfBudget } from '../../core/money.ts';
 import type { Period } from '../../core/period.ts';
 import { periodAt } from '../../core/period.ts';
+import type { Forgettable } from './meters.ts';
 import { SlidingWindow } from './window.ts';
 
 /** What one limit has counted for one of those it is for. */
-export class LimitMeter {
+export class LimitMeter implements Forgettable {
   /** May become another one of the same name. */
   rule: LimitRule;
   /** Names it everywhere: `limits/NAME`, and whose it is where each counts for itself. */
   readonly id: string;
   inFlight = 0;
+  forget: (() => void) | null = null;
   /** Questions to other machines that nothing is known of yet. */
   asking = 0;
   #requests: SlidingWindow | null = null;
@@ -44,6 +46,12 @@ export class LimitMeter {
     return amount * Math.max(0, 1 - (monotonic - at) / 60_000);
   }
 
+  /** In how many ms nothing of that counts any more, at the latest. */
+  elsewhereMs(kind: 'requests' | 'tokens', monotonic: number): number {
+    const { amount, at } = this.#elsewhere[kind];
+    return amount > 0 ? Math.max(0, at + 60_000 - monotonic) : 0;
+  }
+
   /** What was let in since somebody was heard of, without anybody's word. */
   readonly unheard = { requests: 0, tokens: 0, inFlight: 0 };
 
@@ -64,7 +72,7 @@ export class LimitMeter {
   /** Whether nothing would be lost if it were forgotten. */
   isIdle(monotonic: number): boolean {
     const isUsed = (window: SlidingWindow | null): boolean => (window?.used(monotonic) ?? 0) > 0;
-    return this.inFlight === 0 && !isUsed(this.#requests) && !isUsed(this.#tokens);
+    return this.inFlight === 0 && this.asking === 0 && !isUsed(this.#requests) && !isUsed(this.#tokens);
   }
 }
 
@@ -72,12 +80,13 @@ export class LimitMeter {
 const lookMs = 1000;
 
 /** What one budget has paid and promised, for one of those it is for. In picodollars. */
-export class BudgetMeter {
+export class BudgetMeter implements Forgettable {
   readonly id: string;
   #rule: BudgetRule;
   #limit: bigint;
   /** What attempts that run now may cost at the most. */
   reserved = 0n;
+  forget: (() => void) | null = null;
   /** Questions to other machines that nothing is known of yet. */
   asking = 0;
   /** At how many percent of it somebody was told in this period, the most. */
@@ -217,7 +226,9 @@ export class BudgetMeter {
     return own + BigInt(amount) <= this.#cap;
   }
 
+  /** Whether nothing would be lost if it were forgotten: the ledger may not have yet what it paid just now. */
   isIdle(): boolean {
-    return this.reserved === 0n;
+    if (this.reserved !== 0n || this.asking > 0) return false;
+    return this.#used === 0n || this.#used === this.#ledger.used(this.id, this.#period.start);
   }
 }

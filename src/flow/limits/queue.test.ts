@@ -163,7 +163,7 @@ describe('where a limit is full and waiting is allowed', () => {
     const account = await ask(limiter).account;
     await expect(async () => account.reserve(orderOf(60))).rejects.toMatchObject({ code: 'budget_spent' });
     expect(await account.awaitRoom(orderOf(60))).toBe(false);
-    await expect(async () => account.reserve(orderOf(101))).rejects.toMatchObject({ code: 'rate_limited' });
+    await expect(async () => account.reserve(orderOf(101))).rejects.toMatchObject({ code: 'larger_than_limit' });
     expect(await account.awaitRoom(orderOf(101))).toBe(false);
     expect(limiter.queue?.size).toBe(0);
   });

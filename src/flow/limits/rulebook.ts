@@ -2,7 +2,7 @@ import type { KeyLimits } from '../../core/api-key.ts';
 import { keyMeterId, rulesOfKeyLimits } from '../../core/budget-report.ts';
 import type { BudgetRule, LimitField, LimitRule } from '../../core/limit.ts';
 import { limitFields } from '../../core/limit.ts';
-import type { Principal } from '../../core/principal.ts';
+import type { CountedAs, Principal } from '../../core/principal.ts';
 
 /** By what a request is told apart; `null` where it has no such thing. */
 export type Facts = Readonly<Record<LimitField, string | null>>;
@@ -12,18 +12,24 @@ type Rule = LimitRule | BudgetRule;
 /** By which field a rule is looked up: those with the most values first. */
 const lookUps: readonly LimitField[] = ['key', 'principal', 'tenant', 'agent', 'model'];
 
+/**
+ * Makes what counts under an id, or finds it.
+ * @param forget Is called where it is to be asked for anew the next time.
+ */
+type Make<R, M> = (rule: R, id: string, forget: () => void) => M;
+
 /** A rule with what counts for it: one meter, or one for each value of its `*`. */
 class Entry<R extends Rule, M> {
   readonly rule: R;
   readonly #section: string;
-  readonly #make: (rule: R, id: string) => M;
+  readonly #make: Make<R, M>;
   /** Fields that have to be as they are said. */
   readonly #fixed: readonly (readonly [LimitField, string])[];
   /** Fields of which each value counts for itself. */
   readonly #each: readonly LimitField[];
   readonly #meters = new Map<string, M>();
 
-  constructor(section: string, rule: R, make: (rule: R, id: string) => M) {
+  constructor(section: string, rule: R, make: Make<R, M>) {
     this.#section = section;
     this.rule = rule;
     this.#make = make;
@@ -49,7 +55,8 @@ class Entry<R extends Rule, M> {
     let meter = this.#meters.get(key);
     if (meter === undefined) {
       const subject = this.#each.map((field) => `|${field}=${encodeURIComponent(facts[field] ?? '')}`).join('');
-      meter = this.#make(this.rule, `${this.#section}/${this.rule.name}${subject}`);
+      const forget = (): void => void this.#meters.delete(key);
+      meter = this.#make(this.rule, `${this.#section}/${this.rule.name}${subject}`, forget);
       this.#meters.set(key, meter);
     }
     return meter;
@@ -64,9 +71,9 @@ export class Rulebook<R extends Rule, M> {
 
   /**
    * @param section Comes before the names: `limits` or `budgets`.
-   * @param make Makes what counts under an id, or finds it; asked once for each.
+   * @param make Asked once for each id, until it is to be forgotten.
    */
-  constructor(section: string, rules: readonly R[], make: (rule: R, id: string) => M) {
+  constructor(section: string, rules: readonly R[], make: Make<R, M>) {
     this.rules = rules;
     for (const rule of rules) this.#listFor(rule).push(new Entry(section, rule, make));
   }
@@ -108,8 +115,13 @@ export function breadthOf({ source, for: target }: Rule): number {
   return narrowest * 10 - fields.length;
 }
 
+/** Whose limits hold a principal: of a job, those of who made it. */
+export function countedAs({ countedAs: as, subject, credential, via, limits }: Principal): CountedAs {
+  return as ?? { subject, key: via === 'api-key' ? credential : null, limits };
+}
+
 interface KeyRules {
-  readonly credential: string;
+  readonly key: string;
   readonly id: string;
   readonly limit: LimitRule | null;
   readonly budget: BudgetRule | null;
@@ -118,13 +130,13 @@ interface KeyRules {
 const known = new WeakMap<KeyLimits, KeyRules>();
 
 /** An API key's own limits, as rules, the same each time; `null` where it has none. */
-export function rulesOfKey({ credential, limits }: Principal): KeyRules | null {
-  if (limits === undefined || credential === null) return null;
+export function rulesOfKey({ key, limits }: CountedAs): KeyRules | null {
+  if (limits === undefined || key === null) return null;
   const { rpm, tpm, maxInFlight, budget } = limits;
   if (rpm === null && tpm === null && maxInFlight === null && budget === null) return null;
   const before = known.get(limits);
-  if (before?.credential === credential) return before;
-  const rules = { credential, id: keyMeterId(credential), ...rulesOfKeyLimits(credential, limits) };
+  if (before?.key === key) return before;
+  const rules = { key, id: keyMeterId(key), ...rulesOfKeyLimits(key, limits) };
   known.set(limits, rules);
   return rules;
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../../core/clock.ts';
 import type { Missed, OwnCount, SharedChange, SharedClaim, SharedCounters, SharedVerdict } from '../../core/limit.ts';
+import { undone } from '../../core/limit.ts';
 import { picosPerNano } from '../../core/money.ts';
 import type { Used } from './account.ts';
 import type { Claim, Refusal } from './claim.ts';
@@ -96,7 +97,7 @@ export class Sharing {
     const monotonic = this.#clock.monotonic();
     const now = this.#clock.now();
     this.#hear(claims, verdict);
-    if (verdict.refused.length === 0) count(claims, monotonic, 1);
+    if (verdict.refused.length === 0) count(claims, monotonic);
     let refusal: Refusal | null = null;
     for (const { index, waitMs } of verdict.refused) {
       const claim = claims[index];
@@ -124,9 +125,7 @@ export class Sharing {
     if (refused.length > 0) return;
     const now = this.#clock.now();
     const counted = claims.map((claim) => sharedClaim(claim, now));
-    this.#shared.change(
-      counted.map(({ id, kind, amount, start }) => ({ id, kind, start, second, back: amount, paid: 0 })),
-    );
+    this.#shared.change(undone(counted, second));
   }
 
   #hear(claims: readonly Claim[], verdict: SharedVerdict): void {
@@ -191,7 +190,7 @@ export class Sharing {
   }
 
   #countAlone(claims: readonly Claim[], monotonic: number): void {
-    count(claims, monotonic, 1);
+    count(claims, monotonic);
     for (const { kind, meter, amount } of claims) {
       this.#touched.add(meter);
       if (kind === 'requests' || kind === 'tokens') meter.miss(kind, monotonic, amount);
@@ -213,8 +212,9 @@ export class Sharing {
     for (const claim of claims) {
       const { kind, meter, second } = claim;
       this.#touched.add(meter);
-      if (kind === 'tokens' && second === undefined) {
-        meter.missed.tokens?.adjust(at, this.#clock.monotonic(), tokens - claim.amount);
+      if ((kind === 'tokens' || kind === 'requests') && second === undefined) {
+        const used = kind === 'tokens' ? tokens : 0;
+        meter.missed[kind]?.adjust(at, this.#clock.monotonic(), used - claim.amount);
         continue;
       }
       // What was never counted by the others is not to be given back by them either.

@@ -15,6 +15,19 @@ describe('a sliding window', () => {
     expect(window.used(500_000)).toBe(0);
   });
 
+  test('says when it is empty: not before, and then it is', () => {
+    const window = new SlidingWindow();
+    expect(window.emptyMs(500)).toBe(0);
+    window.add(1500, 8);
+    window.add(3200, 1);
+    expect(window.emptyMs(3200)).toBe(60_800);
+    expect(window.emptyMs(40_000)).toBe(24_000);
+    expect(window.used(63_999)).toBe(1);
+    expect(window.emptyMs(64_000)).toBe(0);
+    window.adjust(3200, 64_000, -1);
+    expect(window.emptyMs(64_000)).toBe(0);
+  });
+
   test('says when there is room: not before, and then it is there', () => {
     const moves = fc.array(fc.tuple(fc.integer({ min: 0, max: 90_000 }), fc.integer({ min: 1, max: 20 })), {
       maxLength: 40,

@@ -39,12 +39,26 @@ export class SlidingWindow {
     if (amount > limit) return Infinity;
     let excess = this.used(now) + amount - limit;
     if (excess <= 0) return 0;
-    const untilNext = (1 - Math.min(1, Math.max(0, now / 1000 - this.#second))) * 1000;
+    const untilNext = this.#untilNext(now);
     for (let i = 0; i < slots; i++) {
       excess -= this.#slots[(this.#second - length + i) % slots] ?? 0;
       if (excess <= 0) return Math.ceil(untilNext + i * 1000);
     }
     return length * 1000;
+  }
+
+  /** In how many ms nothing of it counts any more, if nothing else comes. */
+  emptyMs(now: number): number {
+    this.#advance(now);
+    for (let i = length; i >= 0; i--) {
+      if ((this.#slots[(this.#second - length + i) % slots] ?? 0) > 0)
+        return Math.ceil(this.#untilNext(now) + i * 1000);
+    }
+    return 0;
+  }
+
+  #untilNext(now: number): number {
+    return (1 - Math.min(1, Math.max(0, now / 1000 - this.#second))) * 1000;
   }
 
   /** What came within the last minute, by how many seconds ago it came. */

@@ -64,6 +64,11 @@ export class Models {
     return this.#configured.get(id);
   }
 
+  /** Whether it can be called by that name. */
+  has(name: string): boolean {
+    return this.#configured.has(name) || this.#findDirect(name) !== undefined;
+  }
+
   /** @throws MizanError `unknown_model`, with the nearest name. */
   find(name: string): Served {
     const served = this.#configured.get(name) ?? this.#findDirect(name);

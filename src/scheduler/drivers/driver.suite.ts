@@ -66,7 +66,10 @@ export class Crew {
     const kind: JobType = { name: this.type, run, check: (settings) => settings };
     const { clock } = this;
     const types = new Map([[this.type, kind]]);
-    const driver = make(new Engine({ store: store.jobs, types, clock, random: () => 0.5, events }), { clock, graceMs });
+    const driver = make(new Engine({ store: store.jobs, types, clock, random: () => 0.5, events, mostWaiting: 100 }), {
+      clock,
+      graceMs,
+    });
     let isStopped = false;
     const stop = driver.stop.bind(driver);
     driver.stop = async () => {
@@ -184,7 +187,15 @@ export function driverContract(
       await crew.driver(other, make).start();
       const now = crew.clock.now();
       const cause = { cause: 'manual', startedBy: 'me', due: now, availableAt: now } as const;
-      const run = { id: newRunId(now), job: job.name, tenant: 'system', isExclusive: false, mayWait: 9, ...cause };
+      const run = {
+        id: newRunId(now),
+        job: job.name,
+        tenant: 'system',
+        isExclusive: false,
+        mayWait: 9,
+        mostWaiting: 9,
+        ...cause,
+      };
       await one.jobs.create(run);
       await crew.until(() => crew.count('succeeded') === 1);
       expect(await historyOf(one, job)).toMatchObject([{ id: run.id, status: 'succeeded', startedBy: 'me' }]);
@@ -227,7 +238,15 @@ export function driverContract(
       const now = crew.clock.now();
       const job = await crew.job(one, { schedule: { kind: 'at', at: now - 1 } });
       const cause = { cause: 'manual', startedBy: 'me', due: now, availableAt: now } as const;
-      const run = { id: newRunId(now), job: job.name, tenant: 'system', isExclusive: true, mayWait: 9, ...cause };
+      const run = {
+        id: newRunId(now),
+        job: job.name,
+        tenant: 'system',
+        isExclusive: true,
+        mayWait: 9,
+        mostWaiting: 9,
+        ...cause,
+      };
       await one.jobs.create(run);
       const [waiting] = await historyOf(one, job);
       await one.jobs.claim(waiting!, 'dead', now);

@@ -1,18 +1,28 @@
-import type { RunAgent } from '../../core/agent-runs.ts';
+import type { Commission, RunAgent } from '../../core/agent-runs.ts';
 import { MizanError } from '../../core/errors.ts';
 import type { JobMaker } from '../../core/jobs.ts';
 import type { PostWebhook } from '../../core/webhooks.ts';
-import type { JobContext, JobType } from '../contract.ts';
+import type { JobContext, JobOrigin, JobType } from '../contract.ts';
 import { checkedSettings } from '../settings.ts';
 
 export interface AgentJobParts {
   readonly runAgent: RunAgent;
   readonly agents: readonly string[];
   readonly post: PostWebhook;
-  /** By their names. */
-  readonly webhooks: readonly string[];
-  /** The agents that a maker may call now, `null` for all. @throws MizanError `forbidden` where they may nothing any more. */
-  readonly agentsOf: (maker: JobMaker, tenant: string) => readonly string[] | null;
+  /** By their names, whose jobs may post there. */
+  readonly webhooks: Readonly<Record<string, WebhookUsers>>;
+  /** What a maker may have run now. @throws MizanError `forbidden` where that is nothing any more. */
+  readonly commissionOf: (maker: JobMaker, tenant: string) => Commission;
+}
+
+/** Who may post to a webhook, besides jobs of the configuration and of those who look after every tenant. */
+export interface WebhookUsers {
+  /** Names, or `*` for all. */
+  readonly tenants: readonly string[];
+}
+
+function mayPost({ tenants }: WebhookUsers, { tenant, maker }: JobOrigin): boolean {
+  return maker === undefined || maker.scope === 'any' || tenants.includes('*') || tenants.includes(tenant);
 }
 
 /** How much of an answer the history keeps, in characters. */
@@ -33,7 +43,9 @@ function isAnswer(output: unknown): output is Kept {
 }
 
 /** Runs an agent with an input, and keeps what it answers. */
-export function agentJob({ runAgent, agents, post, webhooks, agentsOf }: AgentJobParts): JobType {
+export function agentJob({ runAgent, agents, post, webhooks, commissionOf }: AgentJobParts): JobType {
+  const webhooksOf = (origin: JobOrigin): string[] =>
+    Object.entries(webhooks).flatMap(([name, users]) => (mayPost(users, origin) ? [name] : []));
   const answered = async ({ job, signal, say, confirm }: JobContext): Promise<Kept> => {
     const { agent, input } = job.settings as Readonly<Record<string, string>>;
     if (agent === undefined || !agents.includes(agent)) {
@@ -45,7 +57,7 @@ export function agentJob({ runAgent, agents, post, webhooks, agentsOf }: AgentJo
       target: { agent },
       input: input ?? '',
       tenant,
-      agents: maker === undefined ? null : agentsOf(maker, tenant),
+      ...(maker === undefined ? { agents: null } : commissionOf(maker, tenant)),
       subject: `job:${job.name}`,
       signal,
     });
@@ -64,6 +76,10 @@ export function agentJob({ runAgent, agents, post, webhooks, agentsOf }: AgentJo
     async run(context) {
       const { job, run, signal, say, confirm, keep } = context;
       const { agent = '', webhook } = job.settings as Readonly<Record<string, string>>;
+      // Whoever might, when the job was made, may not for ever.
+      if (webhook !== undefined && !webhooksOf(job).includes(webhook)) {
+        throw new MizanError('forbidden', `Jobs of the tenant "${job.tenant}" may not post to a webhook "${webhook}".`);
+      }
       // A try that failed only at posting has its answer: nobody pays for another.
       const output = isAnswer(run.output) ? run.output : await answered(context);
       keep(output);
@@ -75,8 +91,9 @@ export function agentJob({ runAgent, agents, post, webhooks, agentsOf }: AgentJo
       say(`It was posted to ${webhook}.`);
       return output;
     },
-    check: (settings) =>
-      checkedSettings(settings, {
+    check(settings, origin) {
+      const usable = webhooksOf(origin);
+      return checkedSettings(settings, {
         agent: {
           isRequired: true,
           expected: `must be the name of an agent: ${agents.join(', ')}`,
@@ -88,9 +105,10 @@ export function agentJob({ runAgent, agents, post, webhooks, agentsOf }: AgentJo
           is: (value) => typeof value === 'string' && value !== '' && value.length <= maxInput,
         },
         webhook: {
-          expected: `must be the name of a webhook${webhooks.length === 0 ? '; none is configured' : `: ${webhooks.join(', ')}`}`,
-          is: (value) => typeof value === 'string' && webhooks.includes(value),
+          expected: `must be the name of a webhook${usable.length === 0 ? `; there is none for jobs of "${origin.tenant}"` : `: ${usable.join(', ')}`}`,
+          is: (value) => typeof value === 'string' && usable.includes(value),
         },
-      }),
+      });
+    },
   };
 }

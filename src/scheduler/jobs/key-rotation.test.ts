@@ -44,6 +44,7 @@ test('new data keys take the place of those that sealed so far, of one purpose w
 
 test('only purposes that there are can be named', () => {
   const { check } = keyRotation({ rotate: () => 0 });
-  expect(check({ purpose: 'payload' })).toEqual({ purpose: 'payload' });
-  expect(() => check({ purpose: 'nonsense' })).toThrow('purpose must be a purpose of data keys: secret,');
+  const origin = { tenant: 'system' };
+  expect(check({ purpose: 'payload' }, origin)).toEqual({ purpose: 'payload' });
+  expect(() => check({ purpose: 'nonsense' }, origin)).toThrow('purpose must be a purpose of data keys: secret,');
 });

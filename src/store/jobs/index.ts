@@ -1,9 +1,24 @@
 import type { Kysely } from 'kysely';
 import { sql } from 'kysely';
-import type { JobRun, JobStore, LastRuns, NamedJob, NewRun, RunEnd, RunQuery, StoredJob } from '../../core/jobs.ts';
+import type {
+  JobQuery,
+  JobRun,
+  JobSettings,
+  JobSpec,
+  JobStore,
+  LastRuns,
+  MadeRun,
+  NamedJob,
+  NewRun,
+  RunEnd,
+  RunQuery,
+  StoredJob,
+} from '../../core/jobs.ts';
 import type { TenantScope } from '../../core/request-record.ts';
-import type { Database } from '../schema.ts';
-import { jobOf } from './rows.ts';
+import type { Sealing } from '../../core/sealing.ts';
+import type { Database, JobsTable } from '../schema.ts';
+import { jobColumns, jobOf } from './rows.ts';
+import type { Runs } from './runs.ts';
 import {
   beatRun,
   claimRun,
@@ -15,7 +30,9 @@ import {
   listRuns,
   openRuns,
   pruneRuns,
+  visible,
 } from './runs.ts';
+import { JobSeals } from './seals.ts';
 
 /** Higher than all there are, found in the statement that uses it. */
 const nextRevision = sql<number>`(select coalesce(max(revision), 0) + 1 from jobs)`;
@@ -24,22 +41,40 @@ const nextRevision = sql<number>`(select coalesce(max(revision), 0) + 1 from job
 export class KyselyJobStore implements JobStore {
   readonly #db: Kysely<Database>;
 
+  readonly #seals: JobSeals;
+  readonly #runs: Runs;
+
   /** @param db May run each of its statements wherever it likes. */
-  constructor(db: Kysely<Database>) {
+  constructor(db: Kysely<Database>, sealing: Sealing) {
     this.#db = db;
+    this.#seals = new JobSeals(sealing);
+    this.#runs = { db, seals: this.#seals };
   }
 
   async changed(revision: number): Promise<StoredJob[]> {
-    const rows = await this.#db.selectFrom('jobs').selectAll().where('revision', '>=', revision).execute();
+    const rows = await this.#db.selectFrom('jobs').select(jobColumns).where('revision', '>=', revision).execute();
     return rows.map(jobOf);
   }
 
   async jobs(): Promise<StoredJob[]> {
     const rows = await this.#db
       .selectFrom('jobs')
-      .selectAll()
+      .select(jobColumns)
       .where('removed_at', 'is', null)
       .orderBy('name')
+      .execute();
+    return rows.map(jobOf);
+  }
+
+  async page(scope: TenantScope, { limit, after = '' }: JobQuery): Promise<StoredJob[]> {
+    const rows = await this.#db
+      .selectFrom('jobs')
+      .select(jobColumns)
+      .where(visible(scope))
+      .where('removed_at', 'is', null)
+      .where('name', '>', after)
+      .orderBy('name')
+      .limit(limit)
       .execute();
     return rows.map(jobOf);
   }
@@ -47,11 +82,27 @@ export class KyselyJobStore implements JobStore {
   async find(names: readonly string[]): Promise<StoredJob[]> {
     const rows = await this.#db
       .selectFrom('jobs')
-      .selectAll()
+      .select(jobColumns)
       .where('name', 'in', names)
       .where('removed_at', 'is', null)
       .execute();
     return rows.map(jobOf);
+  }
+
+  async settings(names: readonly string[]): Promise<ReadonlyMap<string, JobSettings | null>> {
+    if (names.length === 0) return new Map();
+    const rows = await this.#db
+      .selectFrom('jobs')
+      .select(['name', 'tenant', 'spec', 'sealed'])
+      .where('name', 'in', names)
+      .execute();
+    return new Map(rows.map((row) => [row.name, this.#settingsOf(row)]));
+  }
+
+  #settingsOf(row: Pick<JobsTable, 'name' | 'tenant' | 'spec' | 'sealed'>): JobSettings | null {
+    if (row.sealed === null) return (JSON.parse(row.spec) as JobSpec).settings;
+    const opened = this.#seals.openSettings(row, row.sealed);
+    return opened.isReadable ? opened.value : null;
   }
 
   async count(tenant: string): Promise<number> {
@@ -69,15 +120,17 @@ export class KyselyJobStore implements JobStore {
     { name, tenant, ...spec }: NamedJob,
     { source, by, now }: { readonly source: StoredJob['source']; readonly by: string; readonly now: number },
   ): Promise<boolean> {
-    const json = JSON.stringify(spec);
+    const sealed = await this.#sealed({ name, tenant }, spec.settings);
+    const json = JSON.stringify(sealed === null ? spec : { ...spec, settings: {} });
     const schedule = JSON.stringify(spec.schedule);
     // A job that is as it was keeps its revision and its cursor, and so does one whose schedule is as it was.
     const isOther = sql`(jobs.removed_at is not null or jobs.spec not like ${`%${escaped(schedule)}%`} escape '\\')`;
     const { rows } = await sql`
-      insert into jobs (name, tenant, source, spec, revision, cursor, paused_at, paused_by, removed_at, created_by, created_at)
-      values (${name}, ${tenant}, ${source}, ${json}, ${nextRevision}, ${now}, null, null, null, ${by}, ${now})
+      insert into jobs (name, tenant, source, spec, revision, cursor, paused_at, paused_by, removed_at, created_by, created_at, sealed)
+      values (${name}, ${tenant}, ${source}, ${json}, ${nextRevision}, ${now}, null, null, null, ${by}, ${now}, ${sealed})
       on conflict (name) do update set
-        tenant = excluded.tenant, source = excluded.source, spec = excluded.spec, revision = ${nextRevision},
+        tenant = excluded.tenant, source = excluded.source, spec = excluded.spec, sealed = excluded.sealed,
+        revision = ${nextRevision},
         cursor = case when ${isOther} then excluded.cursor else jobs.cursor end,
         paused_at = case when jobs.removed_at is null then jobs.paused_at else null end,
         paused_by = case when jobs.removed_at is null then jobs.paused_by else null end,
@@ -85,9 +138,21 @@ export class KyselyJobStore implements JobStore {
         created_by = case when jobs.removed_at is null then jobs.created_by else excluded.created_by end,
         created_at = case when jobs.removed_at is null then jobs.created_at else excluded.created_at end
       where jobs.removed_at is not null or (excluded.source = 'config'
-        and (jobs.spec <> excluded.spec or jobs.source <> 'config' or jobs.tenant <> excluded.tenant))
+        and (jobs.spec <> excluded.spec or jobs.sealed is distinct from excluded.sealed
+          or jobs.source <> 'config' or jobs.tenant <> excluded.tenant))
       returning name`.execute(this.#db);
     return rows.length > 0;
+  }
+
+  /** The same bytes as there are where they mean the same, so that a job that is as it was stays as it is. */
+  async #sealed(job: Pick<NamedJob, 'name' | 'tenant'>, settings: JobSettings): Promise<Uint8Array | null> {
+    const [row] = await this.#db.selectFrom('jobs').select(['tenant', 'sealed']).where('name', '=', job.name).execute();
+    const before = row?.tenant === job.tenant ? row.sealed : null;
+    if (before !== null) {
+      const opened = this.#seals.openSettings(job, before);
+      if (opened.isReadable && JSON.stringify(opened.value) === JSON.stringify(settings)) return before;
+    }
+    return this.#seals.settings(job, settings);
   }
 
   async remove(name: string, source: StoredJob['source'], now: number): Promise<boolean> {
@@ -132,7 +197,7 @@ export class KyselyJobStore implements JobStore {
       .execute();
   }
 
-  create(run: NewRun): Promise<'created' | 'skipped' | 'exists'> {
+  create(run: NewRun): Promise<MadeRun> {
     return createRun(this.#db, run);
   }
 
@@ -141,15 +206,15 @@ export class KyselyJobStore implements JobStore {
   }
 
   claim(run: JobRun, owner: string, now: number): Promise<JobRun | null> {
-    return claimRun(this.#db, run, owner, now);
+    return claimRun(this.#runs, run, owner, now);
   }
 
   beat(id: string, token: number, said: string): Promise<boolean> {
     return beatRun(this.#db, id, token, said);
   }
 
-  end(id: string, token: number, end: RunEnd): Promise<boolean> {
-    return endRun(this.#db, id, token, end);
+  end(run: Pick<JobRun, 'id' | 'tenant' | 'lease'>, end: RunEnd): Promise<boolean> {
+    return endRun(this.#runs, run, end);
   }
 
   handOver(id: string, token: number, now: number): Promise<boolean> {
@@ -157,11 +222,11 @@ export class KyselyJobStore implements JobStore {
   }
 
   run(scope: TenantScope, id: string): Promise<JobRun | undefined> {
-    return findRun(this.#db, scope, id);
+    return findRun(this.#runs, scope, id);
   }
 
   runs(scope: TenantScope, query: RunQuery): Promise<JobRun[]> {
-    return listRuns(this.#db, scope, query);
+    return listRuns(this.#runs, scope, query);
   }
 
   lastRuns(names?: readonly string[]): Promise<LastRuns[]> {

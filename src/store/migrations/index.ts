@@ -11,6 +11,9 @@ import { reachAndShares } from './0010-reach-and-shares.ts';
 import { queued } from './0012-queued.ts';
 import { modelHealth } from './0015-model-health.ts';
 import { prices } from './0016-prices.ts';
+import { oldPeriods } from './0017-old-periods.ts';
+import { unfinishedPurges } from './0018-unfinished-purges.ts';
+import { sealedJobs } from './0019-sealed-jobs.ts';
 
 /** In their order; a migration that has been released is never changed. */
 export const migrations: Readonly<Record<string, Migration>> = {
@@ -26,4 +29,7 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0012-queued': queued,
   '0015-model-health': modelHealth,
   '0016-prices': prices,
+  '0017-old-periods': oldPeriods,
+  '0018-unfinished-purges': unfinishedPurges,
+  '0019-sealed-jobs': sealedJobs,
 };

@@ -8,6 +8,8 @@ export interface PoolOptions {
   readonly max: number;
   /** How long a statement may take, in ms; 0 for as long as it likes. */
   readonly statementTimeoutMs: number;
+  /** How PostgreSQL knows the connections; `mizan` where nothing is said. */
+  readonly name?: string | undefined;
 }
 
 /** How long a connection may take to come about, in ms. */
@@ -22,7 +24,7 @@ export function openPool(url: string, options: PoolOptions): Pool {
     connectionTimeoutMillis: connectTimeoutMs,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
-    application_name: 'mizan',
+    application_name: options.name ?? 'mizan',
     statement_timeout: options.statementTimeoutMs,
     types: {
       getTypeParser: (oid, format) => (oid === types.builtins.INT8 ? Number : types.getTypeParser(oid, format)),

@@ -5,11 +5,13 @@ import { MizanError, SetupError } from '../../core/errors.ts';
 import type { Overview } from '../../core/overview.ts';
 import type { Removed } from '../../core/retention.ts';
 import { readOverview, tenantIn } from '../overview.ts';
-import { checkLedger, readUses } from '../ledger.ts';
+import { checkLedger, oldPeriod, readUses } from '../ledger.ts';
 import { makeDue, rebuildSums } from '../rollups.ts';
 import { removeOld } from './retention.ts';
 import { KyselyRequestHistory } from '../history.ts';
 import { KyselyJobStore } from '../jobs/index.ts';
+import { JobSeals } from '../jobs/seals.ts';
+import { SealedJobs } from '../jobs/upkeep.ts';
 import { KyselyModelHealth } from '../model-health.ts';
 import { KyselyNotices } from '../notices.ts';
 import type { MigrationReport } from '../migration-run.ts';
@@ -27,6 +29,7 @@ import { stopFlag } from '../stop-flag.ts';
 import { remoteKysely, Thread } from '../thread.ts';
 import { kyselyOver, openPool, placeOf } from './connection.ts';
 import { Courier } from './courier.ts';
+import { countGateways, gatewayName } from './gateways.ts';
 import { migrate } from './migrate.ts';
 import { PaidByAll } from './paid-by-all.ts';
 import { putAside } from './put-aside.ts';
@@ -49,6 +52,7 @@ export interface PostgresStoreOptions {
   readonly masterKeys?: MasterKeys;
   readonly damaged?: (error: MizanError) => void;
   readonly unsound?: (words: string) => void;
+  readonly isGateway?: boolean;
 }
 
 /** How long the last rows may take to reach PostgreSQL when a store is closed, in ms; then they wait on disk. */
@@ -61,7 +65,7 @@ const lastDeliveryMs = 3000;
  * there is sealed under another master key; and what opening the local database throws.
  */
 export async function openStore(folder: string, options: PostgresStoreOptions): Promise<Store> {
-  const { url, auditEvents: _, ...given } = options;
+  const { url, auditEvents: _, isGateway: __, ...given } = options;
   const { events } = options;
   const file = join(folder, outboxFile);
   const contact = { isMade: false };
@@ -72,6 +76,8 @@ export async function openStore(folder: string, options: PostgresStoreOptions): 
       isOutbox: true,
       async furnish(database) {
         furnishOutbox(database);
+        // What this folder paid itself; PostgreSQL has what all did.
+        database.prepare('DELETE FROM budget_use WHERE start > 0 AND start < ?').run(oldPeriod(Date.now(), 0));
         noteChanges(database);
         // Before anything is sealed here: others may have made the keys for it already.
         contact.isMade = await exchange(file, url, events);
@@ -90,7 +96,7 @@ export async function openStore(folder: string, options: PostgresStoreOptions): 
     const local = withAudit(outbox, await auditLog(folder, options));
     return events === undefined
       ? direct(local, file, url)
-      : await serving(local, file, { url, events, isThere: contact.isMade });
+      : await serving(local, file, { url, events, isThere: contact.isMade, isGateway: options.isGateway === true });
   } catch (error) {
     await outbox.close();
     throw error;
@@ -138,11 +144,17 @@ function direct(local: Store, file: string, url: string): Store {
   return {
     ...local,
     requestHistory: new KyselyRequestHistory(kyselyOver(pool)),
-    ledger: { ...local.ledger, uses: () => readUses(kyselyOver(pool)), check: () => checkLedger(kyselyOver(pool)) },
-    jobs: new KyselyJobStore(kyselyOver(pool)),
+    ledger: {
+      ...local.ledger,
+      uses: (starts) => readUses(kyselyOver(pool), starts),
+      check: () => checkLedger(kyselyOver(pool)),
+    },
+    jobs: new KyselyJobStore(kyselyOver(pool), local.vault.ring),
+    sealedJobs: new SealedJobs(kyselyOver(pool), new JobSeals(local.vault.ring)),
     modelHealth: new KyselyModelHealth(kyselyOver(pool)),
     notices: new KyselyNotices(kyselyOver(pool)),
     payloadHistory: new KyselyPayloadHistory(kyselyOver(pool), local.payloads),
+    gateways: () => countGateways(kyselyOver(pool)),
     overview: async (scope, query) => {
       while (await makeDue(kyselyOver(pool))) continue;
       return readOverview(kyselyOver(pool), tenantIn(scope), query);
@@ -167,14 +179,20 @@ function direct(local: Store, file: string, url: string): Store {
 async function serving(
   local: Store,
   file: string,
-  { url, events, isThere }: { readonly url: string; readonly events: PostgresEvents; readonly isThere: boolean },
+  {
+    url,
+    events,
+    isThere,
+    isGateway,
+  }: { readonly url: string; readonly events: PostgresEvents; readonly isThere: boolean; readonly isGateway: boolean },
 ): Promise<Store> {
+  const name = isGateway ? gatewayName() : undefined;
   let state: PostgresState = { isAway: false, reason: null, waiting: 0, refused: 0 };
   const thread = new Thread<PostgresQuestion>(
     () =>
       new Worker(new URL('./postgres.worker.ts', import.meta.url), {
         name: 'postgres',
-        workerData: { file, url },
+        workerData: { file, url, name },
         resourceLimits: { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 256 },
       }),
     (told) => {
@@ -202,13 +220,15 @@ async function serving(
     ledger: {
       ...local.ledger,
       paidByAll: (budget, start) => paid.of(budget, start),
-      uses: () => readUses(history),
+      uses: (starts) => readUses(history, starts),
       check: () => checkLedger(history),
     },
-    jobs: new KyselyJobStore(history),
+    jobs: new KyselyJobStore(history, local.vault.ring),
+    sealedJobs: new SealedJobs(history, new JobSeals(local.vault.ring)),
     modelHealth: new KyselyModelHealth(history),
     notices: new KyselyNotices(history),
     payloadHistory: new KyselyPayloadHistory(history, local.payloads),
+    gateways: () => countGateways(history),
     overview: async (scope, query) =>
       (await thread.ask({ kind: 'overview', tenant: tenantIn(scope), query })) as Overview,
     removeOld: async (retention, signal) =>

@@ -12,12 +12,12 @@ import { removeOld } from './retention.ts';
 import type { PostgresQuestion } from './worker-protocol.ts';
 
 /** The thread that speaks with PostgreSQL: sends what waits in the local database, and reads. */
-const { file, url } = workerData as { file: string; url: string };
+const { file, url, name } = workerData as { file: string; url: string; name: string | undefined };
 const courier = new Courier(
   openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 }),
   openPool(url, { max: 2, statementTimeoutMs: 60_000 }),
 );
-const readers = openPool(url, { max: 4, statementTimeoutMs: 5000 });
+const readers = openPool(url, { max: 4, statementTimeoutMs: 5000, name });
 const keepers = openPool(url, { max: 2, statementTimeoutMs: 600_000 });
 
 /** How often sums are made of what arrived, in ms. */

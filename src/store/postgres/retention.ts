@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { Pool } from 'pg';
 import { firstIdAt } from '../../core/ids.ts';
 import type { Removed, Retention } from '../../core/retention.ts';
-import { archiveSome } from '../ledger.ts';
+import { archiveSome, oldPeriod } from '../ledger.ts';
 import { grains } from '../rollups.ts';
 import type { Database } from '../schema.ts';
 import { kyselyOver } from './connection.ts';
@@ -38,6 +38,9 @@ export async function removeOld(
   };
   while (!isStopped() && (await db.transaction().execute(archive))) continue;
   if (isStopped()) return { requests, payloads, rollups: 0, freedBytes: null };
+  await pool.query('DELETE FROM budget_use WHERE start > 0 AND start < $1 AND used = archived', [
+    oldPeriod(now, retention.log),
+  ]);
   // Rows that came after their day was dropped.
   await pool.query('DELETE FROM requests_other WHERE id < $1', [firstIdAt(log)]);
   await pool.query('DELETE FROM attempts_other WHERE request_id < $1', [firstIdAt(log)]);

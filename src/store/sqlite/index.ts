@@ -3,6 +3,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { ApiKeys } from '../../core/api-key.ts';
 import type { Ledger, LimitRules } from '../../core/limit.ts';
 import type { FetchedPrices } from '../../core/prices.ts';
+import type { UnfinishedPurges } from '../../core/response-cache.ts';
 import type { AuditHistory, AuditLog } from '../../core/audit.ts';
 import type { Clock } from '../../core/clock.ts';
 import { systemClock } from '../../core/clock.ts';
@@ -34,6 +35,8 @@ import { IdentityEpoch } from './identity-epoch.ts';
 import { migrate } from './migrate.ts';
 import { KyselyRequestHistory } from '../history.ts';
 import { KyselyJobStore } from '../jobs/index.ts';
+import { JobSeals } from '../jobs/seals.ts';
+import { SealedJobs } from '../jobs/upkeep.ts';
 import { KyselyModelHealth } from '../model-health.ts';
 import { KyselyNotices } from '../notices.ts';
 import type { RequestLogEvents } from './request-log.ts';
@@ -53,6 +56,7 @@ import { Troubles } from './troubles.ts';
 import { Upkeep } from './upkeep.ts';
 import { SqliteRevocations } from './revocations.ts';
 import { StoreWorker } from './store-worker.ts';
+import { SqliteUnfinishedPurges } from './unfinished-purges.ts';
 import { checkMasterKey, Vault } from './vault.ts';
 
 /** How a store is doing. Whatever it is, requests go on being answered. */
@@ -76,12 +80,16 @@ export interface Store {
   readonly vault: Vault;
   readonly limitRules: LimitRules;
   readonly prices: FetchedPrices;
+  readonly unfinishedPurges: UnfinishedPurges;
   readonly ledger: Ledger;
   readonly audit: AuditLog;
   readonly auditHistory: AuditHistory;
   readonly jobs: JobStore;
+  readonly sealedJobs: SealedJobs;
   readonly modelHealth: ModelHealthStore;
   readonly notices: Notices;
+  /** How many processes answer requests on this database, as far as it is known. */
+  gateways(): Promise<number>;
   overview(scope: TenantScope, query: OverviewQuery): Promise<Overview>;
   /**
    * Removes what is older than it is to be kept; beside answers, not in their way.
@@ -167,7 +175,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     await options.furnish?.(database);
     if (isSealing && options.furnish !== undefined) checkMasterKey(database, masterKeys);
     epoch = new IdentityEpoch(database, clock);
-    vault = new Vault(database, { masters: masterKeys, epoch, clock });
+    vault = new Vault(database, { masters: masterKeys, epoch, clock, hasJobs: options.isOutbox !== true });
     if (isSealing) vault.prepare();
   } catch (error) {
     database.close();
@@ -177,6 +185,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
   const revocations = new SqliteRevocations(database, epoch);
   const limitRules = new SqliteLimitRules(database, epoch);
   const prices = new SqlitePrices(database, epoch);
+  const unfinishedPurges = new SqliteUnfinishedPurges(database);
   if (events === undefined) {
     const requestLog = new SqliteRequestLog(database, { failed() {}, recovered() {}, dropped() {} });
     const writer = new AuditWriter(folder, databaseFile);
@@ -190,7 +199,8 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
         (error) => auditEvents.failed(error),
       ),
       auditHistory: new SqliteAuditHistory(kysely),
-      jobs: new KyselyJobStore(kysely),
+      jobs: new KyselyJobStore(kysely, vault.ring),
+      sealedJobs: new SealedJobs(kysely, new JobSeals(vault.ring)),
       modelHealth: new KyselyModelHealth(kysely),
       notices: new KyselyNotices(kysely),
       requestLog,
@@ -198,7 +208,9 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
       apiKeys,
       limitRules,
       prices,
+      unfinishedPurges,
       ledger: sqliteLedger(database, kysely),
+      gateways: async () => 1,
       overview: async (scope, query) => {
         await rollUpNow(database);
         return readOverview(kyselyOver(database), tenantIn(scope), query);
@@ -247,13 +259,16 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     vault,
     audit,
     auditHistory: new SqliteAuditHistory(kysely),
-    jobs: new KyselyJobStore(writing),
+    jobs: new KyselyJobStore(writing, vault.ring),
+    sealedJobs: new SealedJobs(writing, new JobSeals(vault.ring)),
     modelHealth: new KyselyModelHealth(writing),
     notices: new KyselyNotices(writing),
     apiKeys,
     limitRules,
     prices,
+    unfinishedPurges,
     ledger: sqliteLedger(database, kysely),
+    gateways: async () => 1,
     overview: (scope, query) => worker.overview(tenantIn(scope), query),
     removeOld: (retention, signal) => worker.removeOld(retention, signal),
     rebuildSums: () => rebuildSums(kyselyOver(database)),

@@ -11,7 +11,19 @@ export function sqliteLedger(database: DatabaseSync, kysely: Kysely<Database>): 
   return {
     used: read,
     paidByAll: read,
-    uses: () => readUses(kysely),
+    uses: (starts) => readUses(kysely, starts),
     check: () => checkLedger(kysely),
   };
+}
+
+/**
+ * Removes sums of periods that began before `bound` and of which the ledger has no rows any more, some at a time.
+ * @returns How many went.
+ */
+export function removeOldUses(database: DatabaseSync, bound: number, atOnce: number): number {
+  const remove = database.prepare(
+    `DELETE FROM budget_use WHERE (budget, start) IN (
+       SELECT budget, start FROM budget_use WHERE start > 0 AND start < ? AND used = archived LIMIT ?)`,
+  );
+  return Number(remove.run(bound, atOnce).changes);
 }

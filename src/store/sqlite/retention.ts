@@ -3,9 +3,10 @@ import type { DatabaseSync } from 'node:sqlite';
 import { setTimeout as wait } from 'node:timers/promises';
 import { firstIdAt } from '../../core/ids.ts';
 import type { Removed, Retention } from '../../core/retention.ts';
-import { archiveSome } from '../ledger.ts';
+import { archiveSome, oldPeriod } from '../ledger.ts';
 import { grains, immediately } from '../rollups.ts';
 import { kyselyOver } from './connection.ts';
+import { removeOldUses } from './ledger.ts';
 
 const dayMs = 86_400_000;
 
@@ -34,6 +35,7 @@ export async function removeOld(
   const part = { where: '1', parameters: [], isStopped };
   await inBatches(database, { ...part, table: 'attempts', column: 'request_id' }, log);
   await archiveLedger(database, log, isStopped);
+  await removeUses(database, oldPeriod(now, retention.log), isStopped);
   const payloads = await perTenant(database, {
     table: 'payloads',
     column: 'request_id',
@@ -60,6 +62,12 @@ async function archiveLedger(database: DatabaseSync, below: string, isStopped: (
     const startedAt = performance.now();
     isMore = await immediately(db, (connection) => archiveSome(connection, below, batch.rows / 5));
     await wait(restFactor * (performance.now() - startedAt));
+  }
+}
+
+async function removeUses(database: DatabaseSync, bound: number, isStopped: () => boolean): Promise<void> {
+  for (let removed = batch.rows; removed === batch.rows && !isStopped();) {
+    removed = await paced(() => removeOldUses(database, bound, batch.rows));
   }
 }
 

@@ -29,7 +29,7 @@ export async function open(
   checkMasterKey(database, masters);
   await migrate(database);
   const epoch = new IdentityEpoch(database, clock);
-  const vault = new Vault(database, { masters, epoch, clock });
+  const vault = new Vault(database, { masters, epoch, clock, hasJobs: true });
   vault.prepare();
   const apiKeys = new SqliteApiKeys(database, { epoch, seal: vault.apiKeySeal });
   return { folder, database, masters, epoch, vault, clock, apiKeys };

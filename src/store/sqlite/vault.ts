@@ -12,6 +12,7 @@ import type { SeenMessages } from '../../security/seen-messages.ts';
 import { ServerKeys } from '../../security/server-keys.ts';
 import { SqliteDataKeys } from './data-keys.ts';
 import type { IdentityEpoch } from './identity-epoch.ts';
+import { CountedJobs } from './counted-jobs.ts';
 import { RowSeal } from './row-seal.ts';
 import { SqliteSealedValues } from './sealed-values.ts';
 import { SqliteSeenMessages } from './seen-messages.ts';
@@ -46,7 +47,13 @@ export class Vault {
 
   constructor(
     database: DatabaseSync,
-    world: { readonly masters: MasterKeys; readonly epoch: IdentityEpoch; readonly clock: Clock },
+    world: {
+      readonly masters: MasterKeys;
+      readonly epoch: IdentityEpoch;
+      readonly clock: Clock;
+      /** Whether jobs and their runs are in this database. */
+      readonly hasJobs: boolean;
+    },
   ) {
     const { masters, epoch, clock } = world;
     this.#database = database;
@@ -57,7 +64,9 @@ export class Vault {
     const values = new SqliteSealedValues(database, this.ring, clock);
     this.values = values;
     this.apiKeySeal = new RowSeal(database, this.ring);
-    this.rotation = new Rotation(this.ring, this.#keys, [values, this.apiKeySeal], clock);
+    // Elsewhere than here, nobody here knows what is still under a key: then none of these ever goes by itself.
+    const jobs = world.hasJobs ? [new CountedJobs(database)] : [];
+    this.rotation = new Rotation(this.ring, this.#keys, [values, this.apiKeySeal, ...jobs], clock);
     this.serverKeys = new ServerKeys(values, clock);
     this.seenMessages = new SqliteSeenMessages(database);
   }

@@ -1,0 +1,150 @@
+import { parseArgs } from 'node:util';
+import type { Contestant } from './contestants/contestant.ts';
+import { mizan } from './contestants/mizan.ts';
+import { whole } from './options.ts';
+import { say, Stage } from './stage.ts';
+import { freePort } from './system/ports.ts';
+import { memory } from './system/procfs.ts';
+
+// What does a whole Mizan take of the machine when a million distinct answers go through its cache, beside the same
+// without one? The heap is looked at after a collection; what is resident is what the machine sees.
+
+const flags = {
+  requests: { type: 'string' },
+  /** `on`, `off`, or one after the other. */
+  cache: { type: 'string', default: 'both' },
+} as const;
+
+const connections = 32;
+
+/** So many answers before anything is looked at: code and buffers take their place. */
+const warmUp = 30_000;
+
+interface Figures {
+  readonly right: number;
+  readonly wrong: number;
+  /** In bytes, beyond what it was after the warm-up. */
+  readonly alive: number;
+  readonly resident: number;
+  readonly peak: number;
+  /** What the cache says of itself. */
+  readonly counted: number;
+  readonly entries: number;
+}
+
+/** Mizan, asked for what is kept or for what isn't, with an inspector to look at its heap. */
+function contestant(isCached: boolean, inspectorPort: number): Contestant {
+  return {
+    name: isCached ? 'cache-on' : 'cache-off',
+    async prepare(site) {
+      const { launch, door } = await mizan.prepare(site);
+      if (launch === null) throw new Error('Mizan was not started.');
+      const body = isCached ? door.body.replace('"temperature":0.2', '"temperature":0.0') : door.body;
+      const args = [`--inspect=127.0.0.1:${inspectorPort}`, ...launch.args];
+      return { launch: { ...launch, args }, door: { ...door, body } };
+    },
+  };
+}
+
+/** Bytes that are alive in a process, after a collection. */
+async function alive(inspectorPort: number): Promise<number> {
+  const list = (await (await fetch(`http://127.0.0.1:${inspectorPort}/json/list`)).json()) as {
+    readonly webSocketDebuggerUrl: string;
+  }[];
+  const socket = new WebSocket(list[0]?.webSocketDebuggerUrl ?? '');
+  await new Promise((resolve) => socket.addEventListener('open', resolve, { once: true }));
+  let id = 0;
+  const ask = async (method: string, params: object = {}): Promise<unknown> => {
+    const own = ++id;
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    const heard = ({ data }: MessageEvent): void => {
+      const message = JSON.parse(String(data)) as { readonly id: number; readonly result: unknown };
+      if (message.id === own) resolve(message.result);
+    };
+    socket.addEventListener('message', heard);
+    socket.send(JSON.stringify({ id: own, method, params }));
+    const answer = await promise;
+    socket.removeEventListener('message', heard);
+    return answer;
+  };
+  for (let i = 0; i < 3; i++) await ask('HeapProfiler.collectGarbage');
+  const expression = '(({ heapUsed, external }) => heapUsed + external)(process.memoryUsage())';
+  const { result } = (await ask('Runtime.evaluate', { expression })) as { readonly result: { readonly value: number } };
+  socket.close();
+  return result.value;
+}
+
+async function metricsOf(args: readonly string[]): Promise<(name: string) => number> {
+  const port = args[args.indexOf('--metrics-port') + 1];
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  return (name) => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1] ?? 0);
+}
+
+async function figuresOf(isCached: boolean, requests: number): Promise<Figures> {
+  using stage = await Stage.setUp();
+  const inspectorPort = await freePort();
+  const whom = contestant(isCached, inspectorPort);
+  let args: readonly string[] = [];
+  const row = await stage.open(
+    {
+      name: whom.name,
+      async prepare(site) {
+        const stand = await whom.prepare(site);
+        args = stand.launch?.args ?? [];
+        return stand;
+      },
+    },
+    1,
+  );
+  const gateway = row.running?.gateway;
+  if (!row.running || !gateway) throw new Error(row.unavailable ?? 'It did not start.');
+  const { door } = row.running;
+  const plan = { door, stream: false, connections, deadlineMs: 900_000 };
+  await stage.load.run({ ...plan, door: { ...door, body: door.body.replace(':0.0', ':0.2') }, requests: warmUp });
+  const [aliveBefore, residentBefore] = [await alive(inspectorPort), memory(gateway.pid).now];
+  let peak = 0;
+  const look = setInterval(() => (peak = Math.max(peak, memory(gateway.pid).now)), 250);
+  const { right, wrong } = await stage.load.run({ ...plan, requests });
+  clearInterval(look);
+  const metric = await metricsOf(args);
+  const figures = {
+    right,
+    wrong,
+    alive: (await alive(inspectorPort)) - aliveBefore,
+    resident: memory(gateway.pid).now - residentBefore,
+    peak: peak - residentBefore,
+    counted: metric('mizan_cache_bytes'),
+    entries: metric('mizan_cache_entries'),
+  };
+  await row.close();
+  return figures;
+}
+
+const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: flags });
+  const requests = whole('requests', values.requests, 1_000_000, [1000, 10_000_000]);
+  const all = new Map<boolean, Figures>();
+  for (const isCached of [false, true]) {
+    if (values.cache === (isCached ? 'off' : 'on')) continue;
+    const figures = await figuresOf(isCached, requests);
+    all.set(isCached, figures);
+    const { right, wrong, alive: heap, resident, peak, counted, entries } = figures;
+    process.stdout.write(
+      `cache ${isCached ? 'on ' : 'off'}: ${right} right, ${wrong} wrong; beyond the warm-up: alive ${mib(heap)}, ` +
+        `resident ${mib(resident)}, at most ${mib(peak)}; ${entries} kept, counted as ${mib(counted)}\n`,
+    );
+  }
+  const [off, on] = [all.get(false), all.get(true)];
+  if (off === undefined || on === undefined) return;
+  const share = (on.alive - off.alive) / (64 * 2 ** 20);
+  say(`the cache's share of the heap: ${mib(on.alive - off.alive)}, ${(share * 100).toFixed(1)} % of maxBytes`);
+  process.stdout.write(
+    `With the cache ${mib(on.alive - off.alive)} more are alive (${(share * 100).toFixed(1)} % of its 64 MiB), ` +
+      `${mib(on.resident - off.resident)} more resident, ${mib(on.peak - off.peak)} at the peak.\n`,
+  );
+  if (share > 1.1) process.exitCode = 1;
+}
+
+await main();
