@@ -41,7 +41,7 @@ async function slowly(answerMs: number) {
   const store = await openStore({
     folder,
     url: null,
-    events: { failed: nothing, recovered: nothing, dropped: nothing },
+    events: { failed: nothing, recovered: nothing, dropped: nothing, away: nothing, back: nothing },
   });
   onTestFinished(async () => {
     await store.close();
