@@ -4,7 +4,7 @@ COPY package.json package-lock.json ./
 COPY scripts/no-native scripts/no-native
 # This image is the runtime already: the pinned one, which an install script fetches, is not needed.
 RUN npm ci --ignore-scripts --no-audit --no-fund
-COPY tsconfig.json ./
+COPY tsconfig.json tsconfig.types.json ./
 COPY scripts scripts
 COPY src src
 RUN npm run build

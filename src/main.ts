@@ -15,8 +15,7 @@ import { RunningCalls } from './edge/http/running.ts';
 import { createServer } from './edge/http/server.ts';
 import type { Flow } from './flow/run.ts';
 import type { AnswerCache } from './flow/cache/index.ts';
-import { Limiter } from './flow/limits/limiter.ts';
-import { limiterEvents, limitStates } from './flow/limits/figures.ts';
+import type { Limiter } from './flow/limits/limiter.ts';
 import type { Models } from './flow/routing/models.ts';
 import { guardedFetch } from './egress/fetch.ts';
 import { EgressGuard } from './egress/guard.ts';
@@ -34,8 +33,6 @@ import { MasterKeys } from './security/master-keys.ts';
 import { Messages } from './security/messages.ts';
 import type { Tokens } from './security/tokens.ts';
 import { RedisConnection } from './redis/connection.ts';
-import { RedisLimits } from './redis/limits.ts';
-import { nodeName } from './redis/node-name.ts';
 import type { Store } from './store/index.ts';
 import { openStore } from './store/index.ts';
 import type { JobsHere } from './compose/jobs.ts';
@@ -43,13 +40,13 @@ import { jobsOf } from './compose/jobs.ts';
 import { jobQueueOf } from './compose/job-queue.ts';
 import { answerCacheOf } from './compose/answer-cache.ts';
 import { backupsOf } from './compose/backups.ts';
-import { budgetAlerts } from './compose/budget-alerts.ts';
 import { InstanceWatch } from './compose/instance-watch.ts';
 import { agentsOf, payloadsOf } from './compose/agents.ts';
 import { watchGateways } from './compose/gateways.ts';
 import { keepSealed } from './compose/keep-sealed.ts';
+import { limiterOf } from './compose/limiter.ts';
 import { instanceStates, modelsOf } from './compose/models.ts';
-import { overloadOf, queueOf } from './compose/overload.ts';
+import { overloadOf } from './compose/overload.ts';
 import { webhooksOf } from './compose/webhooks.ts';
 import { auditLogEvents, payloadEvents, redisEvents, storeEvents } from './compose/log-events.ts';
 import type { QueuePlace } from './scheduler/drivers/job-queue.ts';
@@ -103,6 +100,8 @@ interface House {
   readonly jobQueue: QueuePlace | null;
   readonly clock: Clock;
   readonly random: Random;
+  /** Until when what can't be written may be tried again once all is being closed, on the monotonic clock, in ms. */
+  readonly ending: { by: number };
 }
 
 /** How providers are made; a rehearsal has its own. */
@@ -135,7 +134,8 @@ async function openHouse(
     unsound: (reason) => log.error({ event: 'database_damaged', reason }),
     damaged: (err) => log.error({ event: 'sealed_row_damaged', err }),
   });
-  opened.defer(() => store.close());
+  const ending = { by: 0 };
+  opened.defer(() => store.close(ending.by));
   const upkeep = keepSealed(store, log);
   opened.defer(() => upkeep.abort());
   const backups = backupsOf(config, dataFolder, { log, program: manifest.version });
@@ -160,27 +160,13 @@ async function openHouse(
   if (redis !== null) metrics.watchRedis(() => ({ isUp: redis.trouble === null, unanswered: redis.unanswered }));
   metrics.watchPayloads(() => store.state().payloads);
   metrics.watchDatabase(() => store.state().trouble === null);
-  const shared = redis === null ? null : new RedisLimits(redis, nodeName(dataFolder));
-  const limiter = new Limiter(
-    { limits: config.limits, budgets: config.budgets, ...config.limiting, queue: queueOf(config) },
-    {
-      rules: store.limitRules,
-      ledger: store.ledger,
-      clock,
-      events: limiterEvents(metrics, clock, budgetAlerts(config.limiting.webhooks, post, log)),
-      shared,
-    },
-  );
+  const limiter = limiterOf(config, { store, metrics, log, clock, post, redis, dataFolder });
   opened.defer(() => limiter.close());
-  metrics.watchLimits(() => limitStates(limiter));
-  const { queue } = limiter;
-  if (queue !== null) metrics.queue.watch((priority) => queue.count(priority));
-  if (redis !== null) metrics.watchSharing(() => limiter.isByShare);
   const cache = await answerCacheOf(config, { metrics, clock, redis, store });
   opened.defer(() => cache.close());
   const jobQueue = jobQueueOf(config, dataFolder);
   const rooms = { config, store, tokens, log, metrics, guard, post, providers, book, models, watch };
-  return { ...rooms, limiter, cache, backups, redis, jobQueue, clock, random };
+  return { ...rooms, limiter, cache, backups, redis, jobQueue, clock, random, ending };
 }
 
 /** Does `build`, and closes what it opened where it fails. */
@@ -278,6 +264,7 @@ async function serve(house: House, role: 'all' | 'gateway', opened: AsyncDisposa
     log,
     async close() {
       isDraining = true;
+      house.ending.by = performance.now() + shutdownTimeoutMs;
       const stopped = jobs.scheduler?.stop();
       await until(() => metrics.inFlight === 0, shutdownTimeoutMs);
       running.cut();
@@ -315,6 +302,7 @@ export function startScheduler(config: Config, dataFolder: string): Promise<Proc
       metricsUrl,
       log: house.log,
       async close() {
+        house.ending.by = performance.now() + config.server.shutdownTimeoutMs;
         await scheduler?.stop();
         endMetrics(metricsServer);
         await opened.disposeAsync();

@@ -91,7 +91,11 @@ describe('exit code 2 and one clear line for', () => {
       'requests --data damaged',
       /mizan\.db is damaged \(.*not a database\).*mizan backup restore NAME/,
     ],
-    ['a secret that is too short', 'token create --data short', /jwt\.secret is shorter than 32 characters\.$/],
+    [
+      'a secret that is too short',
+      'token create --data short',
+      /jwt\.secret is shorter than 32 characters\. Put a copy of it back; [^.]*\.$/,
+    ],
     ['a configuration that is not there', `${start} --config gone.yaml`, /^gone\.yaml: there is no such file$/],
     ['a configuration that is no YAML', `${start} --config not-yaml.yaml`, /^not-yaml\.yaml:\d+:\d+: /],
     [

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { publicPayload } from '../src/core/payload.ts';
@@ -102,8 +102,9 @@ test('a backup of the store in PostgreSQL is made beside a running Mizan, verifi
   expect([nothing.code, nothing.stderr]).toEqual([1, expect.stringMatching(/damaged/)]);
   const restored = await mizan(['backup', 'restore', file], place);
   expect([restored.code, restored.stderr]).toEqual([0, expect.stringMatching(/The data is that of/)]);
-  // The configuration that came with it names the other database.
-  rmSync(join(place.cwd, 'mizan.yaml'));
+  // The configuration that came with it names the other database, which must not be used in the place of this one.
+  expect(restored.stderr).toMatch(/data\/restored-mizan\.yaml\.\n.*names another database.*\n.*move it to mizan\.yaml/);
+  expect(readdirSync(place.cwd)).toEqual(['data']);
   const listed = await mizan(['requests', '--limit', '1000', '--json'], place);
   expect((JSON.parse(listed.stdout) as Row[]).map(({ id }) => id)).toEqual(ids.toReversed());
 
@@ -115,7 +116,6 @@ test('a backup of the store in PostgreSQL is made beside a running Mizan, verifi
   expect((await mizan(['keys', 'create'], place)).code).toBe(0);
   const again = await mizan(['backup', 'restore', file], place);
   expect([again.code, again.stderr]).toEqual([0, expect.stringMatching(/before_restore_/)]);
-  rmSync(join(place.cwd, 'mizan.yaml'));
   expect(await audited(place)).toEqual([
     ['key.create', null],
     ['backup.restore', { audit_seq: 3 }],

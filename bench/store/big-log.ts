@@ -2,7 +2,9 @@
  * A request log of millions of rows in SQLite: what the first page, filters and the overview of 90 days cost, how the
  * slowest turn of the event loop and appends do meanwhile, and how far the file shrinks when half of it is removed.
  *
- *   node bench/store/big-log.ts [--rows 10000000]
+ * With `--folder` the log is one that make-log.ts made; half of it is gone then, and the folder stays.
+ *
+ *   node bench/store/big-log.ts [--rows 10000000] [--folder DIR]
  */
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,10 +16,10 @@ import { openStore } from '../../src/store/index.ts';
 import { requestRecord } from '../../test/support/records.ts';
 import { fillLog } from './fill.ts';
 
-const { values } = parseArgs({ options: { rows: { type: 'string' } } });
+const { values } = parseArgs({ options: { rows: { type: 'string' }, folder: { type: 'string' } } });
 const rows = Number(values.rows ?? 10_000_000);
 const dayMs = 86_400_000;
-const folder = mkdtempSync(join(tmpdir(), 'mizan-big-'));
+const folder = values.folder ?? mkdtempSync(join(tmpdir(), 'mizan-big-'));
 const file = join(folder, 'mizan.db');
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const events = { failed() {}, recovered() {}, dropped() {}, away() {}, back() {} };
@@ -52,9 +54,9 @@ async function appends(until: Promise<unknown>): Promise<string> {
   return `${took.length} appends, ${at(0.5)} ms in the middle, ${at(0.99)} ms at p99, ${at(1)} ms at most`;
 }
 
-await (await openStore({ folder, url: null })).close();
+if (values.folder === undefined) await (await openStore({ folder, url: null })).close();
 let startedAt = performance.now();
-const start = fillLog(file, rows, 90);
+const { start } = fillLog(file, rows, 90);
 say(
   `${rows} rows in ${((performance.now() - startedAt) / 1000).toFixed(0)} s, ${(statSync(file).size / 2 ** 20).toFixed(0)} MiB`,
 );
@@ -93,4 +95,4 @@ say(
   `${removed.requests} rows removed in ${((performance.now() - startedAt) / 1000).toFixed(0)} s; the file went from ` +
     `${(before / 2 ** 20).toFixed(0)} to ${(after / 2 ** 20).toFixed(0)} MiB`,
 );
-rmSync(folder, { recursive: true, force: true });
+if (values.folder === undefined) rmSync(folder, { recursive: true, force: true });

@@ -4,7 +4,9 @@
  * overview of a large log take.
  *
  *   node bench/store/p99.ts [--rows 10000000] [--rounds 20] [--seconds 5] [--rate 150]
- *     [--only reads,retention,backup]
+ *     [--only nothing,reads,retention,backup] [--folder DIR]
+ *
+ * With `--folder` the data folder is one that make-log.ts made, which stays; some of its oldest rows go.
  */
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
@@ -25,6 +27,7 @@ const { values } = parseArgs({
     seconds: { type: 'string' },
     rate: { type: 'string' },
     only: { type: 'string' },
+    folder: { type: 'string' },
   },
 });
 const rows = Number(values.rows ?? 10_000_000);
@@ -36,18 +39,19 @@ const days = 90;
 
 const bin = join(import.meta.dirname, '../../bin/mizan.js');
 const folder = mkdtempSync(join(tmpdir(), 'mizan-p99-'));
-const file = join(folder, 'data', 'mizan.db');
+const data = values.folder ?? join(folder, 'data');
+const file = join(data, 'mizan.db');
 const config = join(folder, 'mizan.yaml');
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const size = (): string => `${(statSync(file).size / 2 ** 20).toFixed(0)} MiB`;
 const env = { PATH: process.env['PATH'] ?? '', LOG_LEVEL: 'error' };
-const common = ['--config', config, '--data', join(folder, 'data')];
+const common = ['--config', config, '--data', data];
 
 // Nothing of the simulator's own is to be in the figures.
 writeFileSync(config, JSON.stringify({ server: { port: 0, metricsPort: 0 }, retention: { log: 3650 } }));
-await (await openStore({ folder: join(folder, 'data'), url: null })).close();
+await (await openStore({ folder: data, url: null })).close();
 let startedAt = performance.now();
-const start = fillLog(file, rows, days);
+const { start } = fillLog(file, rows, days);
 say(`${rows} rows in ${((performance.now() - startedAt) / 1000).toFixed(0)} s, ${size()}`);
 
 const mizan = spawn(process.execPath, [bin, 'start', ...common], { env, stdio: ['ignore', 'inherit', 'pipe'] });

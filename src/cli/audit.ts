@@ -2,14 +2,17 @@ import { once } from 'node:events';
 import type { Command } from 'commander';
 import type { AuditEntry } from '../core/audit.ts';
 import { publicAuditEntry } from '../core/audit.ts';
+import { SetupError } from '../core/errors.ts';
 import { everyTenant } from '../core/request-record.ts';
+import type { EntryElsewhere } from '../store/postgres/audit-everywhere.ts';
 import type { CommonOptions } from './options.ts';
-import { configOf, name, wholeNumber, withCommonOptions } from './options.ts';
+import { configOf, databaseUrl, name, wholeNumber, withCommonOptions } from './options.ts';
 import { print, say, table } from './say.ts';
-import { withStore } from './with-store.ts';
+import { placeOf, withStore } from './with-store.ts';
 
 interface TenantOptions extends CommonOptions {
   readonly tenant?: string;
+  readonly everywhere?: boolean;
 }
 
 interface ListOptions extends TenantOptions {
@@ -24,27 +27,9 @@ export function registerAudit(program: Command): void {
   withTenant(audit.command('list').description('the newest entries, newest first'))
     .option('--limit <n>', 'at most so many', wholeNumber(1, 1000), 10)
     .option('--json', 'print JSON')
-    .action(async (options: ListOptions) => {
-      configOf(options);
-      const { limit } = options;
-      const entries = await withStore({ folder: options.data, url: null }, ({ auditHistory }) =>
-        auditHistory.list(options.tenant ?? everyTenant, { limit }),
-      );
-      if (options.json === true) print(JSON.stringify(entries.map(publicAuditEntry), null, 2));
-      else print(table(titles, entries.map(row)));
-    });
+    .action((options: ListOptions) => (options.everywhere === true ? listEverywhere(options) : list(options)));
 
-  withTenant(audit.command('export').description('print all entries as lines of JSON, oldest first')).action(
-    async (options: TenantOptions) => {
-      configOf(options);
-      await withStore({ folder: options.data, url: null }, async ({ auditHistory }) => {
-        for await (const entry of auditHistory.walk(options.tenant ?? everyTenant)) {
-          const isFull = !process.stdout.write(`${JSON.stringify(publicAuditEntry(entry))}\n`);
-          if (isFull) await once(process.stdout, 'drain');
-        }
-      });
-    },
-  );
+  withTenant(audit.command('export').description('print all entries as lines of JSON, oldest first')).action(exportAll);
 
   withCommonOptions(
     audit.command('verify').description('look for entries that were changed, removed, added or moved'),
@@ -66,7 +51,62 @@ export function registerAudit(program: Command): void {
 }
 
 function withTenant(command: Command): Command {
-  return withCommonOptions(command).option('--tenant <name>', 'only those of this tenant; default: of all', name);
+  return withCommonOptions(command)
+    .option('--tenant <name>', 'only those of this tenant; default: of all', name)
+    .option('--everywhere', 'those of all machines on the same PostgreSQL, as they were copied there');
+}
+
+async function list(options: ListOptions): Promise<void> {
+  configOf(options);
+  const { limit } = options;
+  const entries = await withStore({ folder: options.data, url: null }, ({ auditHistory }) =>
+    auditHistory.list(options.tenant ?? everyTenant, { limit }),
+  );
+  if (options.json === true) print(JSON.stringify(entries.map(publicAuditEntry), null, 2));
+  else print(table(titles, entries.map(row)));
+}
+
+async function listEverywhere(options: ListOptions): Promise<void> {
+  const found: EntryElsewhere[] = [];
+  for await (const each of await everywhere(options, options.limit)) found.push(each);
+  if (options.json === true) print(JSON.stringify(found.map(publicElsewhere), null, 2));
+  else
+    print(
+      table(
+        ['HOST', 'LOG', ...titles],
+        found.map(({ host, log, entry }) => [host, log, ...row(entry)]),
+      ),
+    );
+}
+
+async function exportAll(options: TenantOptions): Promise<void> {
+  if (options.everywhere === true) {
+    for await (const found of await everywhere(options, null)) await printLine(publicElsewhere(found));
+    return;
+  }
+  configOf(options);
+  await withStore({ folder: options.data, url: null }, async ({ auditHistory }) => {
+    for await (const entry of auditHistory.walk(options.tenant ?? everyTenant))
+      await printLine(publicAuditEntry(entry));
+  });
+}
+
+/** @throws SetupError where there is no PostgreSQL that machines could share. */
+async function everywhere(options: TenantOptions, limit: number | null): Promise<AsyncGenerator<EntryElsewhere>> {
+  const url = databaseUrl(options);
+  if (url === null) throw new SetupError('--everywhere needs PostgreSQL: with SQLite there is one audit log.');
+  // Brings the tables up to date, and sends what is new here.
+  await withStore(placeOf(options), () => {});
+  const { auditEverywhere } = await import('../store/postgres/audit-everywhere.ts');
+  return auditEverywhere(url, { scope: options.tenant ?? everyTenant, limit });
+}
+
+function publicElsewhere({ host, log, entry }: EntryElsewhere) {
+  return { host, log, ...publicAuditEntry(entry) };
+}
+
+async function printLine(value: object): Promise<void> {
+  if (!process.stdout.write(`${JSON.stringify(value)}\n`)) await once(process.stdout, 'drain');
 }
 
 const titles = ['SEQ', 'TIME', 'ACTOR', 'TENANT', 'ACTION', 'OUTCOME', 'COUNT', 'FROM', 'TARGET'];

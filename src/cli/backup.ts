@@ -3,6 +3,7 @@ import { setPriority } from 'node:os';
 import { basename, join } from 'node:path';
 import type { Command } from 'commander';
 import type { Config } from '../config/config.ts';
+import type { loadVaultConfig } from '../config/load.ts';
 import { MizanError, SetupError } from '../core/errors.ts';
 import type { BackupTarget } from '../store/backup/contract.ts';
 import type { BackupSettings } from '../store/backup/settings.ts';
@@ -118,11 +119,12 @@ async function verify(given: string, options: CreateOptions): Promise<void> {
 
 async function restore(given: string, options: CommonOptions): Promise<void> {
   const { restoreBackup } = await import('../store/backup/restore.ts');
+  const { loadVaultConfig: load } = await import('../config/load.ts');
   const settings = await restoreSettings(options);
   const configFile = options.config ?? process.env['MIZAN_CONFIG'] ?? 'mizan.yaml';
   const before = auditHead(settings);
   const { manifest, aside, config } = await reading(given, settings, (file, facts) =>
-    restoreBackup(file, { ...facts, configFile }),
+    restoreBackup(file, { ...facts, configFile, leadsHere: leadingTo(settings, load) }),
   );
   const target = `backup:${basename(given)}`;
   const after = { created_at: manifest.createdAt, aside };
@@ -135,7 +137,22 @@ async function restore(given: string, options: CommonOptions): Promise<void> {
   });
   say(`The data is that of ${manifest.createdAt}: ${rowsOf(manifest)}.`);
   if (aside !== null) say(`What was there before is in ${aside}.`);
-  if (config !== null) say(`The configuration of that time is in ${config}.`);
+  if (config === null) return;
+  say(`The configuration of that time is in ${config.file}.`);
+  if (config.leadsHere) return;
+  say(`It was not put in place: its database.url names another database than the one that was restored into.`);
+  say(`Mizan would go on with that one. Change it, or write "\${DATABASE_URL}" there, and move it to ${configFile}.`);
+}
+
+/** Whether a configuration file leads to the database of `settings`. One that can't be read is not in anybody's way. */
+function leadingTo({ databaseUrl }: BackupSettings, load: typeof loadVaultConfig): (file: string) => boolean {
+  return (file) => {
+    try {
+      return (load({ file, env: process.env }).databaseUrl?.reveal() ?? null) === (databaseUrl?.reveal() ?? null);
+    } catch {
+      return true;
+    }
+  };
 }
 
 /** Finds the backup that is meant, and shows how `use` does. */

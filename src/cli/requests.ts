@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { RequestRecord } from '../core/request-record.ts';
 import { everyTenant, publicRequest } from '../core/request-record.ts';
 import { registerExport } from './requests-export.ts';
+import { registerImport } from './requests-import.ts';
 import { registerShow } from './requests-show.ts';
 import type { CommonOptions } from './options.ts';
 import { databaseUrl, name, wholeNumber, withCommonOptions } from './options.ts';
@@ -14,10 +15,11 @@ interface RequestsOptions extends CommonOptions {
   readonly json?: boolean;
 }
 
-/** `mizan requests`, `mizan requests export` and `mizan requests show` */
+/** `mizan requests`, and `mizan requests export`, `import` and `show` */
 export function registerRequests(program: Command): void {
   const requests = program.command('requests');
   registerExport(requests);
+  registerImport(requests);
   registerShow(requests);
   withCommonOptions(requests.description('the newest requests, newest first'))
     .option('--limit <n>', 'at most so many', wholeNumber(1, 1000), 10)

@@ -88,7 +88,8 @@ function endOnSignal(mizan: Process): void {
     mizan.close().then(
       () => process.exit(0),
       (error: unknown) => {
-        mizan.log.error({ event: 'shutdown_failed', err: error });
+        mizan.log.fatal({ event: 'shutdown_failed', err: error });
+        say(`Mizan ends, and not well: ${error instanceof Error ? error.message : String(error)}`);
         process.exit(1);
       },
     );

@@ -9,7 +9,8 @@ export function storeEvents(log: Log): StoreEvents {
   return {
     failed: (err) => log.error({ event: 'request_log_failed', err }),
     recovered: () => log.info({ event: 'request_log_recovered' }),
-    dropped: (record) => log.error({ event: 'request_log_row_dropped', requestId: record.id }),
+    // All of it: the log is the last place where it can be, and "mizan requests import" takes it from there.
+    dropped: (row) => log.error({ event: 'request_log_row_dropped', requestId: row.id, row }),
     away: (reason) => log.error({ event: 'database_away', reason }),
     back: () => log.info({ event: 'database_back' }),
   };

@@ -71,6 +71,17 @@ describe('a configuration that is read', () => {
     expect(config.notes).toEqual([]);
   });
 
+  test('notes a variable that says where data is, and that the file overrules', () => {
+    const env = { DATABASE_URL: 'postgres://new/db', REDIS_URL: 'redis://h:6379' };
+    const text = 'database: { url: "postgres://old/db" }\nredis: { url: "${REDIS_URL:-}" }';
+    const config = read(text, env);
+    expect(config.database.url?.reveal()).toBe('postgres://old/db');
+    expect(config.notes).toEqual([
+      expect.stringMatching(/^DATABASE_URL is set, and database\.url says something else/),
+    ]);
+    expect(read('database: { url: "${DATABASE_URL:-}" }', env).notes).toEqual([]);
+  });
+
   test('notes what is allowed and leads nowhere', () => {
     const text = `${sim}\nmodels: { a: { fallbacks: [b] }, c: { fallbacks: [] } }`;
     expect(read(text).notes).toHaveLength(1);

@@ -9,7 +9,7 @@ import type { Environment, Secrets } from './expand.ts';
 import { problemOf } from './findings.ts';
 import type { Finding } from './findings.ts';
 import { findingsOf, issueMessage } from './issues.ts';
-import { applyOutside, environment } from './outside.ts';
+import { applyOutside, environment, overruled } from './outside.ts';
 import type { CliOverrides } from './outside.ts';
 import { Places } from './places.ts';
 import { systemClock } from '../core/clock.ts';
@@ -81,6 +81,7 @@ export function readConfig(
   }
   const whole = expanded.tree;
   dropEmptySections(whole);
+  const unheard = overruled(whole, env);
   applyOutside(whole, places, { env, cli });
   applyDefaults(whole, places, env);
   const read = readTree(whole, places);
@@ -93,7 +94,11 @@ export function readConfig(
     ...(typeof level === 'string' ? [] : [level]),
   ];
   if (read.config === undefined || typeof level !== 'string' || all.length > 0) throw new ConfigError(inOrder(all));
-  return resolveConfig(read.config, { file: source?.name ?? null, level, notes: notesOn(whole, systemClock.now()) });
+  return resolveConfig(read.config, {
+    file: source?.name ?? null,
+    level,
+    notes: [...unheard, ...notesOn(whole, systemClock.now())],
+  });
 }
 
 /** The stored secrets, from the first time that one is needed: by then what `VaultConfig` is of has to be known by itself. */

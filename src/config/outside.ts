@@ -2,7 +2,7 @@ import { variableOf } from './expand.ts';
 import type { Environment } from './expand.ts';
 import type { Path, Places } from './places.ts';
 import type { Origin } from './problem.ts';
-import { isMapping, newMapping } from './tree.ts';
+import { isMapping, newMapping, valueAt } from './tree.ts';
 import type { Mapping } from './tree.ts';
 
 /** Options of the command line that stand above the file. */
@@ -60,4 +60,14 @@ export function applyOutside(tree: Mapping, places: Places, outside: { env: Envi
     parent[key] = value;
     places.set(path, { origin: environment, label: name });
   }
+}
+
+/** Variables that say where data is, and that the file overrules with something else: somebody may think otherwise. */
+export function overruled(tree: Mapping, env: Environment): string[] {
+  return ['DATABASE_URL', 'REDIS_URL'].flatMap((name) => {
+    const [section = '', key = ''] = variables[name] ?? [];
+    const [value, given] = [variableOf(env, name), valueAt(tree, [section, key])];
+    if (value === undefined || value === '' || given === undefined || given === null || given === value) return [];
+    return `${name} is set, and ${section}.${key} says something else, which wins. "\${${name}}" there would be the variable's.`;
+  });
 }

@@ -5,9 +5,11 @@ const form = /^req_[0-9a-hjkmnp-tv-z]{26}$/;
 
 /** Each test begins as a process of its own. */
 let newRequestId: (now: number) => string;
+let firstIdAt: (time: number) => string;
+let timeOfId: (id: string) => number | null;
 beforeEach(async () => {
   vi.resetModules();
-  ({ newRequestId } = await import('./ids.ts'));
+  ({ newRequestId, firstIdAt, timeOfId } = await import('./ids.ts'));
 });
 
 test('an id is a ULID in lower case, from the first moment on', () => {
@@ -54,4 +56,11 @@ test('two processes do not make the same ids', async () => {
   vi.resetModules();
   const other = await import('./ids.ts');
   expect(other.newRequestId(1_700_000_000_000)).not.toBe(mine);
+});
+
+test('an id tells its time again, and so does a bound; other texts have none', () => {
+  for (const time of [0, 1, Date.UTC(2026, 0, 1), 2 ** 48 - 1]) {
+    expect([timeOfId(newRequestId(time)), timeOfId(firstIdAt(time))]).toEqual([time, time]);
+  }
+  for (const text of ['', 'req_', 'req_z1m0znhp40', 'req_01m0znhpu0x', 'zzz']) expect(timeOfId(text)).toBe(null);
 });

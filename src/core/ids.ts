@@ -39,6 +39,19 @@ function timeDigits(ms: number): string {
   return digits;
 }
 
+/** When the request came that an id is of, or where a bound of ids lies, in ms; `null` of a text without a time in it. */
+export function timeOfId(id: string): number | null {
+  const digits = /^req_([0-7][0-9a-z]{9})/.exec(id)?.[1];
+  if (digits === undefined) return null;
+  let ms = 0;
+  for (const digit of digits) {
+    const value = alphabet.indexOf(digit);
+    if (value < 0) return null;
+    ms = ms * 32 + value;
+  }
+  return ms;
+}
+
 /**
  * A new request id: `req_` and a ULID in lower case (48 bits of milliseconds, 80 of randomness).
  * Ids sort by time as text; those of one process never step back, not even when the clock does.

@@ -68,6 +68,12 @@ describe('what is no secret is refused in one line that does not show it', () =>
     expect(message).not.toMatch(/x{31}|short$/);
   });
 
+  test('zeros, as a crash of the machine leaves them', () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'jwt.secret'), Buffer.alloc(44));
+    expect(refusal(folder)).toMatch(/is no text: it was damaged\. Put a copy of it back/);
+  });
+
   test('a folder in its place', () => {
     const folder = temporaryFolder();
     mkdirSync(join(folder, 'jwt.secret'));

@@ -20,6 +20,8 @@ export function secretFile(folder: string, name: string): Secret<string> {
   }
 }
 
+const remedy = 'Put a copy of it back; without one, move it aside, and a new one is made.';
+
 function read(file: string): Secret<string> | null {
   let text: string;
   try {
@@ -28,7 +30,9 @@ function read(file: string): Secret<string> | null {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
     throw error;
   }
-  if (text.length < 32) throw new SetupError(`The secret ${file} is shorter than 32 characters.`);
+  // A crash of the machine may leave a file of its length, and nothing but zeros in it: everybody would know that secret.
+  if (/\p{Cc}/u.test(text)) throw new SetupError(`The secret ${file} is no text: it was damaged. ${remedy}`);
+  if (text.length < 32) throw new SetupError(`The secret ${file} is shorter than 32 characters. ${remedy}`);
   return new Secret(text);
 }
 

@@ -3,6 +3,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { MizanError, SetupError } from '../core/errors.ts';
 import { makeFolder } from '../core/folder.ts';
 import { isBusy } from './sqlite/database.ts';
+import { headless, putHeadOn } from './sqlite/headless.ts';
 import { finishSwap, isSwapping } from './swap.ts';
 
 /** Something held until it is given back, or until the process ends in whatever way. */
@@ -12,16 +13,16 @@ export interface Hold {
 
 /**
  * Says to others that the data in `folder` is in use. Any number may hold it at once, but none beside one who has it
- * to himself. What a killed restore left half-way is finished first.
+ * to himself. What a killed restore or a crash of the machine left half-way is put in order first.
  * @throws SetupError where it is being restored just now, or the folder can't be used.
  */
 export function holdData(folder: string): Hold {
   try {
     makeFolder(folder);
-    if (isSwapping(folder)) {
+    if (isSwapping(folder) || headless(folder).length > 0) {
       const alone = lock(folder, { name: dataLock, isExclusive: true, waitMs: 5000 });
       try {
-        finishSwap(folder);
+        if (alone !== null) putInOrder(folder);
       } finally {
         alone?.release();
       }
@@ -43,8 +44,14 @@ export function holdDataAlone(folder: string): Hold {
   if (hold === null) {
     throw new MizanError('backup_running', `A Mizan runs on ${folder}, or a command uses it. Stop it first.`);
   }
-  finishSwap(folder);
+  putInOrder(folder);
   return hold;
+}
+
+/** Finishes what a killed restore or a crash of the machine left half-way. The caller has the folder to himself. */
+function putInOrder(folder: string): void {
+  finishSwap(folder);
+  for (const file of headless(folder)) putHeadOn(file);
 }
 
 /**

@@ -49,18 +49,22 @@ async function readAt(
   if (query.agent !== undefined) select = select.where('agent', '=', query.agent);
   if (query.model !== undefined) select = select.where('model', '=', query.model);
   if (query.instance !== undefined) select = select.where('instance', '=', query.instance);
-  const total = new Sum();
+  // Each row is read once and added twice; what all sums have in common is added up from those of the names.
   const series = new Groups<number>();
+  const parts = new Groups<string>();
+  for (const row of await select.execute()) {
+    const latency = readSketch(row.latency);
+    series.of(row.start).add(row, latency);
+    parts.of(JSON.stringify([row.agent, row.model, row.instance])).add(row, latency);
+  }
+  const total = new Sum();
   const agents = new Groups<string>();
   const models = new Groups<string>();
   const instances = new Groups<string>();
-  for (const row of await select.execute()) {
-    const latency = readSketch(row.latency);
-    total.add(row, latency);
-    series.of(row.start).add(row, latency);
-    agents.of(row.agent).add(row, latency);
-    models.of(row.model).add(row, latency);
-    instances.of(JSON.stringify([row.model, row.instance])).add(row, latency);
+  for (const [names, sum] of parts.all()) {
+    const [agent = '', model = '', instance = ''] = JSON.parse(names) as string[];
+    const sums = [total, agents.of(agent), models.of(model), instances.of(JSON.stringify([model, instance]))];
+    for (const each of sums) each.addSum(sum);
   }
   return {
     from,
@@ -103,7 +107,7 @@ class Groups<K> {
 }
 
 class Sum {
-  readonly #latency: Sketch = new Map();
+  readonly #latency: Sketch = [];
   readonly #sums = { requests: 0, errors: 0, inputTokens: 0, outputTokens: 0, costUsd: 0 };
 
   add(row: Selectable<RollupsTable>, latency: Sketch): void {
@@ -114,6 +118,16 @@ class Sum {
     sums.outputTokens += row.output_tokens;
     sums.costUsd += row.cost_usd;
     addSketch(this.#latency, latency);
+  }
+
+  addSum(other: Sum): void {
+    const [sums, others] = [this.#sums, other.#sums];
+    sums.requests += others.requests;
+    sums.errors += others.errors;
+    sums.inputTokens += others.inputTokens;
+    sums.outputTokens += others.outputTokens;
+    sums.costUsd += others.costUsd;
+    addSketch(this.#latency, other.#latency);
   }
 
   shown(): Sums {

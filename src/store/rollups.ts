@@ -4,7 +4,7 @@ import { firstIdAt } from '../core/ids.ts';
 import { isPostgres } from './migrations/dialect.ts';
 import type { Database, RollupsTable } from './schema.ts';
 import type { Sketch } from './sketch.ts';
-import { addSketch, growth, leastMs, readSketch, writeSketch } from './sketch.ts';
+import { addWritten, growth, leastMs, readSketch, writeSketch } from './sketch.ts';
 
 /** The lengths of time that sums are kept for, in seconds; each is made of the one before. */
 export const grains = { minute: 60, hour: 3600, day: 86_400 } as const;
@@ -149,7 +149,7 @@ interface MinuteRow {
 async function sumsOfMinute(db: Kysely<Database>, start: number): Promise<Rollup[]> {
   const isWhole = isPostgres(db as Kysely<unknown>);
   const tenants = isWhole ? [null] : await tenantsOf(db);
-  const rollups = new Map<string, Rollup>();
+  const sums = new Summing();
   for (const tenant of tenants) {
     const whose = tenant === null ? sql`true` : sql`tenant = ${tenant}`;
     const { rows } = await sql<MinuteRow>`
@@ -166,36 +166,42 @@ async function sumsOfMinute(db: Kysely<Database>, start: number): Promise<Rollup
         and time >= ${start} and time < ${start + minuteMs}
       group by 1, 2, 3, 4, 5`.execute(db);
     for (const { bin, ...row } of rows) {
-      const latency = writeSketch(new Map([[bin, row.requests]]));
-      add(rollups, { ...row, grain: grains.minute, start, latency });
+      sums.add({ ...row, grain: grains.minute, start, latency: `${bin}:${row.requests}` });
     }
   }
-  return [...rollups.values()];
+  return sums.all();
 }
 
 async function sumsOf(db: Kysely<Database>, grain: number, from: number, to: number): Promise<Rollup[]> {
   const rows = db.selectFrom('rollups').selectAll().where('grain', '=', grain);
-  const rollups = new Map<string, Rollup>();
-  for (const row of await rows.where('start', '>=', from).where('start', '<', to).execute()) add(rollups, row);
-  return [...rollups.values()];
+  const sums = new Summing();
+  for (const row of await rows.where('start', '>=', from).where('start', '<', to).execute()) sums.add(row);
+  return sums.all();
 }
 
-/** Adds a row to the one of the same names. */
-function add(rollups: Map<string, Rollup>, row: Rollup): void {
-  const key = JSON.stringify([row.tenant, row.agent, row.model, row.instance]);
-  const sum = rollups.get(key);
-  if (sum === undefined) {
-    rollups.set(key, { ...row });
-    return;
+/** Adds rows up that are of the same names. */
+class Summing {
+  readonly #sums = new Map<string, { readonly row: Rollup; readonly latency: Sketch }>();
+
+  add(row: Rollup): void {
+    const key = JSON.stringify([row.tenant, row.agent, row.model, row.instance]);
+    const found = this.#sums.get(key);
+    if (found === undefined) {
+      this.#sums.set(key, { row: { ...row }, latency: readSketch(row.latency) });
+      return;
+    }
+    const { row: sum, latency } = found;
+    sum.requests += row.requests;
+    sum.errors += row.errors;
+    sum.input_tokens += row.input_tokens;
+    sum.output_tokens += row.output_tokens;
+    sum.cost_usd += row.cost_usd;
+    addWritten(latency, row.latency);
   }
-  sum.requests += row.requests;
-  sum.errors += row.errors;
-  sum.input_tokens += row.input_tokens;
-  sum.output_tokens += row.output_tokens;
-  sum.cost_usd += row.cost_usd;
-  const latency: Sketch = readSketch(sum.latency);
-  addSketch(latency, readSketch(row.latency));
-  sum.latency = writeSketch(latency);
+
+  all(): Rollup[] {
+    return [...this.#sums.values()].map(({ row, latency }) => ({ ...row, latency: writeSketch(latency) }));
+  }
 }
 
 async function put(db: Kysely<Database>, grain: number, start: number, sums: readonly Rollup[]): Promise<void> {

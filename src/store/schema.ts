@@ -10,6 +10,7 @@ export interface Database {
   sealed_values: SealedValuesTable;
   seen_messages: SeenMessagesTable;
   audit: AuditTable;
+  audit_copies: AuditCopiesTable;
   payloads: PayloadsTable;
   rollups: RollupsTable;
   rollups_due: RollupsDueTable;
@@ -194,6 +195,16 @@ export interface AuditTable {
   count: number;
   /** Over the row and the `mac` before it; 32 bytes. */
   mac: Uint8Array;
+}
+
+/** What the audit logs of the machines on one PostgreSQL have, there. */
+export interface AuditCopiesTable extends Omit<AuditTable, 'mac'> {
+  /** Names the log by its key, without saying what that is. */
+  log: string;
+  /** The machine's own name, where it was written. */
+  host: string;
+  /** In hex. */
+  mac: string;
 }
 
 /** Prices of models as their sources had them. */

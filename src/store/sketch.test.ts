@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Sketch } from './sketch.ts';
-import { addSketch, binOf, percentile, readSketch, writeSketch } from './sketch.ts';
+import { addSketch, addWritten, binOf, percentile, readSketch, writeSketch } from './sketch.ts';
 
 function sketchOf(values: readonly number[]): Sketch {
-  const sketch: Sketch = new Map();
-  for (const value of values) sketch.set(binOf(value), (sketch.get(binOf(value)) ?? 0) + 1);
+  const sketch: Sketch = [];
+  for (const value of values) addWritten(sketch, `${binOf(value)}:1`);
   return sketch;
 }
 
@@ -33,5 +33,9 @@ test('the sketches of two parts add up to the sketch of the whole, also when the
 
 test('of nothing there is no percentile', () => {
   expect(percentile(readSketch(''), 0.5)).toBe(null);
-  expect(writeSketch(new Map())).toBe('');
+  expect(writeSketch([])).toBe('');
+});
+
+test('bins that no latency has cost nothing, whoever wrote them', () => {
+  expect(readSketch('999999999999:5,3:2')).toEqual([0, 0, 0, 2]);
 });

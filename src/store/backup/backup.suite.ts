@@ -96,8 +96,11 @@ export function backupSuite(name: string, newWorld: () => Promise<World>): void 
       const { places } = await create({ configFile });
       const empty = await world.emptyPlace();
       const restored = await restoreBackup(places[0]!, reading(empty));
-      expect(restored).toMatchObject({ aside: null, config: join(empty.dataFolder, 'mizan.yaml') });
-      expect(readFileSync(restored.config!, 'utf8')).toBe('agents: {}\n');
+      expect(restored).toMatchObject({
+        aside: null,
+        config: { file: join(empty.dataFolder, 'mizan.yaml'), leadsHere: true },
+      });
+      expect(readFileSync(restored.config!.file, 'utf8')).toBe('agents: {}\n');
       expect(await empty.countKeys()).toBe(3);
       await empty.addKeys(1);
       expect(await empty.countKeys()).toBe(4);

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { holdBackups, holdDataAlone } from '../folder-lock.ts';
 import type { Manifest } from './manifest.ts';
@@ -10,6 +10,8 @@ export interface Restoring extends Reading {
   readonly dataFolder: string;
   /** Where the configuration is put, if there is no file yet. */
   readonly configFile: string;
+  /** Whether a configuration file leads to the database that is restored into; every one does where this is left out. */
+  readonly leadsHere?: (file: string) => boolean;
 }
 
 /** What a restore did. */
@@ -17,8 +19,14 @@ export interface Restored {
   readonly manifest: Manifest;
   /** Where the data is that was in use before; `null` where there was none. */
   readonly aside: string | null;
-  /** Where the configuration of the backup is; `null` where it had none, or the file is the same already. */
-  readonly config: string | null;
+  /** The configuration of the backup; `null` where it had none, or the file is the same already. */
+  readonly config: PlacedConfig | null;
+}
+
+export interface PlacedConfig {
+  readonly file: string;
+  /** Whether it leads to the database that was restored into. One that doesn't is not put where it would be used. */
+  readonly leadsHere: boolean;
 }
 
 /** Of a restore that doesn't overwrite a configuration that is there. */
@@ -72,9 +80,14 @@ export async function verifyBackup(
   }
 }
 
-function placeConfig(config: Buffer, { configFile, dataFolder }: Restoring): string | null {
+function placeConfig(config: Buffer, { configFile, dataFolder, leadsHere }: Restoring): PlacedConfig | null {
   if (existsSync(configFile) && readFileSync(configFile).equals(config)) return null;
-  const place = existsSync(configFile) ? join(dataFolder, besideName) : configFile;
-  writeFileSync(place, config, { mode: 0o600, flush: true });
-  return place;
+  const beside = join(dataFolder, besideName);
+  writeFileSync(beside, config, { mode: 0o600, flush: true });
+  const isOurs = leadsHere?.(beside) ?? true;
+  if (existsSync(configFile) || !isOurs) return { file: beside, leadsHere: isOurs };
+  // It may lie on another disk.
+  writeFileSync(configFile, config, { mode: 0o600, flush: true });
+  rmSync(beside);
+  return { file: configFile, leadsHere: true };
 }

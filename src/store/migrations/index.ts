@@ -14,6 +14,7 @@ import { prices } from './0016-prices.ts';
 import { oldPeriods } from './0017-old-periods.ts';
 import { unfinishedPurges } from './0018-unfinished-purges.ts';
 import { sealedJobs } from './0019-sealed-jobs.ts';
+import { auditCopies } from './0020-audit-copies.ts';
 
 /** In their order; a migration that has been released is never changed. */
 export const migrations: Readonly<Record<string, Migration>> = {
@@ -32,4 +33,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0017-old-periods': oldPeriods,
   '0018-unfinished-purges': unfinishedPurges,
   '0019-sealed-jobs': sealedJobs,
+  '0020-audit-copies': auditCopies,
 };

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { PostgresAdapter, PostgresQueryCompiler } from 'kysely';
 import { MizanError, SetupError } from '../../core/errors.ts';
@@ -27,6 +27,7 @@ import type { PayloadEvents } from '../payloads/queue.ts';
 import type { RequestLogEvents } from '../sqlite/request-log.ts';
 import { stopFlag } from '../stop-flag.ts';
 import { remoteKysely, Thread } from '../thread.ts';
+import { AuditCopies } from './audit-copies.ts';
 import { kyselyOver, openPool, placeOf } from './connection.ts';
 import { Courier } from './courier.ts';
 import { countGateways, gatewayName } from './gateways.ts';
@@ -124,9 +125,9 @@ function withAudit(store: Store, keeper: Store): Store {
     },
     audit: keeper.audit,
     auditHistory: keeper.auditHistory,
-    async close() {
-      await keeper.close();
-      await store.close();
+    async close(deadline) {
+      const ends = await Promise.allSettled([keeper.close(deadline), store.close(deadline)]);
+      for (const end of ends) if (end.status === 'rejected') throw end.reason;
     },
   };
 }
@@ -136,7 +137,9 @@ function direct(local: Store, file: string, url: string): Store {
   const pool = openPool(url, { max: 2, statementTimeoutMs: 0 });
   const database = openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
   const courier = new Courier(database, pool);
+  const copies = new AuditCopies(dirname(file), pool);
   const release = async (): Promise<void> => {
+    copies.close();
     await pool.end();
     database.close();
     await local.close();
@@ -166,6 +169,7 @@ function direct(local: Store, file: string, url: string): Store {
     async close() {
       try {
         await courier.exchange();
+        await copies.ship();
       } catch (error) {
         if (error instanceof SetupError) throw error;
         throw new SetupError(`What was changed is kept in ${file}, and sent when the database can be reached`, error);
@@ -239,12 +243,12 @@ async function serving(
       return { ...here, engine: 'postgres', trouble, pending: here.pending + state.waiting };
     },
     settled,
-    async close() {
+    async close(deadline) {
       paid.stop();
       const late = new Promise<void>((resolve) => setTimeout(resolve, lastDeliveryMs).unref());
       await Promise.race([settled().catch(() => undefined), late]);
       await thread.close();
-      await local.close();
+      await local.close(deadline);
     },
   };
 }

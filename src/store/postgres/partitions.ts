@@ -1,5 +1,5 @@
 import type { Pool, PoolClient } from 'pg';
-import { firstIdAt } from '../../core/ids.ts';
+import { firstIdAt, timeOfId } from '../../core/ids.ts';
 
 /** The tables that lie in partitions by the day of a request's arrival (UTC). */
 export const partitionedTables = ['requests', 'attempts', 'payloads'] as const;
@@ -18,16 +18,9 @@ function nameOfDay(day: number): string {
 
 /** The day that an id with its time in it belongs to; `null` for any other text. */
 export function dayOfId(id: string): number | null {
-  const time = /^req_([0-7][0-9a-z]{9})[0-9a-z]{16}$/.exec(id)?.[1];
-  if (time === undefined) return null;
-  let ms = 0;
-  for (const digit of time) {
-    const value = '0123456789abcdefghjkmnpqrstvwxyz'.indexOf(digit);
-    if (value < 0) return null;
-    ms = ms * 32 + value;
-  }
+  const ms = /^req_[0-7][0-9a-z]{25}$/.test(id) ? timeOfId(id) : null;
   // PostgreSQL takes any text for a bound; four digits of a year are what names have room for.
-  return ms < Date.UTC(9999, 0, 1) ? Math.floor(ms / dayMs) : null;
+  return ms !== null && ms < Date.UTC(9999, 0, 1) ? Math.floor(ms / dayMs) : null;
 }
 
 /** Makes the partitions of these days, where they are missing. */

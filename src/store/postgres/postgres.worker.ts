@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Pool } from 'pg';
 import { MizanError } from '../../core/errors.ts';
@@ -5,6 +6,7 @@ import { answering } from '../answering.ts';
 import { openDatabase } from '../sqlite/database.ts';
 import { readOverview } from '../overview.ts';
 import { makeDue } from '../rollups.ts';
+import { AuditCopies } from './audit-copies.ts';
 import { kyselyOver, openPool } from './connection.ts';
 import { away, Courier } from './courier.ts';
 import { isRaised } from '../stop-flag.ts';
@@ -19,8 +21,9 @@ const courier = new Courier(
 );
 const readers = openPool(url, { max: 4, statementTimeoutMs: 5000, name });
 const keepers = openPool(url, { max: 2, statementTimeoutMs: 600_000 });
+const copies = new AuditCopies(dirname(file), keepers);
 
-/** How often sums are made of what arrived, in ms. */
+/** How often sums are made of what arrived, and the audit log is copied, in ms. */
 const sumsEveryMs = 2000;
 
 async function answer(question: PostgresQuestion): Promise<unknown> {
@@ -55,19 +58,24 @@ async function asked<T>(asking: Promise<T>): Promise<T> {
   }
 }
 
-/** For ever; while PostgreSQL is away there is nothing to sum up. */
-async function makeSums(): Promise<never> {
-  const db = kyselyOver(keepers);
+/** For ever; while PostgreSQL is away there is nothing to sum up or to copy. */
+async function everyTwoSeconds(work: () => Promise<void>): Promise<never> {
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, sumsEveryMs));
     try {
-      while (await makeDue(db)) continue;
+      await work();
     } catch {
       // What was due stays due, and whoever is away is told of by the courier.
     }
   }
 }
 
+async function makeSums(): Promise<void> {
+  const db = kyselyOver(keepers);
+  while (await makeDue(db)) continue;
+}
+
 parentPort?.on('message', answering(parentPort, answer));
-void makeSums();
+void everyTwoSeconds(makeSums);
+void everyTwoSeconds(() => copies.ship());
 void courier.run((state) => parentPort?.postMessage({ event: state }));

@@ -7,7 +7,7 @@ import { sendRevocation } from './revocations.ts';
 
 /** What is kept for requests, or for this file alone; everything else that has a key of numbers and texts is replicated. */
 const notReplicated =
-  /^(?:requests|attempts|payloads|rollups|rollups_due|jobs|job_runs|audit|kysely_.*|sqlite_.*|changes|replica|refused|seen_messages|ledger|budget_use)$/;
+  /^(?:requests|attempts|payloads|rollups|rollups_due|jobs|job_runs|audit|audit_copies|kysely_.*|sqlite_.*|changes|replica|refused|seen_messages|ledger|budget_use)$/;
 
 /** Columns that each file counts for itself. */
 const ownColumns: Readonly<Record<string, readonly string[]>> = { data_keys: ['uses'] };

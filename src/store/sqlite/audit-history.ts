@@ -37,7 +37,7 @@ export class SqliteAuditHistory implements AuditHistory {
   }
 }
 
-function entryOf(row: Selectable<AuditTable>): AuditEntry {
+export function entryOf(row: Omit<Selectable<AuditTable>, 'mac'>): AuditEntry {
   return {
     seq: row.seq,
     time: row.time,

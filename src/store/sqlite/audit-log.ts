@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { AuditEvent, AuditLog } from '../../core/audit.ts';
 import type { AuditRow } from './audit-chain.ts';
 
@@ -39,14 +40,25 @@ export class QueuedAuditLog implements AuditLog {
     if (this.#retry === undefined) this.#flushing ??= this.#flush();
   }
 
-  /** Tries once more to write what waits. */
-  async close(): Promise<void> {
+  /**
+   * Tries to write what waits until `deadline`, and once more then; what is left is given up, each entry told of.
+   * @param deadline On the monotonic clock, in ms.
+   * @returns How many were given up.
+   */
+  async close(deadline = 0): Promise<number> {
     clearTimeout(this.#retry);
     await this.#flushing;
-    clearTimeout(this.#retry);
-    await this.#flush();
-    clearTimeout(this.#retry);
+    for (;;) {
+      const isLast = performance.now() >= deadline;
+      clearTimeout(this.#retry);
+      await this.#flush();
+      clearTimeout(this.#retry);
+      if (this.#waiting.length === 0 || isLast) break;
+      await pause(Math.min(retryMs, Math.max(0, deadline - performance.now())));
+    }
+    const lost = this.#waiting.length;
     this.#drop(0);
+    return lost;
   }
 
   /** The oldest, until no more than `kept` wait. */

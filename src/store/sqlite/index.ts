@@ -7,8 +7,7 @@ import type { UnfinishedPurges } from '../../core/response-cache.ts';
 import type { AuditHistory, AuditLog } from '../../core/audit.ts';
 import type { Clock } from '../../core/clock.ts';
 import { systemClock } from '../../core/clock.ts';
-import type { MizanError } from '../../core/errors.ts';
-import { SetupError } from '../../core/errors.ts';
+import { MizanError, SetupError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
 import type { PayloadHistory } from '../../core/payload.ts';
 import type { RequestHistory, RequestLog, TenantScope } from '../../core/request-record.ts';
@@ -23,7 +22,7 @@ import { MasterKeys, noMasterKeySettings } from '../../security/master-keys.ts';
 import { holdData } from '../folder-lock.ts';
 import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver } from './connection.ts';
-import { explained } from './damage.ts';
+import { explained, refuseLost } from './damage.ts';
 import { openDatabase } from './database.ts';
 import { Examination } from './examination.ts';
 import { databaseFile } from './file.ts';
@@ -47,7 +46,7 @@ import { KyselyPayloadHistory } from '../payloads/history.ts';
 import type { PayloadEvents } from '../payloads/queue.ts';
 import { PayloadQueue } from '../payloads/queue.ts';
 import type { PayloadRoom } from '../payloads/room.ts';
-import { makeDue, noteSinceLast, rebuildSums } from '../rollups.ts';
+import { makeDue, noteDue, noteSinceLast, rebuildSums } from '../rollups.ts';
 import { sqliteLedger } from './ledger.ts';
 import { SqliteLimitRules } from './limit-rules.ts';
 import { SqlitePrices } from './prices.ts';
@@ -102,8 +101,13 @@ export interface Store {
   state(): StoreState;
   /** Resolves once everything that was written before can be read. @throws MizanError `database_unavailable`. */
   settled(): Promise<void>;
-  /** Commits what waits and closes the database. What can't be committed even now is reported and given up. */
-  close(): Promise<void>;
+  /**
+   * Commits what waits and closes the database.
+   * @param deadline Until when what can't be written is tried again, on the monotonic clock, in ms; once where it is left
+   * out. What can't be written even then is given up, each row told of.
+   * @throws MizanError `database_unavailable` (rejects with it) where that was any, once everything is closed.
+   */
+  close(deadline?: number): Promise<void>;
 }
 
 export interface OpenStoreOptions {
@@ -152,7 +156,7 @@ export async function openStore(folder: string, options: OpenStoreOptions = {}):
   const hold = holdData(folder);
   try {
     const store = await openHeld(folder, options);
-    const close = (): Promise<void> => store.close().finally(() => hold.release());
+    const close = (deadline?: number): Promise<void> => store.close(deadline).finally(() => hold.release());
     return { ...store, close };
   } catch (error) {
     hold.release();
@@ -171,12 +175,15 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
   try {
     // Beside another database, what others sealed has to come first.
     if (isSealing && options.furnish === undefined) checkMasterKey(database, masterKeys);
-    await migrate(database);
+    refuseLost(database, file);
+    const { done } = await migrate(database);
     await options.furnish?.(database);
     if (isSealing && options.furnish !== undefined) checkMasterKey(database, masterKeys);
     epoch = new IdentityEpoch(database, clock);
     vault = new Vault(database, { masters: masterKeys, epoch, clock, hasJobs: options.isOutbox !== true });
     if (isSealing) vault.prepare();
+    // What is new is on the disk before anything counts on it: a log that is young is nowhere else.
+    if (done.length > 0) database.exec('PRAGMA wal_checkpoint(FULL)');
   } catch (error) {
     database.close();
     throw explained(error, file);
@@ -223,14 +230,19 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
         pending: requestLog.pending,
         payloads: { pending: 0, dropped: 0 },
       }),
-      settled: async () => requestLog.flush(),
+      settled: async () => {
+        requestLog.flush();
+        // They may be older than what a process that serves would look for by itself.
+        await noteDue(kysely, requestLog.takeTouched());
+      },
       revocations,
       vault,
       close: async () => {
-        requestLog.close();
+        const rows = await requestLog.close();
         writeUses(apiKeys, undefined);
         writer.close();
         database.close();
+        tellOfLoss({ rows });
       },
     };
   }
@@ -282,17 +294,21 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
       requestLog.flush();
       await payloads.settled();
     },
-    close: async () => {
-      await payloads.close(lastPayloadsMs);
-      upkeep?.stop();
+    close: async (deadline = 0) => {
       examination.stop();
       clearInterval(useTimer);
-      await audit.close();
       database.exec('PRAGMA busy_timeout = 1000');
-      requestLog.close();
+      const [rows, entries] = await Promise.all([
+        requestLog.close(deadline),
+        audit.close(deadline),
+        payloads.close(Math.max(lastPayloadsMs, deadline - performance.now())),
+      ]);
+      // Until here, so that a disk that was full has room again for what waits.
+      upkeep?.stop();
       writeUses(apiKeys, events);
       await worker.close();
       database.close();
+      tellOfLoss({ rows, entries });
     },
   };
 }
@@ -334,6 +350,17 @@ async function rollUpNow(database: DatabaseSync): Promise<void> {
   const db = kyselyOver(database);
   await noteSinceLast(db);
   while (await makeDue(db)) continue;
+}
+
+/** What was acknowledged and is on no disk is never lost without a word. @throws MizanError `database_unavailable` */
+function tellOfLoss({ rows, entries = 0 }: { readonly rows: number; readonly entries?: number }): void {
+  if (rows + entries === 0) return;
+  const what = [
+    [rows, rows === 1 ? 'row of the request log' : 'rows of the request log'],
+    [entries, entries === 1 ? 'entry of the audit log' : 'entries of the audit log'],
+  ] as const;
+  const lost = what.filter(([count]) => count > 0).map(([count, of]) => `${count} ${of}`);
+  throw new MizanError('database_unavailable', `${lost.join(' and ')} could not be written until the end.`);
 }
 
 /** When a key was used is not worth failing for. */

@@ -2,8 +2,10 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { migrations } from '../migrations/index.ts';
+import { explained, refuseLost } from './damage.ts';
 import { openToLook } from './database.ts';
 import { databaseFile } from './file.ts';
+import { headless } from './headless.ts';
 
 /** What a database is like, without a change to it. */
 export interface Inspection {
@@ -16,13 +18,25 @@ export interface Inspection {
 /**
  * Looks at the SQLite database in `folder`, which another process may be using; `null` where there is none. It makes
  * nothing and changes nothing.
- * @throws Error of `node:sqlite`, where it can't be read.
+ * @throws DamagedDatabase where it is damaged, or was lost; Error of `node:sqlite`, where it can't be read.
  */
 export function inspectDatabase(folder: string): Inspection | null {
   const file = join(folder, databaseFile);
-  if (!existsSync(file)) return null;
+  // A start puts it back from its log.
+  if (headless(folder).includes(file)) return { version: 'older', newestAt: null };
+  try {
+    if (existsSync(file)) return inspected(file);
+    refuseLost(null, file);
+    return null;
+  } catch (error) {
+    throw explained(error, file);
+  }
+}
+
+function inspected(file: string): Inspection {
   const database = openToLook(file);
   try {
+    refuseLost(database, file);
     const version = versionOf(database);
     return { version, newestAt: version === 'current' ? newestAt(database) : null };
   } finally {

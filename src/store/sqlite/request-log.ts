@@ -1,4 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { RequestLog, RequestRecord } from '../../core/request-record.ts';
 import type { TrailStep } from '../../core/trail.ts';
 import { LedgerWriter } from './ledger-writer.ts';
@@ -38,7 +39,7 @@ export interface RequestLogEvents {
   /** The database can't be written; told once until it can be again. */
   failed(error: unknown): void;
   recovered(): void;
-  /** A row was given up because too many wait. */
+  /** A row was given up: too many wait, the table can't hold it, or the store closes and can't be written even now. */
   dropped(record: RequestRecord): void;
 }
 
@@ -61,6 +62,7 @@ export class SqliteRequestLog implements RequestLog {
   #failingSince: number | null = null;
   #committed = 0;
   #isLast = false;
+  #isClosed = false;
   readonly #touched = new Set<number>();
 
   constructor(database: DatabaseSync, events: RequestLogEvents) {
@@ -94,6 +96,10 @@ export class SqliteRequestLog implements RequestLog {
   }
 
   append(record: RequestRecord): Promise<void> {
+    if (this.#isClosed) {
+      this.#events.dropped(record);
+      return Promise.resolve();
+    }
     return new Promise((resolve) => {
       this.#waiting.push({ record, since: performance.now(), release: resolve });
       if (this.#waiting.length > maxWaiting) this.#drop();
@@ -104,15 +110,41 @@ export class SqliteRequestLog implements RequestLog {
     });
   }
 
-  /** Commits what waits, for the last time, and waits for other connections as long as the database is set to. */
-  close(): void {
+  /**
+   * Commits what waits, for the last time. Where it can't be, it is tried again until `deadline`, and once more then,
+   * waiting for other connections as long as the database is set to; what is left is given up, each row told of.
+   * @param deadline On the monotonic clock, in ms.
+   * @returns How many were given up.
+   */
+  async close(deadline = 0): Promise<number> {
+    while (!this.#triedAll() && performance.now() < deadline) await pause(retryMs.most);
+    this.#isLast = true;
+    if (this.#waiting.length > 0) this.#triedAll();
+    this.#isClosed = true;
+    const lost = this.#waiting.length;
+    while (this.#waiting.length > 0) this.#drop();
+    return lost;
+  }
+
+  /** Tries to commit what waits; whether nothing does now. What stands in the way is told of once. */
+  #triedAll(): boolean {
     try {
-      this.#isLast = true;
       this.flush();
+      this.#succeeded();
+      return true;
     } catch (error) {
-      this.#events.failed(error);
-      while (this.#waiting.length > 0) this.#drop();
+      if (!this.#isFailing && (this.#isLast || !isLocked(error))) {
+        this.#isFailing = true;
+        this.#events.failed(error);
+      }
+      return false;
     }
+  }
+
+  #succeeded(): void {
+    if (this.#isFailing) this.#events.recovered();
+    this.#isFailing = false;
+    this.#failingSince = null;
   }
 
   /** Commits what waits. */
@@ -128,11 +160,10 @@ export class SqliteRequestLog implements RequestLog {
 
   readonly #flush = (): void => {
     this.#isScheduled = false;
+    if (this.#isClosed) return;
     try {
       this.flush();
-      if (this.#isFailing) this.#events.recovered();
-      this.#isFailing = false;
-      this.#failingSince = null;
+      this.#succeeded();
     } catch (error) {
       const failingFor = this.#failedNow();
       const isFelt = this.#releaseThePatient();

@@ -2,8 +2,11 @@ import type { SqliteRequestLog } from './request-log.ts';
 import type { StoreWorker } from './store-worker.ts';
 import type { Troubles } from './troubles.ts';
 
-/** How often the write-ahead log is looked after, in ms; and from how many committed rows on it is worth it. */
-const checkpoint = { everyMs: 1000, rows: 200 };
+/**
+ * How often the write-ahead log is looked after, in ms; and from how many committed rows on it is worth it. However few
+ * they are, after `latestMs` they are on the disk: a power cut costs no more than that.
+ */
+const checkpoint = { everyMs: 1000, rows: 200, latestMs: 5000 };
 
 /** How often sums are made of what was committed, in ms, and at the latest. */
 const sumsMs = { often: 2000, latest: 30_000 };
@@ -30,6 +33,7 @@ export class Upkeep {
   readonly #troubles: Troubles;
   readonly #timers: NodeJS.Timeout[];
   #checkpointed = 0;
+  #checkpointedAt = 0;
   #isSumming = false;
   #summedAt = Number.NEGATIVE_INFINITY;
   /** Rows that were committed by each of the last times that it was looked, a minute back. */
@@ -53,10 +57,13 @@ export class Upkeep {
   #checkpoint(): void {
     // A disk that was full has room for the database first: a log that goes on growing would take all there is again.
     const isInTrouble = this.#troubles.has('write') || this.#troubles.has('checkpoint') || this.#troubles.has('sums');
-    if (this.#log.committed - this.#checkpointed < checkpoint.rows && !isInTrouble) return;
     const upTo = this.#log.committed;
+    const now = performance.now();
+    const isLate = upTo > this.#checkpointed && now - this.#checkpointedAt >= checkpoint.latestMs;
+    if (upTo - this.#checkpointed < checkpoint.rows && !isLate && !isInTrouble) return;
     const moving = this.#worker.checkpoint().then(() => {
       this.#checkpointed = upTo;
+      this.#checkpointedAt = now;
     });
     this.#track('checkpoint', "The write-ahead log can't be moved into the database", moving);
   }
