@@ -153,7 +153,8 @@ export function driverContract(
   name: string,
   prepare: () => Promise<{ open(): Promise<OpenJobs>; readonly make: MakeDriver }>,
 ): void {
-  describe(`the driver ${name}`, () => {
+  // They wait more than they do, for as long as a busy machine makes them.
+  describe(`the driver ${name}`, { timeout: 60_000 }, () => {
     let one: OpenJobs;
     let other: OpenJobs;
     let make: MakeDriver;
