@@ -246,6 +246,7 @@ async function serve(house: House, role: 'all' | 'gateway', opened: AsyncDisposa
   let url: string;
   let metricsUrl: string;
   try {
+    await jobs.scheduler?.load();
     url = await listen(server.server, { host, port }, () => server.listen({ host, port, backlog }));
     metricsUrl = await listenForMetrics(metricsServer, host, metricsPort);
   } catch (error) {
@@ -288,6 +289,7 @@ export function startScheduler(config: Config, dataFolder: string): Promise<Proc
   return built(async (opened) => {
     const house = await openHouse({ config, dataFolder, provide: createProvider }, opened);
     const { scheduler } = jobsHere(house, flowOf(house), true);
+    await scheduler?.load();
     const metricsServer = createMetricsServer(house.metrics);
     const { host, metricsPort } = config.server;
     const metricsUrl = await listenForMetrics(metricsServer, host, metricsPort).catch((error: unknown) => {

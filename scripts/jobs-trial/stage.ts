@@ -10,7 +10,7 @@ import type { JobRun, StoredJob } from '../../src/core/jobs.ts';
 import { everyTenant } from '../../src/core/request-record.ts';
 import type { Store } from '../../src/store/index.ts';
 import { openStore } from '../../src/store/index.ts';
-import { ownPostgres } from '../../test/support/postgres.ts';
+import { givenPostgres, ownPostgres } from '../../test/support/postgres.ts';
 import { startRedis } from '../../test/support/redis.ts';
 
 const bin = resolve(import.meta.dirname, '../../bin/mizan.js');
@@ -25,6 +25,8 @@ export interface Services {
 
 export interface TrialOptions {
   readonly services: Services;
+  /** The same servers, and a database of its own. */
+  readonly others: () => Promise<Services>;
   readonly processes: number;
   readonly jobs: number;
   readonly kills: number;
@@ -37,26 +39,23 @@ export async function until(isSo: () => Promise<boolean>, forMs: number): Promis
   for (const end = Date.now() + forMs; Date.now() < end && !(await isSo());) await wait(2000);
 }
 
-/** The databases of a trial: given ones, or some of its own. */
+/** Where jobs are kept in a trial: given servers, or some of its own. */
 export async function stores(given: { readonly database?: string; readonly redis?: string }) {
   const ends: (() => Promise<void>)[] = [];
-  const url = async (which: 'database' | 'redis', own: () => Promise<string>): Promise<object> => {
-    const value = given[which];
-    return value === undefined ? {} : { [which]: { url: value === 'own' ? await own() : value } };
+  const kept = <T extends { end(): Promise<void> }>(server: T): T => {
+    ends.push(() => server.end());
+    return server;
   };
-  const database = await url('database', async () => {
-    const server = await ownPostgres();
-    ends.push(() => server.end());
-    return server.newDatabase();
-  });
-  const redis = await url('redis', async () => {
-    const server = await startRedis();
-    ends.push(() => server.end());
-    return server.url;
-  });
-  const services: Services = { ...database, ...redis };
+  const { database, redis } = given;
+  // Clocks has a scheduler for each of its parts.
+  const postgres = database === 'own' ? kept(await ownPostgres(150)) : database && kept(givenPostgres(database));
+  const queue = redis === 'own' ? kept(await startRedis()).url : redis;
   return {
-    services,
+    /** A database that nobody else has. */
+    services: async (): Promise<Services> => ({
+      ...(postgres && { database: { url: await postgres.newDatabase() } }),
+      ...(queue !== undefined && { redis: { url: queue } }),
+    }),
     async end() {
       for (const each of ends) await each();
     },
@@ -72,6 +71,9 @@ export interface Spoken {
   readonly event: string;
   readonly time: number;
   readonly run?: string;
+  readonly latenessMs?: number;
+  /** Whether a run was brought by the queue. */
+  readonly isBrought?: boolean;
 }
 
 /** A scheduler in a process of its own, and what it logs. */
@@ -83,6 +85,8 @@ export interface Scheduler {
   end(signal: NodeJS.Signals): Promise<void>;
 }
 
+export type StageConfig = Services & { readonly schedule: object } & Readonly<Record<string, unknown>>;
+
 /** A configuration and a data folder that go with the trial. */
 export class Stage {
   readonly folder = mkdtempSync(join(tmpdir(), 'mizan-trial-'));
@@ -90,9 +94,15 @@ export class Stage {
 
   readonly #url: string | null;
 
-  constructor(config: Services & Readonly<Record<string, unknown>>) {
+  constructor(config: StageConfig) {
     this.#url = config.database?.url ?? null;
-    const all = { server: { port: 0, metricsPort: 0 }, ...config };
+    this.configure(config);
+  }
+
+  /** For schedulers that are started from now on. */
+  configure(config: StageConfig): void {
+    const schedule = { driver: config.redis === undefined ? 'local' : 'bullmq', ...config.schedule };
+    const all = { server: { port: 0, metricsPort: 0 }, ...config, schedule };
     writeFileSync(join(this.folder, 'mizan.yaml'), JSON.stringify(all));
   }
 
@@ -169,7 +179,7 @@ export class Stage {
 
 function spokenOf(line: string): Spoken | null {
   if (!line.startsWith('{')) return null;
-  const { event, time, run } = JSON.parse(line) as Partial<Spoken>;
-  if (event === undefined) return null;
-  return { event, time: new Date(time ?? 0).getTime(), ...(run !== undefined && { run }) };
+  const spoken = JSON.parse(line) as Partial<Spoken>;
+  if (spoken.event === undefined) return null;
+  return { ...spoken, event: spoken.event, time: new Date(spoken.time ?? 0).getTime() };
 }

@@ -23,12 +23,12 @@ export class Catalogue {
   readonly #store: JobStore;
   readonly #events: Pick<JobEvents, 'unreadable'>;
   readonly #known = new Map<string, Known>();
-  readonly #dueTimes = new DueTimes<Known>(
-    (known) => known.job.pausedAt === null && this.#known.get(known.job.name) === known,
-  );
+  readonly #dueTimes = new DueTimes<Known>((known) => this.isCurrent(known));
   #changes = 0;
   #revision = 0;
   #wholeAt = Number.NEGATIVE_INFINITY;
+  /** Told of each due time to come. @param isOurs Whether it is known by what was done here, and not elsewhere. */
+  onDue: (known: Known, isOurs: boolean) => void = () => undefined;
 
   constructor(store: JobStore, events: Pick<JobEvents, 'unreadable'>) {
     this.#store = store;
@@ -41,6 +41,10 @@ export class Catalogue {
 
   all(): IterableIterator<Known> {
     return this.#known.values();
+  }
+
+  get size(): number {
+    return this.#known.size;
   }
 
   /** The job that is due first, of those that are not paused; `undefined` where none ever is. */
@@ -69,15 +73,21 @@ export class Catalogue {
   }
 
   /** Everything up to `cursor` was dealt with. */
-  advanced(known: Known, cursor: number): void {
+  advanced(known: Known, cursor: number, isOurs = true): void {
     known.job = { ...known.job, cursor };
-    this.passOver(known, cursor);
+    this.passOver(known, cursor, isOurs);
   }
 
   /** Nothing is to be done for what was due up to `time`. */
-  passOver(known: Known, time: number): void {
+  passOver(known: Known, time: number, isOurs = true): void {
     known.nextDue = known.timetable.next(time);
     this.#dueTimes.add(known, this.#known.size);
+    this.onDue(known, isOurs);
+  }
+
+  /** Whether the job is still as it is known here, and due by itself. */
+  isCurrent(known: Known): boolean {
+    return known.job.pausedAt === null && this.#known.get(known.job.name) === known;
   }
 
   #take(job: StoredJob): void {
@@ -95,7 +105,7 @@ export class Catalogue {
         // One that this machine can't read, such as a time zone that it doesn't know, holds up no other.
         this.#events.unreadable(job, error);
       }
-    } else if (job.cursor > before.job.cursor) this.advanced(before, job.cursor);
+    } else if (job.cursor > before.job.cursor) this.advanced(before, job.cursor, false);
   }
 }
 

@@ -30,12 +30,22 @@ export interface JobType {
   check(settings: JobSettings, origin: JobOrigin): JobSettings;
 }
 
+/** A run that waits for its time, or for somebody who begins it. */
+export interface WaitingRun {
+  readonly run: string;
+  /** Of its lease, which changes with every try. */
+  readonly token: number;
+  /** From when on it may begin; in ms since the Unix epoch. */
+  readonly at: number;
+}
+
 /** Whose a job is, and on whose word it runs. */
 export type JobOrigin = Pick<StoredJob, 'tenant' | 'maker'>;
 
 /** What happens to jobs, for logs, metrics and notifications. */
 export interface JobEvents {
-  started(run: JobRun, latenessMs: number): void;
+  /** @param isBrought Whether it was brought here, and not found in the store. */
+  started(run: JobRun, latenessMs: number, isBrought: boolean): void;
   /** @param isFinal Whether it is not tried again. */
   ended(run: JobRun, end: RunSummary): void;
   skipped(job: StoredJob, due: number): void;

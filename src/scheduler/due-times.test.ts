@@ -36,6 +36,16 @@ test('what is due first is found, whatever was added, moved and removed before',
         const dues = things.flatMap(({ nextDue, isGone }) => (nextDue === null || isGone ? [] : [nextDue]));
         expect(times.first()?.nextDue ?? null).toBe(dues.length === 0 ? null : Math.min(...dues));
       }
+      const soon = things.filter(({ nextDue, isGone }) => nextDue !== null && nextDue <= 25 && !isGone);
+      const later = things.filter(({ nextDue, isGone }) => nextDue !== null && nextDue > 25 && !isGone);
+      const taken = [...times.take(25)];
+      expect(new Set(taken)).toEqual(new Set(soon));
+      expect(taken.map(({ nextDue }) => nextDue)).toEqual(
+        taken.map(({ nextDue }) => nextDue).toSorted((a, b) => a! - b!),
+      );
+      expect(times.first()?.nextDue ?? null).toBe(
+        later.length === 0 ? null : Math.min(...later.map((each) => each.nextDue!)),
+      );
     }),
   );
 });

@@ -39,11 +39,25 @@ export class DueTimes<T extends Due> {
       const [top] = this.#heap;
       if (top === undefined) return undefined;
       if (this.#says(top)) return top.of;
-      const last = this.#heap.pop();
-      if (last === undefined || this.#heap.length === 0) return undefined;
-      this.#heap[0] = last;
-      this.#sink(0);
+      this.#drop();
     }
+  }
+
+  /** Takes out what is due up to `time`, soonest first. What is added meanwhile is taken, too, where it is due. */
+  *take(time: number): Iterable<T> {
+    for (let top = this.first(); top !== undefined; top = this.first()) {
+      if (top.nextDue === null || top.nextDue > time) return;
+      this.#drop();
+      yield top;
+    }
+  }
+
+  /** Takes away the top. */
+  #drop(): void {
+    const last = this.#heap.pop();
+    if (last === undefined || this.#heap.length === 0) return;
+    this.#heap[0] = last;
+    this.#sink(0);
   }
 
   #says({ due, of }: Entry<T>): boolean {

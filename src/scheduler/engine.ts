@@ -7,10 +7,12 @@ import type { Random } from '../core/random.ts';
 import { everyTenant } from '../core/request-record.ts';
 import { Catalogue } from './catalogue.ts';
 import type { Known } from './catalogue.ts';
-import type { JobEvents, JobType } from './contract.ts';
+import type { JobEvents, JobType, WaitingRun } from './contract.ts';
+import type { Due } from './due-times.ts';
+import { DueTimes } from './due-times.ts';
 import { Leases } from './leases.ts';
 import { bounded, errorOf, isFinal, wordsOf } from './outcomes.ts';
-import { isFarAhead, mostMissed, planOf } from './policy.ts';
+import { backoffMs, isFarAhead, mostMissed, planOf } from './policy.ts';
 import { newRunId } from './run-id.ts';
 import type { Outcome } from './running.ts';
 import { Running } from './running.ts';
@@ -29,11 +31,11 @@ export interface EngineParts {
 /** Who may wait however many there are, within `mostWaiting`. */
 const anyNumber = 1_000_000_000;
 
-/** The longest time between two tries, in ms. */
-const longestRetryMs = 3_600_000;
-
 /** How often the end of a run is tried to be noted while the store is away, and for how long; in ms. */
 const noting = { everyMs: 1000, forMs: 300_000 };
+
+/** How long runs are made of due times until those that wait, or have lost their holder, have their turn; in ms. */
+const makingMs = 500;
 
 /** How often a run is begun again whose runner was gone: it may be the run that ends them. */
 const mostTakeOvers = 3;
@@ -48,12 +50,16 @@ export class Engine {
   readonly #running = new Map<string, Running>();
   /** When what runs here ends, by the ids of runs. */
   readonly #ending = new Map<string, Promise<void>>();
+  /** When runs that were left here to wait may begin. */
+  readonly #coming = new DueTimes<Due>(() => true);
   /** When due times were looked for, and among which jobs. */
   #last = { now: Number.POSITIVE_INFINITY, changes: 0 };
   #isStopping = false;
   #isStoreAway = false;
   /** Called when there is room for another run. */
   onFree: () => void = () => undefined;
+  /** Told of each run that is left to wait here, whoever is to begin it. */
+  onWaiting: (waiting: WaitingRun) => void = () => undefined;
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
@@ -72,23 +78,22 @@ export class Engine {
    * @returns Whether there was one.
    */
   async makeDue(patienceMs = 0): Promise<boolean> {
-    const now = this.#parts.clock.now() - patienceMs;
+    const { clock } = this.#parts;
+    const now = clock.now() - patienceMs;
+    const until = clock.monotonic() + makingMs;
     let isAny = false;
     for (const known of this.#dueAt(now)) {
       if (this.#isStopping) break;
       isAny = true;
-      if (!(await this.#asking(async () => void (await this.makeDueOf(known))))) break;
+      if (clock.monotonic() > until || !(await this.#asking(async () => void (await this.makeDueOf(known))))) {
+        // Those whose cursor is far ahead are to be found again, too.
+        this.#last.now = Number.POSITIVE_INFINITY;
+        break;
+      }
       // Where there was nothing to be done after all, it isn't looked at again.
       if (known.nextDue !== null && known.nextDue <= now) this.catalogue.passOver(known, now);
     }
     return isAny;
-  }
-
-  /** Jobs that are due up to a time. */
-  dueBefore(time: number): Known[] {
-    return [...this.catalogue.all()].filter(
-      ({ job, nextDue }) => nextDue !== null && nextDue <= time && job.pausedAt === null,
-    );
   }
 
   /** Makes runs of one job's due times, where it is due. @returns Their ids: those that this process made. */
@@ -106,9 +111,19 @@ export class Engine {
     return made;
   }
 
-  /** The soonest due time of all jobs, in ms since the Unix epoch; `Infinity` where there is none. */
-  soonest(): number {
-    return this.catalogue.first()?.nextDue ?? Number.POSITIVE_INFINITY;
+  /** How long there is nothing to do, in ms. @param patienceMs How long what is due is left to others. */
+  restMs(patienceMs: number): number {
+    const { clock } = this.#parts;
+    const dues = [this.catalogue.first(), this.#coming.first()].map((due) => due?.nextDue ?? Number.POSITIVE_INFINITY);
+    const untilDue = Math.min(...dues) + patienceMs - clock.now();
+    return Math.max(0, Math.min(untilDue, this.#leases.nextEnd() - clock.monotonic()));
+  }
+
+  /** Whether there is something to sweep since the last look: a run may begin that was left here, or a lease is over. */
+  hasComeUp(patienceMs: number): boolean {
+    const { clock } = this.#parts;
+    const come = [...this.#coming.take(clock.now() - patienceMs)];
+    return come.length > 0 || this.#leases.nextEnd() <= clock.monotonic();
   }
 
   /** What is due, soonest first; what follows is found when it is asked for. */
@@ -145,7 +160,9 @@ export class Engine {
       const run = this.#newRun(job, time, isMissed);
       const made = await store.create(run);
       if (made === 'skipped') events.skipped(job, time);
-      if (made === 'created') ids.push(run.id);
+      if (made !== 'created') continue;
+      ids.push(run.id);
+      if (run.availableAt > clock.now()) this.#leave({ run: run.id, token: 0, at: run.availableAt });
     }
     if (plan.letGo > 0) events.missed(job, plan.letGo);
     if (plan.cursor === null) return ids;
@@ -180,7 +197,7 @@ export class Engine {
         busy.add(run.job);
         if (run.status === 'running') events.takenOver(claimed);
         else this.#turns.began(claimed);
-        this.#begin(claimed);
+        this.#begin(claimed, false);
       }
     });
   }
@@ -197,7 +214,7 @@ export class Engine {
         const claimed = await store.claim(run, this.#owner, clock.now());
         if (claimed === null) continue;
         this.#turns.began(claimed);
-        this.#begin(claimed);
+        this.#begin(claimed, true);
       }
     });
     await Promise.all(ids.flatMap((id) => this.#ending.get(id) ?? []));
@@ -210,7 +227,7 @@ export class Engine {
     if (run === undefined || run.endedAt !== null) return true;
     if (run.status !== 'waiting' || run.availableAt > clock.now()) return false;
     const claimed = await store.claim(run, this.#owner, clock.now());
-    if (claimed !== null) await this.#carryOut(claimed);
+    if (claimed !== null) await this.#carryOut(claimed, false);
     return false;
   }
 
@@ -271,22 +288,28 @@ export class Engine {
     return known === undefined || this.#parts.types.has(known.job.type);
   }
 
-  #begin(run: JobRun): void {
-    const end = this.#carryOut(run).finally(() => {
+  #leave(waiting: WaitingRun): void {
+    this.#coming.add({ nextDue: waiting.at }, anyNumber);
+    this.onWaiting(waiting);
+  }
+
+  #begin(run: JobRun, isBrought: boolean): void {
+    const end = this.#carryOut(run, isBrought).finally(() => {
       this.#ending.delete(run.id);
       this.onFree();
     });
     this.#ending.set(run.id, end);
   }
 
-  async #carryOut(run: JobRun): Promise<void> {
+  async #carryOut(run: JobRun, isBrought: boolean): Promise<void> {
     const { store, clock, types, events } = this.#parts;
     const job = this.catalogue.get(run.job)?.job;
     const type = job === undefined ? undefined : types.get(job.type);
     const running = new Running(run, { store, clock });
     this.#running.set(run.id, running);
     const startedAt = clock.monotonic();
-    if (run.attempts === 1) events.started(run, Math.max(0, (run.startedAt ?? run.availableAt) - run.availableAt));
+    const latenessMs = Math.max(0, (run.startedAt ?? run.availableAt) - run.availableAt);
+    if (run.attempts === 1) events.started(run, latenessMs, isBrought);
     let outcome: Outcome;
     if (job === undefined || type === undefined) {
       outcome = { kind: 'failed', error: new MizanError('not_found', `There is no job "${run.job}" any more.`) };
@@ -320,7 +343,8 @@ export class Engine {
     }
     const now = clock.now();
     if (outcome.kind === 'aborted' && outcome.why === 'stopping') {
-      await this.#surely(() => store.handOver(run.id, token, now));
+      const isGiven = await this.#surely(() => store.handOver(run.id, token, now));
+      if (isGiven === true) this.#leave({ run: run.id, token, at: now });
       return;
     }
     const error = errorOf(outcome, job);
@@ -330,21 +354,16 @@ export class Engine {
       at: now,
       output: bounded(outcome.kind === 'done' ? outcome.output : kept),
       error: error === null ? null : wordsOf(error),
-      availableAt: isAgain ? now + this.#backoff(job, run.attempts) : run.availableAt,
+      availableAt: isAgain ? now + backoffMs(job, run.attempts, this.#parts.random) : run.availableAt,
     };
     const isMine = await this.#surely(() => store.end(run, end));
     if (isMine === false) {
       events.lost(run);
       return;
     }
+    if (isAgain) this.#leave({ run: run.id, token, at: end.availableAt });
     const status = end.status === 'waiting' ? 'retrying' : end.status;
     events.ended(run, { status, durationMs, error, output: end.output });
-  }
-
-  /** Twice as long each time, less up to a quarter, so that those that failed together don't come back together. */
-  #backoff(job: StoredJob, attempts: number): number {
-    const whole = Math.min(job.retryMs * 2 ** (attempts - 1), longestRetryMs);
-    return Math.floor(whole * (1 - this.#parts.random() / 4));
   }
 
   /** Does it again while the store is away. @returns `null` where that took too long. */

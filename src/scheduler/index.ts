@@ -6,6 +6,7 @@ import type { EngineParts } from './engine.ts';
 import { Engine } from './engine.ts';
 import { BullmqDriver } from './drivers/bullmq.ts';
 import type { QueuePlace } from './drivers/job-queue.ts';
+import { loadQueue } from './drivers/job-queue.ts';
 import { LocalDriver } from './drivers/local.ts';
 import type { Notifier } from './reports.ts';
 import { reportsOf } from './reports.ts';
@@ -49,6 +50,11 @@ export class Scheduler {
     const events = reportsOf({ log, figures, notifier, catalogue: () => this.#engine.catalogue });
     this.#engine = new Engine({ ...parts, events });
     this.#driver = driverOf(this.#engine, parts);
+  }
+
+  /** Loads what its driver needs. @throws SetupError where that isn't installed. */
+  async load(): Promise<void> {
+    if (this.#parts.queue !== null) await loadQueue();
   }
 
   /** Begins as soon as the store can be used; resolves at the first try, whatever comes of it. */

@@ -2,7 +2,7 @@ import type { Clock } from '../core/clock.ts';
 import type { JobRun } from '../core/jobs.ts';
 
 /** How long a run may show no sign of life before somebody else takes it over, in ms. */
-const leaseMs = 7500;
+const leaseMs = 6500;
 
 interface Seen {
   readonly token: number;
@@ -18,6 +18,7 @@ interface Seen {
 export class Leases {
   readonly #clock: Clock;
   #seen = new Map<string, Seen>();
+  #lookedAt = Number.NEGATIVE_INFINITY;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -37,6 +38,16 @@ export class Leases {
       if (now - entry.at >= leaseMs) ended.push(run);
     }
     this.#seen = seen;
+    this.#lookedAt = now;
     return ended;
+  }
+
+  /**
+   * When the next lease ends of those that went on when it was looked, unless its holder shows a sign of life before; in ms
+   * of the monotonic clock. What had ended by then and could not be taken over waits for the next look.
+   */
+  nextEnd(): number {
+    const ends = [...this.#seen.values()].map(({ at }) => at + leaseMs);
+    return Math.min(Number.POSITIVE_INFINITY, ...ends.filter((end) => end > this.#lookedAt));
   }
 }

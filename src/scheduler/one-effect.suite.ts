@@ -35,14 +35,14 @@ export function oneEffectPromises({ stores, party, job, history, ends }: Scene):
     const dead = (await stores.other.jobs.claim(waiting!, 'dead', clock.now()))!;
     await stores.one.jobs.pause(mine.name, 'test', clock.now());
     await survivor.turn();
-    clock.advance(7400);
+    clock.advance(6400);
     await survivor.turn();
     expect(done).toEqual([]);
     // It lives: one beat is enough.
     expect(await stores.other.jobs.beat(dead.id, dead.lease.token, 'hello\n')).toBe(true);
     clock.advance(200);
     await survivor.turn();
-    clock.advance(7400);
+    clock.advance(6400);
     await survivor.turn();
     expect(done).toEqual([]);
     clock.advance(200);
@@ -98,7 +98,7 @@ export function oneEffectPromises({ stores, party, job, history, ends }: Scene):
     await busy.engine.sweep();
     expect(begun).toHaveLength(16);
     expect(begun).not.toContain(oldest!.due);
-    clock.advance(7600);
+    clock.advance(6600);
     await busy.engine.sweep();
     expect(begun).toHaveLength(17);
     expect(begun).toContain(oldest!.due);
@@ -183,7 +183,7 @@ export function oneEffectPromises({ stores, party, job, history, ends }: Scene):
       await stores.other.jobs.claim(open!, 'dead', clock.now());
     }
     await survivor.turn();
-    clock.advance(7600);
+    clock.advance(6600);
     await survivor.turn();
     expect(begun).toEqual([]);
     const error = 'Whoever ran it was gone before its end, 4 times.';

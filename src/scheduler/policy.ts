@@ -1,4 +1,5 @@
 import type { StoredJob } from '../core/jobs.ts';
+import type { Random } from '../core/random.ts';
 import type { Timetable } from '../core/schedule.ts';
 
 /** Within this long after its due time a run is late at the most, and never missed; in ms. */
@@ -9,6 +10,9 @@ export const mostMissed = 1000;
 
 /** A cursor this far ahead of the clock is from a clock that was wrong; in ms. */
 const farAheadMs = 26 * 3_600_000;
+
+/** The longest time between two tries, in ms. */
+const longestRetryMs = 3_600_000;
 
 /** What is to be done about a job's due times. */
 export interface Plan {
@@ -74,4 +78,13 @@ function between(timetable: Timetable, from: number, to: number): number[] {
   const times: number[] = [];
   for (let time = timetable.next(from); time !== null && time <= to; time = timetable.next(time)) times.push(time);
   return times;
+}
+
+/**
+ * How long until the next try, in ms: twice as long each time, less up to a quarter, so that those that failed together
+ * don't come back together.
+ */
+export function backoffMs({ retryMs }: Pick<StoredJob, 'retryMs'>, attempts: number, random: Random): number {
+  const whole = Math.min(retryMs * 2 ** (attempts - 1), longestRetryMs);
+  return Math.floor(whole * (1 - random() / 4));
 }

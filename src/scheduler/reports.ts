@@ -31,10 +31,10 @@ export function reportsOf({
 }): JobEvents {
   const labelOf = (job: string): string => (catalogue().get(job)?.job.source === 'config' ? job : madeOverApi);
   return {
-    started(run, latenessMs) {
+    started(run, latenessMs, isBrought) {
       const isLate = latenessMs > lateMs && run.cause !== 'manual';
       if (run.cause !== 'manual') figures.started(labelOf(run.job), latenessMs);
-      log.debug({ event: 'job_started', job: run.job, run: run.id, latenessMs });
+      log.debug({ event: 'job_started', job: run.job, run: run.id, latenessMs, isBrought });
       if (!isLate) return;
       log.warn({ event: 'job_late', job: run.job, run: run.id, latenessMs });
       notifier?.late(run, latenessMs);

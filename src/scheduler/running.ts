@@ -4,7 +4,7 @@ import type { JobRun, JobStore, StoredJob } from '../core/jobs.ts';
 import type { JobContext } from './contract.ts';
 
 /** How often a run shows that it lives, in ms. */
-const beatMs = 2500;
+const beatMs = 2000;
 
 /** How soon what it says can be read, in ms. */
 const saidMs = 400;

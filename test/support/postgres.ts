@@ -27,7 +27,11 @@ let databases = 0;
 /** The server of `DATABASE_URL`, else one that is started for the tests. */
 export async function anyPostgres(): Promise<PostgresServer> {
   const given = process.env['DATABASE_URL'] ?? '';
-  if (given === '') return ownPostgres();
+  return given === '' ? ownPostgres() : givenPostgres(given);
+}
+
+/** The server at this URL. Databases that were made there are gone at the end. */
+export function givenPostgres(given: string): PostgresServer {
   const made: string[] = [];
   return {
     async newDatabase() {
@@ -59,8 +63,11 @@ async function query(url: string, sql: string): Promise<void> {
   }
 }
 
-/** Starts a server of the test's own, on a free port of this machine and in a folder that goes with it. */
-export async function ownPostgres(): Promise<OwnPostgresServer> {
+/**
+ * Starts a server of the test's own, on a free port of this machine and in a folder that goes with it.
+ * @param connections At most; a Mizan has up to eight.
+ */
+export async function ownPostgres(connections = 40): Promise<OwnPostgresServer> {
   const binaries = findBinaries() ?? installed('postgresql', missing, findBinaries);
   const user = unprivileged();
   const folder = mkdtempSync(join(tmpdir(), 'mizan-postgres-'));
@@ -75,7 +82,8 @@ export async function ownPostgres(): Promise<OwnPostgresServer> {
   const port = await freePort();
   let child: ChildProcess | null = null;
   const start = async (): Promise<void> => {
-    const settings = ['fsync=off', 'synchronous_commit=off', 'max_connections=40', 'shared_buffers=32MB'];
+    const most = `max_connections=${connections}`;
+    const settings = ['fsync=off', 'synchronous_commit=off', most, 'shared_buffers=32MB'];
     child = spawn(
       join(binaries, 'postgres'),
       ['-D', join(folder, 'data'), '-h', '127.0.0.1', '-p', String(port), '-k', folder].concat(

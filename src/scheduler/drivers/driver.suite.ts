@@ -12,7 +12,8 @@ import type { OpenJobs } from '../scheduler.suite.ts';
 /** Makes a driver of an engine. */
 export type MakeDriver = (engine: Engine, given: { readonly clock: Clock; readonly graceMs: number }) => Driver;
 
-type Work = (context: JobContext) => Promise<unknown>;
+/** What a run of a test does. */
+export type Work = (context: JobContext) => Promise<unknown>;
 
 /** The clock of this machine, which can be put forward. */
 export class ShiftedClock implements Clock {
@@ -65,7 +66,7 @@ export class Crew {
     const kind: JobType = { name: this.type, run, check: (settings) => settings };
     const { clock } = this;
     const types = new Map([[this.type, kind]]);
-    const driver = make(new Engine({ store: store.jobs, types, clock, random: () => 0, events, mostWaiting: 100 }), {
+    const driver = make(new Engine({ store: store.jobs, types, clock, random: () => 0.5, events, mostWaiting: 100 }), {
       clock,
       graceMs,
     });
@@ -152,7 +153,8 @@ export function driverContract(
   name: string,
   prepare: () => Promise<{ open(): Promise<OpenJobs>; readonly make: MakeDriver }>,
 ): void {
-  describe(`the driver ${name}`, () => {
+  // They wait more than they do, for as long as a busy machine makes them.
+  describe(`the driver ${name}`, { timeout: 60_000 }, () => {
     let one: OpenJobs;
     let other: OpenJobs;
     let make: MakeDriver;
@@ -254,6 +256,43 @@ export function driverContract(
       await crew.until(() => crew.count('succeeded') === 1);
       expect(crew.heard).toEqual(['taken over', 'succeeded']);
       expect(await historyOf(one, job)).toMatchObject([{ status: 'succeeded', attempts: 2 }]);
+    });
+
+    test('begins what waits for its time, and a retry, wherever there is room', async () => {
+      const crew = new Crew();
+      const at = crew.clock.now() + 300;
+      const jobs = await Promise.all(
+        Array.from({ length: 4 }, () =>
+          crew.job(one, { schedule: { kind: 'at', at }, jitterMs: 800, retries: 2, retryMs: 600 }),
+        ),
+      );
+      const work: Work = async ({ run }) => {
+        if (run.attempts < 3) throw new MizanError('upstream_error', 'Nobody is there.');
+      };
+      const drivers = [crew.driver(one, make, work), crew.driver(other, make, work)];
+      for (const driver of drivers) await driver.start();
+      await crew.until(() => crew.count('succeeded') === 4);
+      expect(crew.heard.toSorted()).toEqual([
+        ...Array.from({ length: 8 }, () => 'retrying'),
+        ...Array.from({ length: 4 }, () => 'started'),
+        ...Array.from({ length: 4 }, () => 'succeeded'),
+      ]);
+      for (const job of jobs) expect(await historyOf(one, job)).toMatchObject([{ status: 'succeeded', attempts: 3 }]);
+    });
+
+    test('lets what runs finish when it stops', async () => {
+      const crew = new Crew();
+      const job = await crew.job(one, { schedule: { kind: 'at', at: crew.clock.now() + 200 } });
+      const { promise: finished, resolve: finish } = Promise.withResolvers<void>();
+      const leaving = crew.driver(one, make, () => finished, 60_000);
+      await leaving.start();
+      await crew.until(() => crew.count('started') === 1);
+      const stopped = leaving.stop();
+      await crew.driver(other, make).start();
+      finish();
+      await stopped;
+      expect(crew.heard).toEqual(['started', 'succeeded']);
+      expect(await historyOf(one, job)).toMatchObject([{ status: 'succeeded', attempts: 1 }]);
     });
 
     test('hands over what doesn’t end when it stops, and begins nothing more', async () => {

@@ -7,12 +7,13 @@ import type { PostgresServer } from '../../../test/support/postgres.ts';
 import { anyPostgres } from '../../../test/support/postgres.ts';
 import type { RedisServer } from '../../../test/support/redis.ts';
 import { startRedis } from '../../../test/support/redis.ts';
+import { MizanError } from '../../core/errors.ts';
 import { Secret } from '../../core/secret.ts';
 import { openStore } from '../../store/index.ts';
 import type { OpenJobs } from '../scheduler.suite.ts';
 import { BullmqDriver } from './bullmq.ts';
-import type { MakeDriver } from './driver.suite.ts';
-import { Crew, driverContract, faultsOf } from './driver.suite.ts';
+import type { MakeDriver, Work } from './driver.suite.ts';
+import { Crew, driverContract, faultsOf, historyOf } from './driver.suite.ts';
 import { LocalDriver } from './local.ts';
 
 const silent = { failed() {}, recovered() {}, dropped() {}, away() {}, back() {} };
@@ -51,17 +52,31 @@ async function onPostgres() {
 
 const local: MakeDriver = (engine, given) => new LocalDriver(engine, given);
 
+/** So long that nothing is begun without having been brought. */
+const forEver = 3_600_000;
+
 /** On a queue of its own. */
-function bullmq(server: RedisServer, told: (event: string) => void = () => undefined): MakeDriver {
+function bullmq(
+  server: RedisServer,
+  {
+    told = () => undefined,
+    ...settings
+  }: { readonly told?: (event: string) => void; readonly patienceMs?: number } = {},
+): MakeDriver {
   const place = { url: new Secret(server.url), name: `test-${++places}` };
   const events = { away: () => told('away'), back: () => told('back') };
-  return (engine, given) => new BullmqDriver(engine, { ...given, place, events });
+  return (engine, given) => new BullmqDriver(engine, { ...given, ...settings, place, events });
 }
 
 driverContract('local on SQLite', async () => ({ ...sqlite(), make: local }));
 driverContract('local on PostgreSQL', async () => ({ ...(await onPostgres()), make: local }));
 driverContract('bullmq on SQLite', async () => ({ ...sqlite(), make: bullmq(redis) }));
 driverContract('bullmq on PostgreSQL', async () => ({ ...(await onPostgres()), make: bullmq(redis) }));
+// Whatever the queue doesn't bring is waited for in vain.
+driverContract('bullmq, by the queue alone', async () => ({
+  ...sqlite(),
+  make: bullmq(redis, { patienceMs: forEver }),
+}));
 
 describe('bullmq', () => {
   let store: OpenJobs;
@@ -86,7 +101,7 @@ describe('bullmq', () => {
   test('loses no due time and doubles none while Redis is gone, silent, or has forgotten everything', async () => {
     const crew = new Crew();
     const events: string[] = [];
-    const make = bullmq(server, (event) => events.push(event));
+    const make = bullmq(server, { told: (event) => events.push(event) });
     const jobs = [await crew.job(store), await crew.job(store)];
     const drivers = [crew.driver(store, make), crew.driver(store, make)];
     for (const driver of drivers) await driver.start();
@@ -108,6 +123,24 @@ describe('bullmq', () => {
     for (const job of jobs) expect(await faultsOf(crew, store, job)).toEqual([]);
     expect(events).toContain('away');
     expect(events).toContain('back');
+  }, 60_000);
+
+  test('uses Redis again once it answers, on the connection that it had', async () => {
+    const crew = new Crew();
+    const [away, back] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const told = (event: string): void => (event === 'away' ? away : back).resolve();
+    const job = await crew.job(store);
+    const driver = crew.driver(store, bullmq(server, { told }));
+    await driver.start();
+    await more(crew, 2);
+    server.stall();
+    await away.promise;
+    server.resume();
+    await back.promise;
+    await more(crew, 2);
+    await crew.drain(store, [job]);
+    await driver.stop();
+    expect(await faultsOf(crew, store, job)).toEqual([]);
   }, 60_000);
 
   test('starts and stops where Redis never was', async () => {
@@ -136,6 +169,48 @@ describe('bullmq', () => {
     }
     for (const job of jobs) expect(await faultsOf(crew, store, job)).toEqual([]);
   });
+
+  test('can be moved to and from while runs go on, wait for another, and are to be tried again', async () => {
+    const crew = new Crew();
+    const there = bullmq(server);
+    const fails: Work = async ({ run }) => {
+      if (run.attempts < 3) throw new MizanError('upstream_error', 'Nobody is there.');
+    };
+    let isHeld = true;
+    const held: Work = ({ signal }) =>
+      new Promise((resolve, reject) => {
+        if (!isHeld) resolve(null);
+        signal.addEventListener('abort', () => reject(signal.reason as Error));
+      });
+    const at = crew.clock.now() + 500;
+    const retried = [1500, 3000, 6000].map((retryMs) =>
+      crew.job(store, { schedule: { kind: 'at', at }, retries: 3, retryMs }),
+    );
+    const jobs = await Promise.all(retried);
+    const busy = await crew.job(store, { overlap: 'queue' });
+    const work: Work = (context) => (context.job.name === busy.name ? held(context) : fails(context));
+    for (const make of [local, there, local]) {
+      const driver = crew.driver(store, make, work);
+      await driver.start();
+      // One is held, another waits for it, and those that failed come back while there is no driver, or the other one.
+      const before = [crew.count('retrying'), crew.count('started') + crew.count('skipped')];
+      await crew.until(
+        () => crew.count('retrying') > before[0]! && crew.count('skipped') + crew.count('started') > before[1]!,
+      );
+      await driver.stop();
+    }
+    isHeld = false;
+    const last = crew.driver(store, there, work);
+    await last.start();
+    await crew.until(() => crew.count('succeeded') >= jobs.length + 2);
+    await crew.drain(store, [...jobs, busy]);
+    await last.stop();
+    for (const job of jobs) expect(await historyOf(store, job)).toMatchObject([{ status: 'succeeded', attempts: 3 }]);
+    const runs = await historyOf(store, busy);
+    expect(new Set(runs.map(({ status }) => status))).toEqual(new Set(['succeeded', 'skipped']));
+    const dues = runs.map(({ due }) => due);
+    expect(dues).toEqual(dues.map((_, i) => dues[0]! + i * 1000));
+  }, 60_000);
 
   test('gets nothing of another database on the same Redis', async () => {
     const crew = new Crew();

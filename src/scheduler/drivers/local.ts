@@ -81,7 +81,7 @@ export class LocalDriver implements Driver {
     const look = Math.max(0, this.#lookedAt + lookMs - this.#clock.monotonic());
     if (this.#engine.isStoreAway) return lookMs;
     if (this.#isPoked) return 0;
-    return Math.min(look, Math.max(0, this.#engine.soonest() + this.#carrier.patienceMs() - this.#clock.now()));
+    return Math.min(look, this.#engine.restMs(this.#carrier.patienceMs()));
   }
 
   async #once(): Promise<void> {
@@ -94,6 +94,7 @@ export class LocalDriver implements Driver {
     }
     const isAny = await this.#engine.makeDue(this.#carrier.patienceMs());
     this.#carrier.announce();
-    if (isAny || isLook) await this.#engine.sweep((run) => this.#carrier.carry(run));
+    const isMore = this.#engine.hasComeUp(this.#carrier.patienceMs());
+    if (isAny || isMore || isLook) await this.#engine.sweep((run) => this.#carrier.carry(run));
   }
 }
