@@ -85,12 +85,31 @@ function answerOf(text: string): CachedAnswer {
 }
 
 /** What was said, once it is there. */
-async function landed(shared: RedisAnswers, key: CacheKey, isWaiting = false): Promise<CachedAnswer> {
-  return vi.waitFor(async () => {
-    const { found } = await shared.look(key, '', isWaiting);
-    if (found === null) throw new Error('It is not there yet.');
-    return found;
-  }, slow);
+async function landed(
+  shared: RedisAnswers,
+  key: CacheKey,
+  isWaiting = false,
+  timeout = slow.timeout,
+): Promise<CachedAnswer> {
+  return vi.waitFor(
+    async () => {
+      const { found } = await shared.look(key, '', isWaiting);
+      if (found === null) throw new Error('It is not there yet.');
+      return found;
+    },
+    { ...slow, timeout },
+  );
+}
+
+/** Keeps it, and comes back when it is there; once more where Redis had no time for it on a busy machine. */
+async function keep(shared: RedisAnswers, key: CacheKey, answer: CachedAnswer): Promise<CachedAnswer> {
+  for (let i = 0; ; i++) {
+    shared.land(key, 't', answer, true);
+    const found = await landed(shared, key, false, 2000).catch((error: unknown) => {
+      if (i > 10) throw error;
+    });
+    if (found !== undefined) return found;
+  }
 }
 
 /** What a look comes to, once Redis has time for it: on a busy machine it may not have at first. */
@@ -106,7 +125,7 @@ describe('an answer', () => {
   test.each(['سلام', 'x'.repeat(20_000)])('comes back as it was, for as long as it is of use: %#', async (text) => {
     const [one, other] = [await answers(), await answers()];
     const answer = answerOf(text);
-    one.shared.land(keyOf('1'), 't', answer, true);
+    await keep(one.shared, keyOf('1'), answer);
     expect(await landed(other.shared, keyOf('1'))).toEqual(answer);
     const [name = ''] = await client.keys('mizan:cache:*');
     expect(await client.pttl(name)).toBeGreaterThan(80_000);
@@ -116,8 +135,7 @@ describe('an answer', () => {
 
   test('of another tenant or key does not open', async () => {
     const { shared, refused } = await answers();
-    shared.land(keyOf('1'), 't', answerOf('x'), true);
-    await landed(shared, keyOf('1'));
+    await keep(shared, keyOf('1'), answerOf('x'));
     const [name = ''] = await client.keys('mizan:cache:*');
     await client.copy(name, name.replace('{1}', '{2}'));
     expect(await looked(shared, keyOf('2'), '', false)).toEqual({ found: null, turn: 'mine' });
@@ -154,8 +172,7 @@ describe('whose turn it is', () => {
   test('is told with an answer that is too old', async () => {
     const { shared } = await answers();
     const answer = answerOf('x');
-    shared.land(keyOf('1'), 'a', answer, true);
-    await landed(shared, keyOf('1'));
+    await keep(shared, keyOf('1'), answer);
     expect(await looked(shared, keyOf('1'), 'b', false, true)).toEqual({ found: null, turn: 'mine', old: answer });
     const { shared: other } = await answers();
     expect(await looked(other, keyOf('1'), 'c', false, true)).toMatchObject({
@@ -265,8 +282,7 @@ describe('removing', () => {
     const [one, other] = [await answers(), await answers()];
     const keys = [keyOf('1'), keyOf('2', { agent: 'a' }), keyOf('3', { tenant: 'other' })];
     for (const key of keys) {
-      one.shared.land(key, 't', answerOf('x'), true);
-      await landed(one.shared, key);
+      await keep(one.shared, key, answerOf('x'));
     }
     const told = Promise.withResolvers<boolean[]>();
     other.shared.watch((isPurged) => told.resolve(keys.map(isPurged)));
@@ -279,9 +295,8 @@ describe('removing', () => {
   test('the hourly cleaning takes what has no time to live, and what a tenant has too much', async () => {
     const { shared } = await answers(1500);
     const text = Buffer.from(Array.from({ length: 300 }, (_, i) => (i * 7919) % 256)).toString('hex');
-    for (let i = 0; i < 10; i++) shared.land(keyOf(String(i)), 't', answerOf(`${text}${i}`), true);
-    shared.land(keyOf('o', { tenant: 'other' }), 't', answerOf('x'), true);
-    await landed(shared, keyOf('o', { tenant: 'other' }));
+    for (let i = 0; i < 10; i++) await keep(shared, keyOf(String(i)), answerOf(`${text}${i}`));
+    await keep(shared, keyOf('o', { tenant: 'other' }), answerOf('x'));
     await client.set('mizan:cache:0:left:behind', 'x');
     await client.set('somebody:elses', 'x');
     const freed = await shared.cleanup(new AbortController().signal);
@@ -298,8 +313,7 @@ describe('removing', () => {
     const text = Buffer.from(Array.from({ length: 300 }, (_, i) => (i * 7919) % 256)).toString('hex');
     for (let i = 0; i < 10; i++) {
       const key = keyOf(String(i));
-      shared.land(key, 't', answerOf(`${text}${i}`), true);
-      await landed(shared, key);
+      await keep(shared, key, answerOf(`${text}${i}`));
       const [name = ''] = await client.keys(`*{${i}}`);
       const value = await client.dumpBuffer(name);
       // The odd ones were used long ago, each longer than the one before.
@@ -319,7 +333,7 @@ describe('removing', () => {
 
   test('goes on until Redis is back, and nothing of it is given meanwhile', async () => {
     const [one, other] = [await answers(), await answers()];
-    one.shared.land(keyOf('1'), 't', answerOf('x'), true);
+    await keep(one.shared, keyOf('1'), answerOf('x'));
     await landed(other.shared, keyOf('1'));
     const told = Promise.withResolvers<void>();
     other.shared.watch(() => told.resolve());
@@ -337,8 +351,7 @@ describe('removing', () => {
   test('is finished by the next process, where this one ends before', async () => {
     const one = await answers();
     const key = keyOf('1');
-    one.shared.land(key, 't', answerOf('x'), true);
-    await landed(one.shared, key);
+    await keep(one.shared, key, answerOf('x'));
     server.stall();
     const purging = one.shared.purge({ model: 'fast' });
     await one.end();
@@ -350,8 +363,7 @@ describe('removing', () => {
     expect(await looked(next.shared, key, '', false)).toMatchObject({ found: null });
     await vi.waitFor(async () => expect(await client.keys('*}')).toEqual([]), slow);
     await vi.waitFor(() => expect(store.unfinishedPurges.all()).toEqual([]), slow);
-    next.shared.land(key, 't', answerOf('new'), true);
-    expect((await landed(next.shared, key)).body.toString()).toContain('new');
+    expect((await keep(next.shared, key, answerOf('new'))).body.toString()).toContain('new');
   });
 
   test('is told to everybody again where Redis has lost it', async () => {
