@@ -94,7 +94,11 @@ export function readConfig(
     ...(typeof level === 'string' ? [] : [level]),
   ];
   if (read.config === undefined || typeof level !== 'string' || all.length > 0) throw new ConfigError(inOrder(all));
-  return resolveConfig(read.config, { file: source?.name ?? null, level, notes: [...unheard, ...notesOn(whole, systemClock.now())] });
+  return resolveConfig(read.config, {
+    file: source?.name ?? null,
+    level,
+    notes: [...unheard, ...notesOn(whole, systemClock.now())],
+  });
 }
 
 /** The stored secrets, from the first time that one is needed: by then what `VaultConfig` is of has to be known by itself. */
