@@ -5,8 +5,11 @@ import { runMizan } from './support/mizan.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
 
-/** The lag from which the lowest class is refused, in ms; the highest is from four times of it. */
-const lagMs = 100;
+/**
+ * The lag from which the lowest class is refused, in ms; the highest is from four times of it: more than a busy machine
+ * adds by itself.
+ */
+const lagMs = 500;
 
 let mizan: Running;
 
@@ -41,11 +44,13 @@ test('while the event loop lags, the lowest class is refused and the highest is 
   const body = { model: 'words', max_tokens: 3, messages: [{ role: 'user', content: 'Hi' }] };
   const round = () => Promise.all(tokens.map((token) => post(`${mizan.url}/v1/chat/completions`, token, body)));
   const statuses = async (): Promise<number[]> => (await round()).map(({ status }) => status);
-  expect(await statuses()).toEqual([200, 200, 200]);
+  const areTaken = (): Promise<void> =>
+    vi.waitFor(async () => expect(await statuses()).toEqual([200, 200, 200]), 30_000);
+  await areTaken();
   const stop = lagging(lagMs * 1.4);
   const rounds = [];
   try {
-    for (let shed = 0; shed < 5; shed += rounds.at(-1)![0]!.status === 503 ? 1 : 0) rounds.push(await round());
+    for (let shed = 0; shed < 2; shed += rounds.at(-1)![0]!.status === 503 ? 1 : 0) rounds.push(await round());
   } finally {
     stop();
   }
@@ -54,11 +59,11 @@ test('while the event loop lags, the lowest class is refused and the highest is 
   expect(errorOf(low!.json).message).toContain('takes no low requests now');
   expect(low!.headers.get('retry-after')).toBe('1');
   expect(rounds.map(([, , high]) => high!.status)).toEqual(rounds.map(() => 200));
-  await vi.waitFor(async () => expect(await statuses()).toEqual([200, 200, 200]), 30_000);
+  await areTaken();
   const { text } = await ask(`${mizan.metricsUrl}/metrics`);
   const shed = (priority: string): number =>
     Number(new RegExp(`^mizan_shed_total\\{class="${priority}"\\} (\\d+)$`, 'm').exec(text)?.[1] ?? 0);
-  expect(shed('low')).toBeGreaterThanOrEqual(5);
+  expect(shed('low')).toBeGreaterThanOrEqual(2);
   expect(shed('low')).toBeGreaterThanOrEqual(shed('normal'));
   expect(shed('high')).toBe(0);
 });

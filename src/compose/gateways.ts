@@ -5,7 +5,7 @@ import type { Store } from '../store/index.ts';
 import type { Log } from '../telemetry/log.ts';
 
 /** How often it is looked how many there are, in ms. */
-const lookMs = 15_000;
+const lookMs = 5000;
 
 interface Parts {
   readonly store: Pick<Store, 'gateways'> & { readonly apiKeys: Pick<ApiKeys, 'list'> };
