@@ -92,9 +92,11 @@ say(
     `the next run ends with ${after.code} and leaves ${left.length} files that are no backups`,
 );
 
-const bytes = readFileSync(file);
+// The first one may be gone by the rule.
+const newestFile = join(data, 'backups', (await listed())[0] ?? '');
+const bytes = readFileSync(newestFile);
 const flipped = join(old, 'flipped.backup');
-copyFileSync(file, flipped);
+copyFileSync(newestFile, flipped);
 const masterKeys = new MasterKeys(noMasterKeySettings, data);
 const reading = { masterKeys, engine: backupEngine(data, null), onProgress() {} };
 let found = 0;
@@ -112,7 +114,7 @@ for (let i = 0; i < flips; i++) {
 say(`${found} of ${flips} flipped bits found`);
 
 const key = readFileSync(join(data, 'master.key'), 'utf8').trim();
-const restored = await begin(['backup', 'restore', file], empty, { MIZAN_MASTER_KEY: key }).ended;
+const restored = await begin(['backup', 'restore', newestFile], empty, { MIZAN_MASTER_KEY: key }).ended;
 const newest = async (cwd: string): Promise<string> =>
   (await begin(['requests', '--limit', '1000', '--json'], cwd, { MIZAN_MASTER_KEY: key }).ended).stdout;
 const isSame = (await newest(old)) === (await newest(empty));

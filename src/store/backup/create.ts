@@ -40,7 +40,8 @@ export interface CreatedBackup {
   readonly removed: readonly string[];
 }
 
-const workName = 'backup-work';
+/** The folder in the data folder where a backup is made. */
+export const workName = 'backup-work';
 
 /**
  * Makes a backup: copies the database as of one moment while others write to it, seals the copy into one file,

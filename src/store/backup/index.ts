@@ -1,8 +1,12 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { BackupList, BackupRun, Backups, NewBackup } from '../../core/backups.ts';
 import type { Clock } from '../../core/clock.ts';
 import { MizanError } from '../../core/errors.ts';
+import { holdBackups } from '../folder-lock.ts';
 import { stopFlag } from '../stop-flag.ts';
+import { workName } from './create.ts';
 import type { BackupSettings } from './settings.ts';
 import { listBackups, targetsOf, toPlain } from './settings.ts';
 import type { BackupOrder, BackupReply } from './worker-protocol.ts';
@@ -101,9 +105,12 @@ export class BackupService implements Backups {
       worker.on('exit', () => {
         clearTimeout(impatient);
         signal?.removeEventListener('abort', left);
-        if (this.#worker === worker) this.#worker = null;
         // Settled already, unless it was ended from outside.
-        reject(new MizanError('shutting_down', 'The backup was given up.'));
+        if (this.#worker !== worker) return;
+        this.#worker = null;
+        void clear(order.settings.dataFolder).finally(() =>
+          reject(new MizanError('shutting_down', 'The backup was given up.')),
+        );
       });
     });
   }
@@ -115,5 +122,15 @@ export class BackupService implements Backups {
 
   #ended(facts: Partial<BackupRun>): void {
     if (this.#lastRun !== null) this.#lastRun = { ...this.#lastRun, ...facts, endedAt: this.#clock.now() };
+  }
+}
+
+/** What a thread that was ended could not tidy up. Where another backup is being made, it is that one's by now. */
+async function clear(dataFolder: string): Promise<void> {
+  try {
+    const hold = holdBackups(dataFolder);
+    await rm(join(dataFolder, workName), { recursive: true, force: true }).finally(() => hold.release());
+  } catch {
+    // Then the next one does.
   }
 }
