@@ -7,7 +7,7 @@ import type { Usage } from '../../core/usage.ts';
 import { unknownUsage } from '../../core/usage.ts';
 import type { Hold, Spending, SpendingOrder } from '../attempts/order.ts';
 import type { Claim } from './claim.ts';
-import { leftOf, usedOf } from './claim.ts';
+import { leftOf, limitOf, usedOf } from './claim.ts';
 import type { LimitMeter } from './meter.ts';
 
 /** What an account needs of the limiter. */
@@ -179,20 +179,27 @@ export class Account implements Spending {
     { claims, own }: { readonly claims: readonly Claim[]; readonly own: number | null },
   ): QuotaLeft | null {
     const now = this.#bank.clock.monotonic();
-    let least: QuotaLeft | null = null;
+    let narrowest: LimitMeter | null = null;
+    let least = Infinity;
     for (const claim of claims) {
       if (claim.kind !== kind) continue;
       // What all had used was asked before it was counted.
       const since = claim.seen === undefined ? 0 : (own ?? claim.amount);
-      least = lesser(least, leftOf({ kind, meter: claim.meter }, usedOf(claim, now) + since, now));
+      const left = limitOf(claim) - usedOf(claim, now) - since;
+      if (left >= least) continue;
+      least = left;
+      narrowest = claim.meter;
     }
-    if (least !== null) return least;
-    for (const meter of this.#bank.limits) {
+    for (const meter of narrowest === null ? this.#bank.limits : []) {
       const window = kind === 'requests' ? meter.requests : meter.tokens;
-      if (window === null) continue;
-      least = lesser(least, leftOf({ kind, meter }, window.used(now) + meter.elsewhere(kind, now), now));
+      const limit = kind === 'requests' ? meter.rule.rpm : meter.rule.tpm;
+      if (window === null || limit === null) continue;
+      const left = limit - window.used(now) - meter.elsewhere(kind, now);
+      if (left >= least) continue;
+      least = left;
+      narrowest = meter;
     }
-    return least;
+    return narrowest === null ? null : leftOf(narrowest, kind, least, now);
   }
 
   /** Whether the call itself counts: a request that was refused by one limit counts for none. */
@@ -221,8 +228,4 @@ export class Account implements Spending {
     }
     return this.#charges.some(({ budgets }) => budgets.length > 0) ? this.#charges : [];
   }
-}
-
-function lesser(a: QuotaLeft | null, b: QuotaLeft): QuotaLeft {
-  return a === null || b.remaining < a.remaining ? b : a;
 }

@@ -187,16 +187,12 @@ function windowOf({ kind, meter }: Exclude<Claim, { readonly kind: 'money' }>): 
   return kind === 'requests' ? meter.requests : meter.tokens;
 }
 
-/** What is left of a limit by the minute, for whoever is told. @param used By all, as far as that is known. */
-export function leftOf(
-  { kind, meter }: { readonly kind: 'requests' | 'tokens'; readonly meter: LimitMeter },
-  used: number,
-  monotonic: number,
-): QuotaLeft {
+/** What is left of a limit by the minute, for whoever is told. */
+export function leftOf(meter: LimitMeter, kind: 'requests' | 'tokens', left: number, monotonic: number): QuotaLeft {
   const limit = (kind === 'requests' ? meter.rule.rpm : meter.rule.tpm) ?? Infinity;
   const own = (kind === 'requests' ? meter.requests : meter.tokens)?.emptyMs(monotonic) ?? 0;
   const resetMs = Math.max(own, meter.elsewhereMs(kind, monotonic));
-  return { limit, remaining: Math.max(0, Math.floor(limit - used + tolerance)), resetMs };
+  return { limit, remaining: Math.max(0, Math.floor(left + tolerance)), resetMs };
 }
 
 const units = {

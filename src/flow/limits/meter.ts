@@ -43,7 +43,7 @@ export class LimitMeter implements Forgettable {
   /** What of that may still count: it leaves the window within a minute. */
   elsewhere(kind: 'requests' | 'tokens', monotonic: number): number {
     const { amount, at } = this.#elsewhere[kind];
-    return amount * Math.max(0, 1 - (monotonic - at) / 60_000);
+    return amount === 0 ? 0 : amount * Math.max(0, 1 - (monotonic - at) / 60_000);
   }
 
   /** In how many ms nothing of that counts any more, at the latest. */
