@@ -6,6 +6,7 @@ import { temporaryFolder } from '../../../test/support/folder.ts';
 import { requestRecord } from '../../../test/support/records.ts';
 import { newRequestId } from '../../core/ids.ts';
 import type { Store } from './index.ts';
+import { grains } from '../rollups.ts';
 import { databaseFile } from './file.ts';
 import { openStore } from './index.ts';
 
@@ -47,6 +48,27 @@ test('the file shrinks by what was removed, while requests are logged', async ()
   expect(statSync(file).size).toBeLessThan(before * 0.35);
   expect(await store.requestHistory.list('meanwhile', { limit: 10 })).toHaveLength(1);
   expect(await store.requestHistory.list('a', { limit: 1000 })).toHaveLength(1000);
+  await store.close();
+});
+
+test('sums of one minute go, however many agents had one then', async () => {
+  const folder = temporaryFolder();
+  const store = await openStore(folder, { events });
+  const other = new DatabaseSync(join(folder, databaseFile));
+  const start = Date.now() - 100 * dayMs;
+  const insert = other.prepare("INSERT INTO rollups VALUES ('a', ?, ?, ?, 'm', 'i', 1, 0, 1, 1, 0, '')");
+  other.exec('BEGIN');
+  for (const [at, agents] of [
+    [start - 60_000, 30],
+    [start, 250],
+    [start + 60_000, 30],
+  ] as const) {
+    for (let agent = 0; agent < agents; agent++) insert.run(grains.minute, at, String(agent));
+  }
+  other.exec('COMMIT');
+  other.close();
+  const removed = await store.removeOld(retention);
+  expect(removed.rollups).toBe(310);
   await store.close();
 });
 

@@ -99,11 +99,15 @@ async function inBatches(database: DatabaseSync, part: Part, bound: string | num
   const ofBatch = database.prepare(
     `SELECT ${column} AS bound FROM ${table} WHERE ${where} AND ${column} < ? ORDER BY ${column} LIMIT 1 OFFSET ${batch.rows}`,
   );
-  const remove = database.prepare(`DELETE FROM ${table} WHERE ${where} AND ${column} < ?`);
+  const below = database.prepare(`DELETE FROM ${table} WHERE ${where} AND ${column} < ?`);
+  const at = database.prepare(`DELETE FROM ${table} WHERE ${where} AND ${column} = ?`);
   let removed = 0;
   for (;;) {
     const end = ofBatch.get(...parameters, bound)?.['bound'];
-    removed += await paced(() => Number(remove.run(...parameters, (end ?? bound) as string | number).changes));
+    const until = (end ?? bound) as string | number;
+    const some = await paced(() => Number(below.run(...parameters, until).changes));
+    // Where a whole batch is of one moment, that moment goes at once.
+    removed += some === 0 && end !== undefined ? await paced(() => Number(at.run(...parameters, until).changes)) : some;
     if (end === undefined || isStopped()) return removed;
   }
 }
