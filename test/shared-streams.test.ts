@@ -280,19 +280,19 @@ describe('a thousand who ask the same of two processes', () => {
     ['one way or the other', (i: number) => Math.floor(i / 2) % 2 === 0],
   ])('are one upstream call while it runs: %s', async (what, isStream) => {
     const crowd = new Crowd(500, await both[0].token());
-    const ask = (content: string) => (i: number) => crowd.ask(both[i % 2]!.url, body(content, isStream(i)));
-    const { content, first } = await pair.share(
-      (n) => `thousand ${what} ${n}`,
-      (name) => [ask(name)(0), () => ask(name)(1)],
-      { callsFor, over: (name) => gates.open(name) },
-    );
-    const others = Array.from({ length: 998 }, (_, i) => ask(content)(i + 2));
-    await Promise.all(both.map((mizan) => inFlight(mizan, 500)));
-    gates.open(content);
-    const answers = await Promise.all([...first, ...others]);
+    await pair.once(async (n) => {
+      const content = `thousand ${what} ${n}`;
+      const one = (i: number) => crowd.ask(both[i % 2]!.url, body(content, isStream(i)));
+      const firsts = await pair.firsts(one, () => callsFor(content));
+      const others = Array.from({ length: 998 }, (_, i) => one(i + 2));
+      await Promise.all(both.map((mizan) => inFlight(mizan, 500)));
+      gates.open(content);
+      const answers = await Promise.all([...firsts.map(({ it }) => it), ...others]);
+      const calls = callsFor(content);
+      expect(new Set(answers.map(({ said }) => said))).toEqual(new Set([whole]));
+      expect(answers.filter(({ cache }) => cache === 'coalesced')).toHaveLength(1000 - calls);
+      return calls;
+    });
     await crowd.leave();
-    expect(callsFor(content)).toBe(1);
-    expect(new Set(answers.map(({ said }) => said))).toEqual(new Set([whole]));
-    expect(answers.filter(({ cache }) => cache === 'coalesced')).toHaveLength(999);
   });
 });

@@ -18,15 +18,16 @@ export interface Pair {
   /** Resolves once both can use it. */
   redisIsUp(): Promise<void>;
   /**
-   * One asks in the first process, and then one in the second, of what the name says; tried anew under another name
-   * where Redis had no time for one of the two on a busy machine, since then each asks the upstream for itself.
-   * @param ask What the first asks, and how the second does.
+   * Plays rounds until one had a single upstream call. A round may have had more only where Redis had no time on a busy
+   * machine in that very round, once for each such question, since then a process asks for itself; and ten rounds in a row
+   * may not.
    */
-  share<T>(
-    nameOf: (n: number) => string,
-    ask: (name: string) => readonly [Promise<T>, () => Promise<T>],
-    upstream: { readonly callsFor: (name: string) => number; readonly over: (name: string) => void },
-  ): Promise<{ readonly content: string; readonly first: readonly [Promise<T>, Promise<T>] }>;
+  once(round: (n: number) => Promise<number>): Promise<void>;
+  /** One asks in the first process, then one in the second, before anybody else; resolves once both have looked around. */
+  firsts<T>(
+    ask: (i: number) => Promise<T>,
+    calls: () => number,
+  ): Promise<readonly [{ it: Promise<T> }, { it: Promise<T> }]>;
   /** How often Redis did not answer one of them in time. */
   unanswered(): Promise<number>;
   end(): Promise<void>;
@@ -46,34 +47,36 @@ export async function startPair(config: object): Promise<Pair> {
     }, slow);
   };
   await redisIsUp();
+  const sumOf = async (name: string): Promise<number> => {
+    const each = await Promise.all(both.map((mizan) => metric(mizan, name)));
+    return each.reduce((sum, count) => sum + count, 0);
+  };
+  const unanswered = (): Promise<number> => sumOf('mizan_redis_unanswered_total');
+  const looked = (): Promise<number> => sumOf('mizan_cache_lookup_seconds_count{tier="redis"}');
   return {
     both,
     redis,
     client,
     redisIsUp,
-    async share(nameOf, ask, { callsFor, over }) {
-      for (let n = 0; n < 50; n++) {
-        const content = nameOf(n);
+    async once(round) {
+      for (let n = 0, calls = 0; calls !== 1; n++) {
+        expect(n).toBeLessThan(10);
         await client.flushall();
-        const [asking, more] = ask(content);
-        await vi.waitFor(() => expect(callsFor(content)).toBe(1), slow);
-        const first = [asking, more()] as const;
-        // It listens to the other process, or asks for itself.
-        let listening: string[] = [];
-        await vi.waitFor(async () => {
-          listening = await client.keys('mizan:cache:1:*:ears');
-          expect(listening.length + callsFor(content)).toBeGreaterThan(1);
-        }, slow);
-        if (listening.length === 1 && callsFor(content) === 1) return { content, first };
-        over(content);
-        await Promise.all(first);
+        const silent = await unanswered();
+        calls = await round(n);
+        expect(calls).toBeGreaterThan(0);
+        expect(calls).toBeLessThanOrEqual(1 + (await unanswered()) - silent);
       }
-      throw new Error('Redis never had time for both.');
     },
-    async unanswered() {
-      const each = await Promise.all(both.map((mizan) => metric(mizan, 'mizan_redis_unanswered_total')));
-      return each.reduce((sum, count) => sum + count, 0);
+    async firsts(asks, calls) {
+      const looks = await looked();
+      const first = { it: asks(0) };
+      await vi.waitFor(() => expect(calls()).toBe(1), slow);
+      const second = { it: asks(1) };
+      await vi.waitFor(async () => expect(await looked()).toBe(looks + 2), slow);
+      return [first, second];
     },
+    unanswered,
     async end() {
       client.disconnect();
       await both[1].end();
