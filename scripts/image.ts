@@ -33,7 +33,9 @@ for (const [instruction, rest] of instructions()) {
     copy(stage, rest.split(/\s+/));
   } else if (stage !== undefined && instruction === 'RUN' && rest.startsWith('npm ')) {
     const [program = '', ...args] = rest.split(/\s+/);
-    const env = { ...process.env, PATH: `${path.dirname(process.execPath)}:${process.env['PATH'] ?? ''}` };
+    // By the Node that the image has, and what was fetched for the clone isn't fetched again.
+    const PATH = `${path.dirname(process.execPath)}:${process.env['PATH'] ?? ''}`;
+    const env = { ...process.env, PATH, npm_config_prefer_offline: 'true' };
     execFileSync(program, args, { cwd: path.join(stage.files, stage.workdir), stdio: ['ignore', 2, 2], env });
   }
 }
