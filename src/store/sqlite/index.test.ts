@@ -109,9 +109,11 @@ describe('a store', () => {
     const locker = direct(folder);
     locker.exec('BEGIN IMMEDIATE');
     const appended = store.requestLog.append(requestRecord({ id: 'req_lost' }));
-    await store.close();
+    await expect(store.close()).rejects.toThrow('1 row of the request log could not be written until the end.');
     await appended;
     expect(told).toStrictEqual(['failed', 'req_lost']);
+    locker.exec('ROLLBACK');
+    await (await openStore(folder)).close();
   });
 });
 
