@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { bin, startMachine } from './limits-stage.ts';
+import { bin, startMachine } from './machine.ts';
 
 // node bench/limits-fair.ts [seconds]
 //

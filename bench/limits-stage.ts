@@ -1,20 +1,11 @@
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { RedisServer } from '../test/support/redis.ts';
 import { startRedis } from '../test/support/redis.ts';
-
-/** The command. */
-export const bin = resolve(import.meta.dirname, '../bin/mizan.js');
-
-/** A process of Mizan with a data folder of its own. */
-interface Machine {
-  readonly url: string;
-  readonly dataFolder: string;
-  readonly kill: (signal: 'SIGTERM' | 'SIGKILL') => Promise<void>;
-}
+import type { Machine } from './machine.ts';
+import { bin, startMachine } from './machine.ts';
 
 /** Two processes that share limits by way of a real Redis. */
 export interface LimitsStage {
@@ -66,29 +57,6 @@ export async function limitsStage(rules: object): Promise<LimitsStage> {
       await Promise.all(machines.map((machine) => machine.kill('SIGTERM')));
       await redis.end();
       rmSync(folder, { recursive: true, force: true });
-    },
-  };
-}
-
-/** Starts a process, and waits until it listens. */
-export async function startMachine(configFile: string, dataFolder: string): Promise<Machine> {
-  const args = ['start', '--config', configFile, '--data', dataFolder, '--port', '0', '--metrics-port', '0'];
-  const child = spawn(process.execPath, [bin, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
-  const ended = once(child, 'exit');
-  const { promise, resolve: listens } = Promise.withResolvers<string>();
-  let said = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    said += text;
-    const url = /listens on (\S+?),/.exec(said)?.[1];
-    if (url !== undefined) listens(url);
-  });
-  const url = await promise;
-  return {
-    url,
-    dataFolder,
-    kill: async (signal) => {
-      if (child.exitCode === null && child.signalCode === null) child.kill(signal);
-      await ended;
     },
   };
 }
