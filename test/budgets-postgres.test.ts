@@ -1,10 +1,9 @@
 import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { mizan as command } from './support/command.ts';
 import { ask, post } from './support/http.ts';
 import type { Running, RunningProcess } from './support/mizan.ts';
-import { commonOptions, furnish, startProcess } from './support/mizan.ts';
+import { furnish, startProcess } from './support/mizan.ts';
 import { says, startUpstream } from './support/model-service.ts';
 import { ownPostgres } from './support/postgres.ts';
 
@@ -59,32 +58,4 @@ test('a budget that was spent by one process is spent for another on the same Po
   await vi.waitFor(async () => expect(await usedAt(first)).toBe('30'), 30_000);
   const late = await beside(first, config);
   expect([(await chat(late)).status, (await chat(first)).status]).toEqual([402, 402]);
-});
-
-test('limits that several processes count each for itself are told of, and those of one are not', async () => {
-  const postgres = await ownPostgres();
-  onTestFinished(() => postgres.end());
-  const config = {
-    auth: { jwt: { secret: 'a secret of more than thirty-two bytes' } },
-    database: { url: await postgres.newDatabase() },
-    providers: { sim: { kind: 'simulator' } },
-    models: { words: { instances: [{ id: 'a', provider: 'sim', model: 'simulator' }] } },
-    limits: { all: { rpm: 1000 } },
-  };
-  const first = await startProcess(config);
-  onTestFinished(() => first.end());
-  const looked = async (): Promise<string> => {
-    const { stdout } = await command(['doctor', ...commonOptions(first)]);
-    return /^.* limits: .*$/m.exec(stdout)?.[0] ?? '';
-  };
-  const told = async ({ url }: Running): Promise<unknown> =>
-    ((await ask(`${url}/readyz`)).json as { degraded?: unknown }).degraded;
-  expect(await looked()).toMatch(/^ok   limits: counted by one process/);
-  const other = await beside(first, config);
-  const apart = { limits: 'counted by each process' };
-  await vi.waitFor(async () => expect([await told(first), await told(other)]).toEqual([apart, apart]), 40_000);
-  expect(await looked()).toMatch(/^FAIL limits: 2 gateways are on this database without Redis/);
-  await other.end();
-  await vi.waitFor(async () => expect(await told(first)).toBeUndefined(), 40_000);
-  expect(await looked()).toMatch(/^ok   limits: /);
 });

@@ -44,7 +44,7 @@ export async function examine(config: Config, dataFolder: string): Promise<Findi
     await check('database', () => database(config, dataFolder)),
     await check('master key', () => masterKey(dataFolder, config)),
     await check('redis', () => redis(config)),
-    ...(isOneOfMany(config) ? [await check('limits', () => limits(config))] : []),
+    ...(config.redis.url === null ? [await check('limits', () => limits(config, dataFolder))] : []),
     await check(`port ${port}`, () => freePort(host, port, '/healthz')),
     await check(`port ${metricsPort}`, () => freePort(host, metricsPort, '/metrics')),
     ...(await Promise.all(
@@ -103,20 +103,25 @@ async function database(config: Config, folder: string): Promise<string> {
   return `${where}, ${last}`;
 }
 
-/** Whether other processes may be on the same database without Redis. */
-function isOneOfMany({ database: { url }, redis: { url: redisUrl } }: Config): boolean {
-  return url !== null && redisUrl === null;
-}
-
 /** Several that count each for itself let in several times what a limit says. */
-async function limits(config: Config): Promise<string> {
-  const { inspectGateways } = await import('../store/postgres/inspect.ts');
-  const { gateways, hasLimits } = await inspectGateways(config.database.url?.reveal() ?? '');
+async function limits(config: Config, folder: string): Promise<string> {
+  const url = config.database.url?.reveal() ?? null;
+  const { gateways, hasLimits } = url === null ? await gatewaysHere(folder) : await gatewaysIn(url);
   const isLimited = hasLimits || config.limits.length > 0;
   if (gateways <= 1) return 'counted by one process; more on this database would need Redis to count together';
   const found = `${gateways} gateways are on this database without Redis`;
   if (!isLimited) return `${found}; nothing is limited by the minute`;
   throw new Error(`${found}: each counts requests, tokens and what is in flight for itself. Set redis.url`);
+}
+
+async function gatewaysHere(folder: string) {
+  const { inspectGateways } = await import('../store/sqlite/inspect.ts');
+  return inspectGateways(folder);
+}
+
+async function gatewaysIn(url: string) {
+  const { inspectGateways } = await import('../store/postgres/inspect.ts');
+  return inspectGateways(url);
 }
 
 async function inLocal(folder: string) {

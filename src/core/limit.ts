@@ -185,6 +185,8 @@ export interface Report {
 export interface SharedCounters {
   /** Whether the others can be spoken with. */
   readonly isThere: boolean;
+  /** How often they could not be spoken with any more: what was under way then may or may not have been counted. */
+  readonly losses: number;
   /**
    * Meets all claims or none, atomically; `null` where nobody answers in time, `unknown` where nobody has heard of this
    * machine: it has to report first.

@@ -46,6 +46,7 @@ export class RedisConnection {
   #trouble: string | null = 'not connected yet';
   #toldTrouble = false;
   #unanswered = 0;
+  #losses = 0;
   #isProbing = false;
   #isClosed = false;
   #answeredAt = performance.now();
@@ -82,6 +83,11 @@ export class RedisConnection {
   /** Why nothing is asked at the moment; `null` where Redis answers. */
   get trouble(): string | null {
     return this.#trouble;
+  }
+
+  /** How often it went away: of what was asked before, nobody knows what was done. */
+  get losses(): number {
+    return this.#losses;
   }
 
   /** Questions that were not answered in time, refused, or not asked at all because Redis is away. */
@@ -169,6 +175,7 @@ export class RedisConnection {
   #lost(reason: string): void {
     if (this.#isClosed) return;
     this.#breaker.open();
+    if (this.#trouble === null) this.#losses++;
     this.#trouble = reason;
     if (this.#toldTrouble) return;
     this.#toldTrouble = true;

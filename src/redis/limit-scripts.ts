@@ -91,7 +91,10 @@ if #refused == 0 then
 end
 return { second, machines, used, refused }`;
 
-/** Ends claims. ARGV: run, then kind, second, what is given back, what was paid, and by whom; the key is KEYS[n]. */
+/**
+ * Ends claims, or, where what is given back is below 0, counts them. ARGV: run, then kind, second, what is given back,
+ * what was paid, and by whom; the key is KEYS[n].
+ */
 export const changeScript = `
 local function lower(key, field, amount)
   local value = tonumber(redis.call('HGET', key, field) or '0')
@@ -103,7 +106,9 @@ for n = 1, #KEYS do
   local kind, back = ARGV[base], tonumber(ARGV[base + 2])
   if kind == 'window' then
     if redis.call('EXISTS', key) == 1 then lower(key, ARGV[base + 1], back) end
-  elseif kind == 'flight' then lower(key, ARGV[1], back)
+  elseif kind == 'flight' then
+    lower(key, ARGV[1], back)
+    redis.call('EXPIRE', key, 120)
   else
     lower(key, 'h:' .. ARGV[1], back)
     redis.call('HINCRBY', key, 's:' .. ARGV[base + 4], ARGV[base + 3])

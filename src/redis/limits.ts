@@ -46,6 +46,10 @@ export class RedisLimits implements SharedCounters {
     return this.#redis.trouble === null;
   }
 
+  get losses(): number {
+    return this.#redis.losses;
+  }
+
   async take(
     claims: readonly SharedClaim[],
     over: () => void,

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { MizanError, SetupError } from '../core/errors.ts';
@@ -66,6 +67,33 @@ export function holdBackups(folder: string): Hold {
 }
 
 const dataLock = 'mizan.lock';
+
+/** As many places as processes that answer requests can have on one folder; more of them are not counted. */
+const gatewayPlaces = 64;
+
+const gatewayLock = (place: number): string => `gateway-${place}.lock`;
+
+/** Says that this process answers requests on the data in `folder`; `null` where too many do to be counted. */
+export function holdGateway(folder: string): Hold | null {
+  makeFolder(folder);
+  for (let place = 0; place < gatewayPlaces; place++) {
+    const hold = lock(folder, { name: gatewayLock(place), isExclusive: true, waitMs: 0 });
+    if (hold !== null) return hold;
+  }
+  return null;
+}
+
+/** How many processes answer requests on the data in `folder`. */
+export function countGateways(folder: string): number {
+  let count = 0;
+  for (let place = 0; place < gatewayPlaces && existsSync(join(folder, gatewayLock(place))); place++) {
+    // Whoever looks shares the lock: two who look don't take each other for gateways.
+    const hold = lock(folder, { name: gatewayLock(place), isExclusive: false, waitMs: 0 });
+    if (hold === null) count++;
+    else hold.release();
+  }
+  return count;
+}
 
 /**
  * The lock of an empty SQLite database: Node has no locks of files of its own, and these the system lets go of when

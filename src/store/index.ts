@@ -34,10 +34,10 @@ export interface StoreSettings {
  * Opens the store of a configuration, and brings its tables up to date.
  * @throws SetupError where it can't be used.
  */
-export async function openStore({ folder, url, isGateway = false, ...serving }: StoreSettings): Promise<Store> {
+export async function openStore({ folder, url, ...serving }: StoreSettings): Promise<Store> {
   if (url === null) return openSqlite(folder, serving);
   const { openStore: openPostgres } = await import('./postgres/index.ts');
-  return openPostgres(folder, { url, isGateway, ...serving });
+  return openPostgres(folder, { url, ...serving });
 }
 
 /**

@@ -52,7 +52,7 @@ export class LimitMeter implements Forgettable {
     return amount > 0 ? Math.max(0, at + 60_000 - monotonic) : 0;
   }
 
-  /** What was let in since somebody was heard of, without anybody's word. */
+  /** What was let in without anybody's word, and nobody was told of. */
   readonly unheard = { requests: 0, tokens: 0, inFlight: 0 };
 
   /** What was counted here while other machines could not be told of it. */
@@ -189,7 +189,7 @@ export class BudgetMeter implements Forgettable {
   /** How much this machine may pay and hold while it hears of nobody; `null` while it does. */
   #cap: bigint | null = null;
 
-  /** What was let in since somebody was heard of, without anybody's word. */
+  /** What was let in without anybody's word, and nobody was told of. */
   unheard = 0n;
 
   /**
@@ -200,7 +200,6 @@ export class BudgetMeter implements Forgettable {
     const others = all - this.used(now) - this.reserved;
     if (isWhole) this.elsewhere = 0n;
     if (others > this.elsewhere) this.elsewhere = others;
-    this.unheard = 0n;
     // A share that was given out of what was known before is not given again before all is known.
     if (isWhole) this.#cap = null;
   }

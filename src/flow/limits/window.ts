@@ -25,6 +25,12 @@ export class SlidingWindow {
     this.#put(this.#second, amount);
   }
 
+  /** Adds what another one has counted, second by second. */
+  addAll(other: SlidingWindow, now: number): void {
+    this.#advance(now);
+    for (const [age, amount] of other.ages(now)) this.#put(this.#second - age, amount);
+  }
+
   /** Changes what was added at `at`, as far as that still counts. Nothing falls below 0. */
   adjust(at: number, now: number, amount: number): void {
     this.#advance(now);

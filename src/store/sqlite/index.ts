@@ -19,7 +19,7 @@ import type { ModelHealthStore } from '../../core/model-health.ts';
 import type { Notices } from '../../core/notices.ts';
 import type { Revocations } from '../../core/revocation.ts';
 import { MasterKeys, noMasterKeySettings } from '../../security/master-keys.ts';
-import { holdData } from '../folder-lock.ts';
+import { countGateways, holdData, holdGateway } from '../folder-lock.ts';
 import { SqliteApiKeys } from './api-keys.ts';
 import { kyselyOver } from './connection.ts';
 import { explained, refuseLost } from './damage.ts';
@@ -120,6 +120,8 @@ export interface OpenStoreOptions {
   readonly payloadEvents?: PayloadEvents;
   /** Whether rows only stay until they are sent somewhere else: then nothing is looked after here. */
   readonly isOutbox?: boolean;
+  /** Whether the process answers requests. */
+  readonly isGateway?: boolean;
   /** Whether anything is sealed here: by default in a process that serves, and where `masterKeys` is given. */
   readonly isSealing?: boolean;
   /** The name of the database's file. */
@@ -153,13 +155,16 @@ const usesAtOnce = 500;
  * is changed, where the master key is not the one that the data is sealed under.
  */
 export async function openStore(folder: string, options: OpenStoreOptions = {}): Promise<Store> {
-  const hold = holdData(folder);
+  const holds = [holdData(folder)];
+  const release = (): void => holds.forEach((hold) => hold.release());
   try {
     const store = await openHeld(folder, options);
-    const close = (deadline?: number): Promise<void> => store.close(deadline).finally(() => hold.release());
+    const place = options.isGateway === true ? holdGateway(folder) : null;
+    if (place !== null) holds.push(place);
+    const close = (deadline?: number): Promise<void> => store.close(deadline).finally(release);
     return { ...store, close };
   } catch (error) {
-    hold.release();
+    release();
     throw error;
   }
 }
@@ -217,7 +222,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
       prices,
       unfinishedPurges,
       ledger: sqliteLedger(database, kysely),
-      gateways: async () => 1,
+      gateways: async () => countGateways(folder),
       overview: async (scope, query) => {
         await rollUpNow(database);
         return readOverview(kyselyOver(database), tenantIn(scope), query);
@@ -280,7 +285,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     prices,
     unfinishedPurges,
     ledger: sqliteLedger(database, kysely),
-    gateways: async () => 1,
+    gateways: async () => countGateways(folder),
     overview: (scope, query) => worker.overview(tenantIn(scope), query),
     removeOld: (retention, signal) => worker.removeOld(retention, signal),
     rebuildSums: () => rebuildSums(kyselyOver(database)),

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
+import { countGateways } from '../folder-lock.ts';
 import { migrations } from '../migrations/index.ts';
 import { explained, refuseLost } from './damage.ts';
 import { openToLook } from './database.ts';
@@ -65,4 +66,28 @@ function newestAt(database: DatabaseSync): number | null {
     )
     .get();
   return typeof found?.['newest'] === 'number' ? found['newest'] : null;
+}
+
+/**
+ * How many processes answer requests on the SQLite database in `folder`, and whether it has limits that they count each
+ * for themselves.
+ * @throws Error of `node:sqlite`, where it can't be read.
+ */
+export function inspectGateways(folder: string): { readonly gateways: number; readonly hasLimits: boolean } {
+  const gateways = countGateways(folder);
+  if (gateways <= 1) return { gateways, hasLimits: false };
+  const database = openToLook(join(folder, databaseFile));
+  try {
+    const found = database
+      .prepare(
+        `SELECT 1 FROM limit_rules WHERE kind = 'limit'
+         UNION ALL SELECT 1 FROM api_keys WHERE revoked_at IS NULL
+           AND coalesce(limits ->> 'rpm', limits ->> 'tpm', limits ->> 'maxInFlight') IS NOT NULL
+         LIMIT 1`,
+      )
+      .get();
+    return { gateways, hasLimits: found !== undefined };
+  } finally {
+    database.close();
+  }
 }
