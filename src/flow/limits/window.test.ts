@@ -15,6 +15,18 @@ describe('a sliding window', () => {
     expect(window.used(500_000)).toBe(0);
   });
 
+  test('takes over what another one counted, each in its second', () => {
+    const [window, other] = [new SlidingWindow(), new SlidingWindow()];
+    window.add(1500, 8);
+    other.add(3200, 2);
+    other.add(30_500, 4);
+    window.addAll(other, 40_000);
+    expect(window.used(61_999)).toBe(14);
+    expect(window.used(62_000)).toBe(6);
+    expect(window.used(64_000)).toBe(4);
+    expect(window.used(91_000)).toBe(0);
+  });
+
   test('says when it is empty: not before, and then it is', () => {
     const window = new SlidingWindow();
     expect(window.emptyMs(500)).toBe(0);
