@@ -41,7 +41,8 @@ export class RedisConnection {
   readonly #client: Redis;
   readonly #events: RedisEvents;
   readonly #breaker = new Breaker();
-  readonly #probing: NodeJS.Timeout;
+  /** Only while Redis is away: an idle process is not to be woken for nothing. */
+  #probing: NodeJS.Timeout | undefined;
   readonly #listeners: Redis[] = [];
   #trouble: string | null = 'not connected yet';
   #toldTrouble = false;
@@ -58,7 +59,7 @@ export class RedisConnection {
     client.on('error', (error: Error) => this.#lost(error.message));
     client.on('close', () => this.#lost('the connection was closed'));
     client.on('ready', () => void this.#probe());
-    this.#probing = setInterval(() => void this.#probe(), probeMs).unref();
+    this.#probeOften();
     client.connect().catch(() => {
       // Told by the `error` event, and tried again by the client.
     });
@@ -172,11 +173,16 @@ export class RedisConnection {
     return true;
   }
 
+  #probeOften(): void {
+    this.#probing ??= setInterval(() => void this.#probe(), probeMs).unref();
+  }
+
   #lost(reason: string): void {
     if (this.#isClosed) return;
     this.#breaker.open();
     if (this.#trouble === null) this.#losses++;
     this.#trouble = reason;
+    this.#probeOften();
     if (this.#toldTrouble) return;
     this.#toldTrouble = true;
     this.#events.away(reason);
@@ -198,6 +204,8 @@ export class RedisConnection {
     this.#isProbing = false;
     if (answer !== 'PONG' || this.#isClosed) return;
     this.#trouble = null;
+    clearInterval(this.#probing);
+    this.#probing = undefined;
     if (!this.#toldTrouble) return;
     this.#toldTrouble = false;
     this.#events.back();
