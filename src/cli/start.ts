@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { Config } from '../config/config.ts';
 import { SetupError } from '../core/errors.ts';
 import type { Mizan, Process } from '../main.ts';
+import { boundHeapGrowth } from './heap.ts';
 import type { CommonOptions } from './options.ts';
 import { configOf, wholeNumber, withCommonOptions } from './options.ts';
 import { say } from './say.ts';
@@ -34,6 +35,7 @@ async function start(options: StartOptions): Promise<void> {
     throw new SetupError(`--role must be all, gateway or scheduler, not "${role}".`);
   }
   const config = configOf(options, { host, port, metricsPort });
+  boundHeapGrowth();
   const { startMizan, startScheduler } = await import('../main.ts');
   if (role === 'scheduler') {
     const scheduler = await startScheduler(config, options.data);
