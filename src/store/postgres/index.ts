@@ -28,6 +28,7 @@ import type { RequestLogEvents } from '../sqlite/request-log.ts';
 import { stopFlag } from '../stop-flag.ts';
 import { remoteKysely, Thread } from '../thread.ts';
 import { AuditCopies } from './audit-copies.ts';
+import { PostgresAuditHistory } from './audit-everywhere.ts';
 import { kyselyOver, openPool, placeOf } from './connection.ts';
 import { Courier } from './courier.ts';
 import { countGateways, gatewayName } from './gateways.ts';
@@ -147,6 +148,7 @@ function direct(local: Store, file: string, url: string): Store {
   return {
     ...local,
     requestHistory: new KyselyRequestHistory(kyselyOver(pool)),
+    auditHistory: new PostgresAuditHistory(local.auditHistory, kyselyOver(pool)),
     ledger: {
       ...local.ledger,
       uses: (starts) => readUses(kyselyOver(pool), starts),
@@ -221,6 +223,7 @@ async function serving(
   return {
     ...local,
     requestHistory: new KyselyRequestHistory(history),
+    auditHistory: new PostgresAuditHistory(local.auditHistory, history),
     ledger: {
       ...local.ledger,
       paidByAll: (budget, start) => paid.of(budget, start),
