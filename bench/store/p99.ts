@@ -3,16 +3,21 @@
  * loop, retention and a backup, in rounds by turns, so that both see the same neighbours; and how long a page and an
  * overview of a large log take.
  *
+ * Beside it, what is no work of the store's, so that one can tell what the machine itself costs: `busy` and `idle` are a
+ * process that does nothing but count, at the usual and at the lowest priority; `asking` asks as the reads do, for what is
+ * in memory.
+ *
  *   node bench/store/p99.ts [--rows 10000000] [--rounds 20] [--seconds 5] [--rate 150]
- *     [--only nothing,reads,retention,backup] [--folder DIR]
+ *     [--only nothing,busy,idle,asking,reads,retention,backup] [--folder DIR]
  *
  * With `--folder` the data folder is one that make-log.ts made, which stays; some of its oldest rows go.
  */
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -34,7 +39,7 @@ const rows = Number(values.rows ?? 10_000_000);
 const rounds = Number(values.rounds ?? 20);
 const seconds = Number(values.seconds ?? 5);
 const rate = Number(values.rate ?? 150);
-const only = new Set((values.only ?? 'nothing,reads,retention,backup').split(','));
+const only = new Set((values.only ?? 'nothing,busy,idle,asking,reads,retention,backup').split(','));
 const days = 90;
 
 const bin = join(import.meta.dirname, '../../bin/mizan.js');
@@ -55,6 +60,8 @@ const { start } = fillLog(file, rows, days);
 say(`${rows} rows in ${((performance.now() - startedAt) / 1000).toFixed(0)} s, ${size()}`);
 
 const mizan = spawn(process.execPath, [bin, 'start', ...common], { env, stdio: ['ignore', 'inherit', 'pipe'] });
+// Whatever ends this.
+process.once('exit', () => mizan.kill('SIGKILL'));
 let said = '';
 mizan.stderr.setEncoding('utf8').on('data', (text: string) => {
   said += text;
@@ -100,22 +107,40 @@ interface Work {
   readonly stop: () => Promise<void>;
 }
 
+/** Processor time of each of Mizan's threads by now, in ms, by the thread's name; its main thread is `main`. */
+function threads(): Map<string, number> {
+  const used = new Map<string, number>();
+  if (process.platform !== 'linux') return used;
+  const tasks = `/proc/${mizan.pid}/task`;
+  for (const task of readdirSync(tasks)) {
+    const stat = readFileSync(join(tasks, task, 'stat'), 'utf8');
+    const name = task === String(mizan.pid) ? 'main' : stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'));
+    const [ns = '0'] = readFileSync(join(tasks, task, 'schedstat'), 'utf8').split(' ');
+    used.set(name, (used.get(name) ?? 0) + Number(ns) / 1e6);
+  }
+  return used;
+}
+
 async function compare(name: string, what: string, work: Work): Promise<void> {
   if (!only.has(name)) return;
   const figures = {
-    with: { p50: [] as number[], p99: [] as number[] },
-    without: { p50: [] as number[], p99: [] as number[] },
+    with: { p50: [] as number[], p99: [] as number[], all: [] as number[], used: new Map<string, number>() },
+    without: { p50: [] as number[], p99: [] as number[], all: [] as number[], used: new Map<string, number>() },
   };
   await round();
   let done = 0;
   for (; done < rounds; done++) {
     // The order changes, so that neither always comes first.
     for (const kind of done % 2 === 0 ? (['with', 'without'] as const) : (['without', 'with'] as const)) {
+      const before = threads();
       if (kind === 'with') work.go();
       const took = ascending(await round());
       if (kind === 'with') await work.stop();
+      const { used } = figures[kind];
+      for (const [thread, ms] of threads()) used.set(thread, (used.get(thread) ?? 0) + ms - (before.get(thread) ?? 0));
       figures[kind].p50.push(at(took, 0.5));
       figures[kind].p99.push(at(took, 0.99));
+      figures[kind].all.push(...took);
     }
   }
   const ratios = figures.with.p99.map((p99, i) => p99 / (figures.without.p99[i] ?? 1));
@@ -125,6 +150,15 @@ async function compare(name: string, what: string, work: Work): Promise<void> {
       `p99 ${p99With.toFixed(2)} against ${p99Without.toFixed(2)} ms (medians of rounds): ${(p99With / p99Without).toFixed(2)}; ` +
       `of the ratios of rounds side by side the middle one is ${median(ratios).toFixed(2)}`,
   );
+  const [allWith, allWithout] = [at(ascending(figures.with.all), 0.99), at(ascending(figures.without.all), 0.99)];
+  say(
+    `  p99 of all ${figures.with.all.length} answers together ${allWith.toFixed(2)} against ${allWithout.toFixed(2)} ms: ${(allWith / allWithout).toFixed(2)}`,
+  );
+  const shares = [...figures.with.used].map(([thread, ms]) => {
+    const share = (of: number): string => ((of / (done * seconds * 1000)) * 100).toFixed(1);
+    return `${thread} ${share(ms)} against ${share(figures.without.used.get(thread) ?? 0)} %`;
+  });
+  say(`  of a processor: ${shares.filter((words) => !/ 0\.\d against 0\.\d %/.test(words)).join(', ')}`);
 }
 
 startedAt = performance.now();
@@ -147,22 +181,55 @@ for (const [what, path] of [
 const nothing = { go() {}, async stop() {} };
 await compare('nothing', 'nothing at all', nothing);
 
-const state = { isReading: false };
-let reading: Promise<void> = Promise.resolve();
-let reads = 0;
-await compare('reads', 'a page and the overview of 90 days, asked for in a loop', {
-  go() {
-    state.isReading = true;
-    reading = (async () => {
-      for (; state.isReading; reads++) await Promise.all([get('/api/requests?limit=50'), get(overview)]);
-    })();
-  },
-  async stop() {
-    state.isReading = false;
-    await reading;
-  },
-});
-say(`${reads} times both`);
+/** A process that does nothing but count. It is stopped and not ended in between, as the backup below. */
+function counting(priority: number): Work & { end(): void } {
+  const child = spawn(process.execPath, ['-e', 'for (;;);'], { env, stdio: 'ignore' });
+  child.kill('SIGSTOP');
+  if (child.pid !== undefined) setPriority(child.pid, priority);
+  return {
+    go: () => void child.kill('SIGCONT'),
+    stop: async () => void child.kill('SIGSTOP'),
+    end: () => child.kill('SIGKILL'),
+  };
+}
+
+for (const [name, priority] of [
+  ['busy', 0],
+  ['idle', 19],
+] as const) {
+  const work = counting(priority);
+  await compare(name, `a process that only counts, at priority ${priority}`, work);
+  work.end();
+}
+
+/** Paths that another process asks for in a loop, all at once and then again. */
+async function inALoop(name: string, what: string, paths: readonly string[]): Promise<void> {
+  if (!only.has(name)) return;
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'asking.child.ts'), ...paths], {
+    env: { ...env, BASE: base, TOKEN: token },
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const took = paths.map((): number[] => []);
+  await compare(name, what, {
+    go: () => void child.stdin.write('go\n'),
+    async stop() {
+      child.stdin.write('stop\n');
+      const { value } = await lines.next();
+      for (const [i, times] of (JSON.parse(String(value)) as number[][]).entries()) took[i]?.push(...times);
+    },
+  });
+  child.stdin.end();
+  await once(child, 'exit');
+  for (const [i, path] of paths.entries()) {
+    const sorted = ascending(took[i] ?? []);
+    const figures = [0.5, 0.99, 1].map((share) => at(sorted, share).toFixed(1)).join(', ');
+    say(`  ${path.split('?')[0]} ${sorted.length} times: p50, p99 and most ${figures} ms`);
+  }
+}
+
+await inALoop('asking', 'two things in memory, asked for in a loop', ['/v1/models', '/api/instances']);
+await inALoop('reads', 'a page and the overview of 90 days, asked for in a loop', ['/api/requests?limit=50', overview]);
 
 const child = spawn(process.execPath, [join(import.meta.dirname, 'retention.child.ts'), file, String(start)], {
   env,
