@@ -1,19 +1,19 @@
 /**
  * What the store's own work costs those who ask meanwhile: p99 of answers at a steady rate with and without reads in a
- * loop, retention and a backup, in rounds by turns, so that both see the same neighbours; and how long a page and an
- * overview of a large log take.
+ * loop, retention and a backup (by the command, and by Mizan itself), in rounds by turns, so that both see the same
+ * neighbours; and how long a page and an overview of a large log take.
  *
  * Beside it, what is no work of the store's, so that one can tell what the machine itself costs: `busy` and `idle` are a
  * process that does nothing but count, at the usual and at the lowest priority; `asking` asks as the reads do, for what is
  * in memory.
  *
  *   node bench/store/p99.ts [--rows 10000000] [--rounds 20] [--seconds 5] [--rate 150]
- *     [--only nothing,busy,idle,asking,reads,retention,backup] [--folder DIR]
+ *     [--only nothing,busy,idle,asking,reads,retention,backup,scheduled] [--folder DIR]
  *
  * With `--folder` the data folder is one that make-log.ts made, which stays; some of its oldest rows go.
  */
 import type { ChildProcess } from 'node:child_process';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -39,7 +39,7 @@ const rows = Number(values.rows ?? 10_000_000);
 const rounds = Number(values.rounds ?? 20);
 const seconds = Number(values.seconds ?? 5);
 const rate = Number(values.rate ?? 150);
-const only = new Set((values.only ?? 'nothing,busy,idle,asking,reads,retention,backup').split(','));
+const only = new Set((values.only ?? 'nothing,busy,idle,asking,reads,retention,backup,scheduled').split(','));
 const days = 90;
 
 const bin = join(import.meta.dirname, '../../bin/mizan.js');
@@ -53,7 +53,14 @@ const env = { PATH: process.env['PATH'] ?? '', LOG_LEVEL: 'error' };
 const common = ['--config', config, '--data', data];
 
 // Nothing of the simulator's own is to be in the figures.
-writeFileSync(config, JSON.stringify({ server: { port: 0, metricsPort: 0 }, retention: { log: 3650 } }));
+writeFileSync(
+  config,
+  JSON.stringify({
+    server: { port: 0, metricsPort: 0 },
+    retention: { log: 3650 },
+    backup: { dir: join(folder, 'backups'), keep: 1 },
+  }),
+);
 await (await openStore({ folder: data, url: null })).close();
 let startedAt = performance.now();
 const { start } = fillLog(file, rows, days);
@@ -72,9 +79,9 @@ const [, token = ''] = /Bearer (\S+)"/.exec(said) ?? [];
 const dispatcher = new Agent({ connections: 64, bodyTimeout: 0, headersTimeout: 0 });
 const authorization = `Bearer ${token}`;
 
-async function get(path: string): Promise<{ readonly ms: number; readonly json: unknown }> {
+async function get(path: string, as = authorization): Promise<{ readonly ms: number; readonly json: unknown }> {
   const at = performance.now();
-  const { body } = await request(`${base}${path}`, { dispatcher, headers: { authorization } });
+  const { body } = await request(`${base}${path}`, { dispatcher, headers: { authorization: as } });
   const json = await body.json();
   return { ms: performance.now() - at, json };
 }
@@ -88,9 +95,9 @@ async function ask(): Promise<number> {
 }
 
 /** Asks at the rate, however long answers take. */
-async function round(): Promise<number[]> {
+async function round(isOver: (ms: number) => boolean): Promise<number[]> {
   const asked: Promise<number>[] = [];
-  for (const at = performance.now(); performance.now() - at < seconds * 1000;) {
+  for (const at = performance.now(); !isOver(performance.now() - at);) {
     while (asked.length < (rate * (performance.now() - at)) / 1000) asked.push(ask());
     await wait(1);
   }
@@ -105,6 +112,8 @@ interface Work {
   readonly go: () => void;
   /** Resolves once nothing more of it is under way. */
   readonly stop: () => Promise<void>;
+  /** Where it can't be stopped in between, and rounds last as long as it does. */
+  readonly isOver?: () => boolean;
 }
 
 /** Processor time of each of Mizan's threads by now, in ms, by the thread's name; its main thread is `main`. */
@@ -127,14 +136,19 @@ async function compare(name: string, what: string, work: Work): Promise<void> {
     with: { p50: [] as number[], p99: [] as number[], all: [] as number[], used: new Map<string, number>() },
     without: { p50: [] as number[], p99: [] as number[], all: [] as number[], used: new Map<string, number>() },
   };
-  await round();
-  let done = 0;
+  let lasts = seconds * 1000;
+  await round((ms) => ms > lasts);
+  let [done, ran] = [0, 0];
   for (; done < rounds; done++) {
     // The order changes, so that neither always comes first.
     for (const kind of done % 2 === 0 ? (['with', 'without'] as const) : (['without', 'with'] as const)) {
       const before = threads();
       if (kind === 'with') work.go();
-      const took = ascending(await round());
+      const begunAt = performance.now();
+      const isLong = work.isOver !== undefined && kind === 'with';
+      const took = ascending(await round((ms) => (isLong ? work.isOver?.() === true : ms > lasts)));
+      if (isLong) lasts = performance.now() - begunAt;
+      ran += performance.now() - begunAt;
       if (kind === 'with') await work.stop();
       const { used } = figures[kind];
       for (const [thread, ms] of threads()) used.set(thread, (used.get(thread) ?? 0) + ms - (before.get(thread) ?? 0));
@@ -155,7 +169,7 @@ async function compare(name: string, what: string, work: Work): Promise<void> {
     `  p99 of all ${figures.with.all.length} answers together ${allWith.toFixed(2)} against ${allWithout.toFixed(2)} ms: ${(allWith / allWithout).toFixed(2)}`,
   );
   const shares = [...figures.with.used].map(([thread, ms]) => {
-    const share = (of: number): string => ((of / (done * seconds * 1000)) * 100).toFixed(1);
+    const share = (of: number): string => ((of / (ran / 2)) * 100).toFixed(1);
     return `${thread} ${share(ms)} against ${share(figures.without.used.get(thread) ?? 0)} %`;
   });
   say(`  of a processor: ${shares.filter((words) => !/ 0\.\d against 0\.\d %/.test(words)).join(', ')}`);
@@ -272,8 +286,33 @@ await compare('backup', `a backup of ${size()}`, {
     running.backup?.kill('SIGSTOP');
   },
 });
-say(`${made} backups begun`);
 running.backup?.kill('SIGKILL');
+
+const operator = `Bearer ${execFileSync(process.execPath, [bin, 'token', 'create', '--role', 'admin', '--any-tenant', ...common], { env, encoding: 'utf8' }).trim()}`;
+const here = { isOver: true };
+const durations: number[] = [];
+await compare('scheduled', `a backup of ${size()} by Mizan itself`, {
+  go() {
+    here.isOver = false;
+    const begunAt = performance.now();
+    void (async () => {
+      await request(`${base}/api/backups`, { dispatcher, method: 'POST', headers: { authorization: operator } });
+      for (let state = 'running'; state === 'running';) {
+        await wait(500);
+        const { run } = (await get('/api/backups', operator)).json as { run: { state: string; error: string | null } };
+        ({ state } = run);
+        if (state === 'failed') throw new Error(`the backup failed: ${run.error}`);
+      }
+      durations.push(performance.now() - begunAt);
+      here.isOver = true;
+    })();
+  },
+  async stop() {},
+  isOver: () => here.isOver,
+});
+say(
+  `${made} backups begun by command; by Mizan itself they took ${durations.map((ms) => (ms / 1000).toFixed(0)).join(', ')} s`,
+);
 mizan.kill('SIGTERM');
 await once(mizan, 'exit');
 await dispatcher.close();
