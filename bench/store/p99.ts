@@ -145,9 +145,9 @@ async function compare(name: string, what: string, work: Work): Promise<void> {
       const before = threads();
       if (kind === 'with') work.go();
       const begunAt = performance.now();
-      const isLong = work.isOver !== undefined && kind === 'with';
-      const took = ascending(await round((ms) => (isLong ? work.isOver?.() === true : ms > lasts)));
-      if (isLong) lasts = performance.now() - begunAt;
+      const isOver = kind === 'with' ? work.isOver : undefined;
+      const took = ascending(await round((ms) => isOver?.() ?? ms > lasts));
+      if (isOver !== undefined) lasts = performance.now() - begunAt;
       ran += performance.now() - begunAt;
       if (kind === 'with') await work.stop();
       const { used } = figures[kind];
