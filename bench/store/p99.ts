@@ -1,18 +1,23 @@
 /**
  * What the store's own work costs those who ask meanwhile: p99 of answers at a steady rate with and without reads in a
- * loop, retention and a backup, in rounds by turns, so that both see the same neighbours; and how long a page and an
- * overview of a large log take.
+ * loop, retention and a backup (by the command, and by Mizan itself), in rounds by turns, so that both see the same
+ * neighbours; and how long a page and an overview of a large log take.
+ *
+ * Beside it, what is no work of the store's, so that one can tell what the machine itself costs: `busy` and `idle` are a
+ * process that does nothing but count, at the usual and at the lowest priority; `asking` asks as the reads do, for what is
+ * in memory.
  *
  *   node bench/store/p99.ts [--rows 10000000] [--rounds 20] [--seconds 5] [--rate 150]
- *     [--only nothing,reads,retention,backup] [--folder DIR]
+ *     [--only nothing,busy,idle,asking,reads,retention,backup,scheduled] [--folder DIR]
  *
  * With `--folder` the data folder is one that make-log.ts made, which stays; some of its oldest rows go.
  */
 import type { ChildProcess } from 'node:child_process';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -34,7 +39,7 @@ const rows = Number(values.rows ?? 10_000_000);
 const rounds = Number(values.rounds ?? 20);
 const seconds = Number(values.seconds ?? 5);
 const rate = Number(values.rate ?? 150);
-const only = new Set((values.only ?? 'nothing,reads,retention,backup').split(','));
+const only = new Set((values.only ?? 'nothing,busy,idle,asking,reads,retention,backup,scheduled').split(','));
 const days = 90;
 
 const bin = join(import.meta.dirname, '../../bin/mizan.js');
@@ -48,13 +53,22 @@ const env = { PATH: process.env['PATH'] ?? '', LOG_LEVEL: 'error' };
 const common = ['--config', config, '--data', data];
 
 // Nothing of the simulator's own is to be in the figures.
-writeFileSync(config, JSON.stringify({ server: { port: 0, metricsPort: 0 }, retention: { log: 3650 } }));
+writeFileSync(
+  config,
+  JSON.stringify({
+    server: { port: 0, metricsPort: 0 },
+    retention: { log: 3650 },
+    backup: { dir: join(folder, 'backups'), keep: 1 },
+  }),
+);
 await (await openStore({ folder: data, url: null })).close();
 let startedAt = performance.now();
 const { start } = fillLog(file, rows, days);
 say(`${rows} rows in ${((performance.now() - startedAt) / 1000).toFixed(0)} s, ${size()}`);
 
 const mizan = spawn(process.execPath, [bin, 'start', ...common], { env, stdio: ['ignore', 'inherit', 'pipe'] });
+// Whatever ends this.
+process.once('exit', () => mizan.kill('SIGKILL'));
 let said = '';
 mizan.stderr.setEncoding('utf8').on('data', (text: string) => {
   said += text;
@@ -65,9 +79,9 @@ const [, token = ''] = /Bearer (\S+)"/.exec(said) ?? [];
 const dispatcher = new Agent({ connections: 64, bodyTimeout: 0, headersTimeout: 0 });
 const authorization = `Bearer ${token}`;
 
-async function get(path: string): Promise<{ readonly ms: number; readonly json: unknown }> {
+async function get(path: string, as = authorization): Promise<{ readonly ms: number; readonly json: unknown }> {
   const at = performance.now();
-  const { body } = await request(`${base}${path}`, { dispatcher, headers: { authorization } });
+  const { body } = await request(`${base}${path}`, { dispatcher, headers: { authorization: as } });
   const json = await body.json();
   return { ms: performance.now() - at, json };
 }
@@ -81,9 +95,9 @@ async function ask(): Promise<number> {
 }
 
 /** Asks at the rate, however long answers take. */
-async function round(): Promise<number[]> {
+async function round(isOver: (ms: number) => boolean): Promise<number[]> {
   const asked: Promise<number>[] = [];
-  for (const at = performance.now(); performance.now() - at < seconds * 1000;) {
+  for (const at = performance.now(); !isOver(performance.now() - at);) {
     while (asked.length < (rate * (performance.now() - at)) / 1000) asked.push(ask());
     await wait(1);
   }
@@ -98,24 +112,49 @@ interface Work {
   readonly go: () => void;
   /** Resolves once nothing more of it is under way. */
   readonly stop: () => Promise<void>;
+  /** Where it can't be stopped in between, and rounds last as long as it does. */
+  readonly isOver?: () => boolean;
+}
+
+/** Processor time of each of Mizan's threads by now, in ms, by the thread's name; its main thread is `main`. */
+function threads(): Map<string, number> {
+  const used = new Map<string, number>();
+  if (process.platform !== 'linux') return used;
+  const tasks = `/proc/${mizan.pid}/task`;
+  for (const task of readdirSync(tasks)) {
+    const stat = readFileSync(join(tasks, task, 'stat'), 'utf8');
+    const name = task === String(mizan.pid) ? 'main' : stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'));
+    const [ns = '0'] = readFileSync(join(tasks, task, 'schedstat'), 'utf8').split(' ');
+    used.set(name, (used.get(name) ?? 0) + Number(ns) / 1e6);
+  }
+  return used;
 }
 
 async function compare(name: string, what: string, work: Work): Promise<void> {
   if (!only.has(name)) return;
   const figures = {
-    with: { p50: [] as number[], p99: [] as number[] },
-    without: { p50: [] as number[], p99: [] as number[] },
+    with: { p50: [] as number[], p99: [] as number[], all: [] as number[], used: new Map<string, number>() },
+    without: { p50: [] as number[], p99: [] as number[], all: [] as number[], used: new Map<string, number>() },
   };
-  await round();
-  let done = 0;
+  let lasts = seconds * 1000;
+  await round((ms) => ms > lasts);
+  let [done, ran] = [0, 0];
   for (; done < rounds; done++) {
     // The order changes, so that neither always comes first.
     for (const kind of done % 2 === 0 ? (['with', 'without'] as const) : (['without', 'with'] as const)) {
+      const before = threads();
       if (kind === 'with') work.go();
-      const took = ascending(await round());
+      const begunAt = performance.now();
+      const isOver = kind === 'with' ? work.isOver : undefined;
+      const took = ascending(await round((ms) => isOver?.() ?? ms > lasts));
+      if (isOver !== undefined) lasts = performance.now() - begunAt;
+      ran += performance.now() - begunAt;
       if (kind === 'with') await work.stop();
+      const { used } = figures[kind];
+      for (const [thread, ms] of threads()) used.set(thread, (used.get(thread) ?? 0) + ms - (before.get(thread) ?? 0));
       figures[kind].p50.push(at(took, 0.5));
       figures[kind].p99.push(at(took, 0.99));
+      figures[kind].all.push(...took);
     }
   }
   const ratios = figures.with.p99.map((p99, i) => p99 / (figures.without.p99[i] ?? 1));
@@ -125,6 +164,15 @@ async function compare(name: string, what: string, work: Work): Promise<void> {
       `p99 ${p99With.toFixed(2)} against ${p99Without.toFixed(2)} ms (medians of rounds): ${(p99With / p99Without).toFixed(2)}; ` +
       `of the ratios of rounds side by side the middle one is ${median(ratios).toFixed(2)}`,
   );
+  const [allWith, allWithout] = [at(ascending(figures.with.all), 0.99), at(ascending(figures.without.all), 0.99)];
+  say(
+    `  p99 of all ${figures.with.all.length} answers together ${allWith.toFixed(2)} against ${allWithout.toFixed(2)} ms: ${(allWith / allWithout).toFixed(2)}`,
+  );
+  const shares = [...figures.with.used].map(([thread, ms]) => {
+    const share = (of: number): string => ((of / (ran / 2)) * 100).toFixed(1);
+    return `${thread} ${share(ms)} against ${share(figures.without.used.get(thread) ?? 0)} %`;
+  });
+  say(`  of a processor: ${shares.filter((words) => !/ 0\.\d against 0\.\d %/.test(words)).join(', ')}`);
 }
 
 startedAt = performance.now();
@@ -147,22 +195,55 @@ for (const [what, path] of [
 const nothing = { go() {}, async stop() {} };
 await compare('nothing', 'nothing at all', nothing);
 
-const state = { isReading: false };
-let reading: Promise<void> = Promise.resolve();
-let reads = 0;
-await compare('reads', 'a page and the overview of 90 days, asked for in a loop', {
-  go() {
-    state.isReading = true;
-    reading = (async () => {
-      for (; state.isReading; reads++) await Promise.all([get('/api/requests?limit=50'), get(overview)]);
-    })();
-  },
-  async stop() {
-    state.isReading = false;
-    await reading;
-  },
-});
-say(`${reads} times both`);
+/** A process that does nothing but count. It is stopped and not ended in between, as the backup below. */
+function counting(priority: number): Work & { end(): void } {
+  const child = spawn(process.execPath, ['-e', 'for (;;);'], { env, stdio: 'ignore' });
+  child.kill('SIGSTOP');
+  if (child.pid !== undefined) setPriority(child.pid, priority);
+  return {
+    go: () => void child.kill('SIGCONT'),
+    stop: async () => void child.kill('SIGSTOP'),
+    end: () => child.kill('SIGKILL'),
+  };
+}
+
+for (const [name, priority] of [
+  ['busy', 0],
+  ['idle', 19],
+] as const) {
+  const work = counting(priority);
+  await compare(name, `a process that only counts, at priority ${priority}`, work);
+  work.end();
+}
+
+/** Paths that another process asks for in a loop, all at once and then again. */
+async function inALoop(name: string, what: string, paths: readonly string[]): Promise<void> {
+  if (!only.has(name)) return;
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'asking.child.ts'), ...paths], {
+    env: { ...env, BASE: base, TOKEN: token },
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const took = paths.map((): number[] => []);
+  await compare(name, what, {
+    go: () => void child.stdin.write('go\n'),
+    async stop() {
+      child.stdin.write('stop\n');
+      const { value } = await lines.next();
+      for (const [i, times] of (JSON.parse(String(value)) as number[][]).entries()) took[i]?.push(...times);
+    },
+  });
+  child.stdin.end();
+  await once(child, 'exit');
+  for (const [i, path] of paths.entries()) {
+    const sorted = ascending(took[i] ?? []);
+    const figures = [0.5, 0.99, 1].map((share) => at(sorted, share).toFixed(1)).join(', ');
+    say(`  ${path.split('?')[0]} ${sorted.length} times: p50, p99 and most ${figures} ms`);
+  }
+}
+
+await inALoop('asking', 'two things in memory, asked for in a loop', ['/v1/models', '/api/instances']);
+await inALoop('reads', 'a page and the overview of 90 days, asked for in a loop', ['/api/requests?limit=50', overview]);
 
 const child = spawn(process.execPath, [join(import.meta.dirname, 'retention.child.ts'), file, String(start)], {
   env,
@@ -205,8 +286,33 @@ await compare('backup', `a backup of ${size()}`, {
     running.backup?.kill('SIGSTOP');
   },
 });
-say(`${made} backups begun`);
 running.backup?.kill('SIGKILL');
+
+const operator = `Bearer ${execFileSync(process.execPath, [bin, 'token', 'create', '--role', 'admin', '--any-tenant', ...common], { env, encoding: 'utf8' }).trim()}`;
+const here = { isOver: true };
+const durations: number[] = [];
+await compare('scheduled', `a backup of ${size()} by Mizan itself`, {
+  go() {
+    here.isOver = false;
+    const begunAt = performance.now();
+    void (async () => {
+      await request(`${base}/api/backups`, { dispatcher, method: 'POST', headers: { authorization: operator } });
+      for (let state = 'running'; state === 'running';) {
+        await wait(500);
+        const { run } = (await get('/api/backups', operator)).json as { run: { state: string; error: string | null } };
+        ({ state } = run);
+        if (state === 'failed') throw new Error(`the backup failed: ${run.error}`);
+      }
+      durations.push(performance.now() - begunAt);
+      here.isOver = true;
+    })();
+  },
+  async stop() {},
+  isOver: () => here.isOver,
+});
+say(
+  `${made} backups begun by command; by Mizan itself they took ${durations.map((ms) => (ms / 1000).toFixed(0)).join(', ')} s`,
+);
 mizan.kill('SIGTERM');
 await once(mizan, 'exit');
 await dispatcher.close();

@@ -1,10 +1,12 @@
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import type { AuditEntry } from '../core/audit.ts';
-import { publicAuditEntry } from '../core/audit.ts';
+import { publicAuditEntry, publicElsewhere } from '../core/audit.ts';
 import { SetupError } from '../core/errors.ts';
 import { everyTenant } from '../core/request-record.ts';
-import type { EntryElsewhere } from '../store/postgres/audit-everywhere.ts';
+import type { CopiesVerdict, LogKey } from '../store/postgres/audit-copies-check.ts';
 import type { CommonOptions } from './options.ts';
 import { configOf, databaseUrl, name, wholeNumber, withCommonOptions } from './options.ts';
 import { print, say, table } from './say.ts';
@@ -20,6 +22,11 @@ interface ListOptions extends TenantOptions {
   readonly json?: boolean;
 }
 
+interface VerifyOptions extends CommonOptions {
+  readonly everywhere?: boolean;
+  readonly key: readonly string[];
+}
+
 /** `mizan audit list|export|verify` */
 export function registerAudit(program: Command): void {
   const audit = program.command('audit').description('what was done to Mizan, by whom, and what was denied');
@@ -31,23 +38,13 @@ export function registerAudit(program: Command): void {
 
   withTenant(audit.command('export').description('print all entries as lines of JSON, oldest first')).action(exportAll);
 
-  withCommonOptions(
-    audit.command('verify').description('look for entries that were changed, removed, added or moved'),
-  ).action(async (options: CommonOptions) => {
-    configOf(options);
-    const { databaseFile } = await import('../store/sqlite/file.ts');
-    const { verifyAudit } = await import('../store/sqlite/audit-verify.ts');
-    // Makes or mends the tables, so that there is something to look at.
-    await withStore({ folder: options.data, url: null }, () => {});
-    const verdict = verifyAudit(options.data, databaseFile);
-    if (verdict.isWhole) {
-      print(`The audit log is whole: ${verdict.entries} entries.`);
-      return;
-    }
-    print(`The audit log is not whole: entry ${verdict.seq}: ${verdict.reason}.`);
-    say('What stands there from that entry on proves nothing.');
-    process.exitCode = 1;
-  });
+  withCommonOptions(audit.command('verify').description('look for entries that were changed, removed, added or moved'))
+    .option(
+      '--everywhere',
+      'and in what all machines on the same PostgreSQL copied there, as far as their keys are known',
+    )
+    .option('--key <file>', 'with --everywhere: the audit.key of another machine; may be given again', another, [])
+    .action(verify);
 }
 
 function withTenant(command: Command): Command {
@@ -67,8 +64,11 @@ async function list(options: ListOptions): Promise<void> {
 }
 
 async function listEverywhere(options: ListOptions): Promise<void> {
-  const found: EntryElsewhere[] = [];
-  for await (const each of await everywhere(options, options.limit)) found.push(each);
+  await broughtTogether(options);
+  const { limit } = options;
+  const found = await withStore(placeOf(options), ({ auditHistory }) =>
+    auditHistory.everywhere(options.tenant ?? everyTenant, { limit }),
+  );
   if (options.json === true) print(JSON.stringify(found.map(publicElsewhere), null, 2));
   else
     print(
@@ -81,7 +81,7 @@ async function listEverywhere(options: ListOptions): Promise<void> {
 
 async function exportAll(options: TenantOptions): Promise<void> {
   if (options.everywhere === true) {
-    for await (const found of await everywhere(options, null)) await printLine(publicElsewhere(found));
+    await exportEverywhere(options);
     return;
   }
   configOf(options);
@@ -91,18 +91,80 @@ async function exportAll(options: TenantOptions): Promise<void> {
   });
 }
 
-/** @throws SetupError where there is no PostgreSQL that machines could share. */
-async function everywhere(options: TenantOptions, limit: number | null): Promise<AsyncGenerator<EntryElsewhere>> {
-  const url = databaseUrl(options);
-  if (url === null) throw new SetupError('--everywhere needs PostgreSQL: with SQLite there is one audit log.');
-  // Brings the tables up to date, and sends what is new here.
-  await withStore(placeOf(options), () => {});
-  const { auditEverywhere } = await import('../store/postgres/audit-everywhere.ts');
-  return auditEverywhere(url, { scope: options.tenant ?? everyTenant, limit });
+async function exportEverywhere(options: TenantOptions): Promise<void> {
+  const url = await broughtTogether(options);
+  const { auditCopies, elsewhere } = await import('../store/postgres/audit-everywhere.ts');
+  const { kyselyOver, openPool } = await import('../store/postgres/connection.ts');
+  const database = kyselyOver(openPool(url, { max: 1, statementTimeoutMs: 60_000 }));
+  try {
+    for await (const copy of auditCopies(database, options.tenant ?? everyTenant))
+      await printLine(publicElsewhere(elsewhere(copy)));
+  } finally {
+    await database.destroy();
+  }
 }
 
-function publicElsewhere({ host, log, entry }: EntryElsewhere) {
-  return { host, log, ...publicAuditEntry(entry) };
+/**
+ * Brings the tables up to date, and sends what is new here.
+ * @returns Where it was sent to.
+ * @throws SetupError where there is no PostgreSQL that machines could share.
+ */
+async function broughtTogether(options: CommonOptions): Promise<string> {
+  const url = databaseUrl(options);
+  if (url === null) throw new SetupError('--everywhere needs PostgreSQL: with SQLite there is one audit log.');
+  await withStore(placeOf(options), () => {});
+  return url;
+}
+
+async function verify(options: VerifyOptions): Promise<void> {
+  configOf(options);
+  const { databaseFile } = await import('../store/sqlite/file.ts');
+  const { verifyAudit } = await import('../store/sqlite/audit-verify.ts');
+  const everywhere = options.everywhere === true;
+  if (!everywhere && options.key.length > 0) throw new SetupError('--key belongs to --everywhere.');
+  const url = everywhere ? await broughtTogether(options) : null;
+  // Makes or mends the tables, so that there is something to look at.
+  await withStore({ folder: options.data, url: null }, () => {});
+  const verdict = verifyAudit(options.data, databaseFile);
+  if (verdict.isWhole) print(`The audit log is whole: ${verdict.entries} entries.`);
+  else print(`The audit log is not whole: entry ${verdict.seq}: ${verdict.reason}.`);
+  let isWhole = verdict.isWhole;
+  if (url !== null) {
+    const { checkCopies } = await import('../store/postgres/audit-copies-check.ts');
+    for (const found of await checkCopies(url, await keysOf(options))) {
+      print(sayingOf(found));
+      isWhole &&= typeof found.verdict === 'string';
+    }
+  }
+  if (isWhole) return;
+  say('What stands there from that entry on proves nothing.');
+  process.exitCode = 1;
+}
+
+/** The data folder's own, with how far its log has got, and those that were given. */
+async function keysOf({ data, key: files }: VerifyOptions): Promise<LogKey[]> {
+  const { AuditChain, auditKeyFile } = await import('../store/sqlite/audit-chain.ts');
+  const { secretFile } = await import('../security/secret-file.ts');
+  const keys: LogKey[] = files.map((file) => {
+    if (!existsSync(file)) throw new SetupError(`--key ${file}: there is no such file.`);
+    return { key: secretFile(dirname(file), basename(file)), head: null };
+  });
+  if (!existsSync(join(data, auditKeyFile))) return keys;
+  const key = secretFile(data, auditKeyFile);
+  const head = new AuditChain(key).readHead(data);
+  // A head that is damaged was said of the log itself.
+  return [...keys, { key, head: head === 'damaged' ? null : head }];
+}
+
+function sayingOf({ host, log, entries, verdict }: CopiesVerdict): string {
+  const copies = `The copies of ${host}'s log ${log}`;
+  if (verdict === 'whole') return `${copies} are whole: ${entries} entries.`;
+  if (verdict === 'unchecked') return `${copies} were not checked: its key is not here (--key). ${entries} entries.`;
+  return `${copies} are not whole: entry ${verdict.seq}: ${verdict.reason}.`;
+}
+
+function another(file: string, files: readonly string[]): string[] {
+  return [...files, file];
 }
 
 async function printLine(value: object): Promise<void> {

@@ -1,5 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { setPriority } from 'node:os';
+import { existsSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Command } from 'commander';
 import type { Config } from '../config/config.ts';
@@ -12,6 +11,7 @@ import type { CommonOptions } from './options.ts';
 import { configOf, withCommonOptions } from './options.ts';
 import { progressBar } from './progress.ts';
 import { print, say, table } from './say.ts';
+import { stepBack } from './step-back.ts';
 import { version } from './version.ts';
 import { noteAudit } from './with-store.ts';
 
@@ -63,10 +63,10 @@ async function reported(action: () => Promise<void>): Promise<void> {
 }
 
 async function create(options: CreateOptions): Promise<void> {
+  stepBack();
   const settings = await settingsOf(options);
   const { createConfiguredBackup } = await import('../store/backup/settings.ts');
   const targets = await targetsFor(settings, options.to);
-  stepBack();
   const bar = progressBar();
   const created = await createConfiguredBackup(settings, {
     now: Date.now(),
@@ -109,9 +109,9 @@ async function list(options: CreateOptions): Promise<void> {
 }
 
 async function verify(given: string, options: CreateOptions): Promise<void> {
+  stepBack();
   const { verifyBackup } = await import('../store/backup/restore.ts');
   const settings = await settingsOf(options);
-  stepBack();
   const manifest = await reading(given, settings, verifyBackup);
   if (options.json === true) print(JSON.stringify(manifest, null, 2));
   else say(`The backup of ${manifest.createdAt} is good: ${rowsOf(manifest)}, every byte as it was written.`);
@@ -211,16 +211,6 @@ async function targetsFor(settings: BackupSettings, to: string | undefined): Pro
   if (to === 's3') return [s3Target(settings.s3)];
   if (bucket === undefined) throw new SetupError(`--to ${to} is neither s3 nor s3://bucket/prefix.`);
   return [s3Target({ ...settings.s3, bucket, prefix: prefix === '' ? '' : prefix.replace(/\/?$/, '/') })];
-}
-
-/** Lets a Mizan beside have the processor first. On Linux a priority is a thread's, and there are several by now. */
-function stepBack(): void {
-  try {
-    if (process.platform !== 'linux') setPriority(15);
-    else for (const thread of readdirSync('/proc/self/task')) setPriority(Number(thread), 15);
-  } catch {
-    // Not every system lets a process do that; then it runs as others do.
-  }
 }
 
 function rowsOf({ tables }: { readonly tables: readonly { readonly rows: number }[] }): string {

@@ -7,6 +7,7 @@ import type { CommonOptions } from './options.ts';
 import { databaseUrl, name, withCommonOptions } from './options.ts';
 import { progressLine } from './progress-line.ts';
 import { say } from './say.ts';
+import { stepBack } from './step-back.ts';
 
 const formats = ['ndjson', 'csv'] as const;
 
@@ -34,9 +35,12 @@ export function registerExport(requests: Command): void {
 }
 
 async function exportAll(options: ExportOptions): Promise<void> {
+  stepBack();
   const { openStore } = await import('../store/index.ts');
+  const { Breather } = await import('../store/breather.ts');
   const store = await openStore({ folder: options.data, url: databaseUrl(options) });
   const bar = progressLine();
+  const breather = new Breather(options.data);
   try {
     const history = store.requestHistory;
     const tenants = options.tenant === undefined ? await history.tenants() : [options.tenant];
@@ -48,11 +52,13 @@ async function exportAll(options: ExportOptions): Promise<void> {
       for await (const page of pages(history, tenant, options)) {
         await write(page.map(options.format === 'csv' ? csvLine : jsonLine).join(''));
         bar.show('export', (done += page.length), total);
+        breather.rest();
       }
     }
     bar.clear();
     say(`${done} requests exported.`);
   } finally {
+    breather.close();
     await store.close();
   }
 }

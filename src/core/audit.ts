@@ -43,9 +43,31 @@ export interface AuditQuery {
   readonly before?: number;
 }
 
+/** An entry of the audit log of one of several machines on the same database. */
+export interface EntryElsewhere {
+  readonly entry: AuditEntry;
+  /** Names the log it is of: 16 hex digits. */
+  readonly log: string;
+  readonly host: string;
+  /** Where it stands among those of all machines, to go on from there: a text of digits and underscores. */
+  readonly place: string;
+}
+
+export interface EverywhereQuery {
+  /** At most so many, newest first; 1 to 1000. */
+  readonly limit: number;
+  /** Only entries after this place, which are older ones. */
+  readonly before?: string;
+}
+
 /** What the administration reads. */
 export interface AuditHistory {
   list(scope: TenantScope, query: AuditQuery): Promise<AuditEntry[]>;
+  /**
+   * Those of all machines on the same database, as far as they were copied there.
+   * @throws MizanError (rejects with it) `invalid_request` where the database is no machine's but this one's.
+   */
+  everywhere(scope: TenantScope, query: EverywhereQuery): Promise<EntryElsewhere[]>;
   /** All of them, oldest first; a page at a time is in memory. */
   walk(scope: TenantScope): AsyncIterable<AuditEntry>;
 }
@@ -73,4 +95,9 @@ export function publicAuditEntry(entry: AuditEntry) {
     request_id: entry.requestId,
     count: entry.count,
   };
+}
+
+/** The same of an entry of one of several logs. */
+export function publicElsewhere({ host, log, entry }: EntryElsewhere) {
+  return { host, log, ...publicAuditEntry(entry) };
 }

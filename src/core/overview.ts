@@ -45,5 +45,43 @@ export interface Overview {
 
 /** Where sums over requests are read. */
 export interface Overviews {
-  overview(scope: TenantScope, query: OverviewQuery): Promise<Overview>;
+  /** An overview in JSON, as it is shown outside. What it is of may be some seconds ago: `as_of` says when. */
+  overviewJson(scope: TenantScope, query: OverviewQuery): Promise<string>;
+}
+
+/** An overview as it is shown outside. @param asOf When it was read, in ms since the Unix epoch. */
+export function publicOverview(overview: Overview, asOf: number) {
+  const { from, to, step, total, series, agents, models, instances } = overview;
+  return {
+    from: new Date(from).toISOString(),
+    to: new Date(to).toISOString(),
+    as_of: new Date(asOf).toISOString(),
+    step_seconds: step,
+    total: publicSums(total),
+    series: series.map((sums) => ({ time: new Date(sums.time).toISOString(), ...publicSums(sums) })),
+    agents: agents.map(publicNamed),
+    models: models.map(publicNamed),
+    instances: instances.map((sums) => ({ model: sums.model === '' ? null : sums.model, ...publicNamed(sums) })),
+  };
+}
+
+function publicNamed(sums: NamedSums) {
+  return { name: sums.name === '' ? null : sums.name, ...publicSums(sums) };
+}
+
+function publicSums({ requests, errors, inputTokens, outputTokens, costUsd, latencyMs }: Sums) {
+  const { p50, p95, p99 } = latencyMs;
+  return {
+    requests,
+    errors,
+    input_tokens: inputTokens,
+    output_tokens: outputTokens,
+    cost_usd: costUsd,
+    latency_ms: { p50: rounded(p50), p95: rounded(p95), p99: rounded(p99) },
+  };
+}
+
+/** To a tenth of a millisecond; more than is known of it. */
+function rounded(ms: number | null): number | null {
+  return ms === null ? null : Math.round(ms * 10) / 10;
 }

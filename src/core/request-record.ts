@@ -87,9 +87,21 @@ export const everyTenant = Symbol('every tenant');
 /** Whose records are read. A query without it doesn't type-check. */
 export type TenantScope = string | typeof everyTenant;
 
+/** A page of records as it is shown outside. */
+export interface RequestPage {
+  /** The records, newest first, as an array in JSON. */
+  readonly json: string;
+  readonly count: number;
+  /** The ids of the first and the last; `null` where it has none. */
+  readonly newest: string | null;
+  readonly oldest: string | null;
+}
+
 /** What the administration reads. */
 export interface RequestHistory {
   list(scope: TenantScope, query: RequestQuery): Promise<RequestRecord[]>;
+  /** The same in JSON, which is made where it was read. */
+  page(scope: TenantScope, query: RequestQuery): Promise<RequestPage>;
   /** Whose there are. */
   tenants(): Promise<string[]>;
   /** How many a tenant has. Looks at all of them. */
@@ -130,6 +142,15 @@ export function publicRequest(record: RequestRecord) {
     session: record.session,
     tags: record.tags,
     trail: record.trail?.map(publicStep) ?? null,
+  };
+}
+
+export function pageOf(records: readonly RequestRecord[]): RequestPage {
+  return {
+    json: JSON.stringify(records.map(publicRequest)),
+    count: records.length,
+    newest: records[0]?.id ?? null,
+    oldest: records.at(-1)?.id ?? null,
   };
 }
 

@@ -22,7 +22,7 @@ function threadError(error: unknown): ThreadError {
   const cause = error instanceof Error ? error.message : String(error);
   if (error instanceof MizanError) {
     const inner = error.cause instanceof Error ? error.cause.message : cause;
-    return { code: error.code, message: error.message, cause: inner };
+    return { code: error.code, message: error.message, param: error.param, cause: inner };
   }
-  return { code: 'internal', message: 'The database could not be read.', cause };
+  return { code: 'internal', message: 'The database could not be read.', param: undefined, cause };
 }

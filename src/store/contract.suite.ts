@@ -7,7 +7,8 @@ import type { ApiKeyRecord } from '../core/api-key.ts';
 import { MizanError } from '../core/errors.ts';
 import { firstIdAt, newRequestId } from '../core/ids.ts';
 import type { RequestQuery, RequestRecord } from '../core/request-record.ts';
-import { everyTenant } from '../core/request-record.ts';
+import { everyTenant, publicRequest } from '../core/request-record.ts';
+import { publicOverview } from '../core/overview.ts';
 import type { Store } from './index.ts';
 import { ledgerTests } from './ledger.suite.ts';
 import { otherProcessTests, soon } from './other-process.suite.ts';
@@ -260,6 +261,28 @@ export function storeContract(name: string, prepare: () => Promise<Engine>): voi
         total: { requests: 0, latencyMs: { p50: null } },
         series: [],
       });
+    });
+
+    test('makes pages and overviews in JSON, as they are shown', async () => {
+      for (const query of [{ limit: 7 }, { limit: 3, agent: 'assistant', before: newestFirst[20]!.id }]) {
+        for (const scope of ['acme', 'سلام', everyTenant] as const) {
+          const listed = await store.requestHistory.list(scope, query);
+          const page = await store.requestHistory.page(scope, query);
+          expect(JSON.parse(page.json)).toStrictEqual(JSON.parse(JSON.stringify(listed.map(publicRequest))));
+          expect(page).toMatchObject({ count: listed.length, newest: listed[0]?.id, oldest: listed.at(-1)?.id });
+        }
+      }
+      expect(await store.requestHistory.page('nobody', { limit: 1 })).toStrictEqual({
+        json: '[]',
+        count: 0,
+        newest: null,
+        oldest: null,
+      });
+      const query = { from: start, to: start + 10 * 24 * hour };
+      const { as_of: asOf, ...shown } = JSON.parse(await store.overviewJson('acme', query)) as { as_of: string };
+      const { as_of: _, ...read } = publicOverview(await store.overview('acme', query), 0);
+      expect(shown).toStrictEqual(JSON.parse(JSON.stringify(read)));
+      expect(Date.parse(asOf)).toBeGreaterThan(start);
     });
 
     test('keeps what was said, each tenant’s for itself, and shorter than the log', async () => {

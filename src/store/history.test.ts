@@ -15,7 +15,7 @@ test('a question that takes too long is refused with what to do, and others are 
   await store.close();
   const database = new DatabaseSync(join(folder, 'mizan.db'));
   onTestFinished(() => database.close());
-  const history = new KyselyRequestHistory(kyselyOver(database), -1);
+  const history = new KyselyRequestHistory(kyselyOver(database), { limitMs: -1 });
   const tag = { name: 'x', value: 'y' };
   const refusal: unknown = await history.list('acme', { limit: 10, tag }).catch((error: unknown) => error);
   expect(refusal).toMatchObject({ code: 'query_too_costly', status: 400, param: 'from' });

@@ -2,8 +2,8 @@ import type { Expression, ExpressionBuilder, Kysely, Selectable, SqlBool } from 
 import { sql } from 'kysely';
 import { MizanError } from '../core/errors.ts';
 import { firstIdAt, timeOfId } from '../core/ids.ts';
-import type { RequestHistory, RequestQuery, RequestRecord, TenantScope } from '../core/request-record.ts';
-import { everyTenant } from '../core/request-record.ts';
+import type { RequestHistory, RequestPage, RequestQuery, RequestRecord, TenantScope } from '../core/request-record.ts';
+import { everyTenant, pageOf } from '../core/request-record.ts';
 import { isPostgres } from './migrations/dialect.ts';
 import { recordOf, stepOf } from './records.ts';
 import type { Database, RequestsTable } from './schema.ts';
@@ -30,17 +30,34 @@ interface Walk {
   readonly after: string | undefined;
 }
 
+export interface HistoryOptions {
+  /** How long one question may be looked for, in ms. */
+  readonly limitMs?: number;
+  readonly now?: () => number;
+  /** Called between two strides, where the database is read on this very thread and others want a turn. */
+  readonly breathe?: () => Promise<void>;
+  /** Makes pages, where another thread does. */
+  readonly page?: RequestHistory['page'];
+}
+
 /** Reads the request log, newest first, on either engine. */
 export class KyselyRequestHistory implements RequestHistory {
   readonly #database: Kysely<Database>;
   readonly #limitMs: number;
   readonly #now: () => number;
+  readonly #breathe: (() => Promise<void>) | null;
+  readonly #page: RequestHistory['page'] | null;
 
-  /** @param limitMs How long one question may be looked for, in ms. */
-  constructor(database: Kysely<Database>, limitMs = 5000, now: () => number = Date.now) {
+  constructor(database: Kysely<Database>, options: HistoryOptions = {}) {
     this.#database = database;
-    this.#limitMs = limitMs;
-    this.#now = now;
+    this.#limitMs = options.limitMs ?? 5000;
+    this.#now = options.now ?? Date.now;
+    this.#breathe = options.breathe ?? null;
+    this.#page = options.page ?? null;
+  }
+
+  async page(scope: TenantScope, query: RequestQuery): Promise<RequestPage> {
+    return this.#page === null ? pageOf(await this.list(scope, query)) : this.#page(scope, query);
   }
 
   async list(scope: TenantScope, query: RequestQuery): Promise<RequestRecord[]> {
@@ -119,6 +136,7 @@ export class KyselyRequestHistory implements RequestHistory {
       );
       length = Math.min(length * stride.growth, stride.most);
       rest = end === undefined ? null : beyond(rest, end);
+      if (rest !== null) await this.#breathe?.();
     }
     return rows;
   }

@@ -1,5 +1,6 @@
 import type { Kysely, Selectable } from 'kysely';
 import type { NamedSums, Overview, OverviewQuery, Sums } from '../core/overview.ts';
+import { publicOverview } from '../core/overview.ts';
 import type { TenantScope } from '../core/request-record.ts';
 import { everyTenant } from '../core/request-record.ts';
 import { grains, startOf } from './rollups.ts';
@@ -23,6 +24,11 @@ export function tenantIn(scope: TenantScope): string | null {
   return scope === everyTenant ? null : scope;
 }
 
+/** An overview that was read just now, as it is shown outside. */
+export function overviewJson(overview: Overview): string {
+  return JSON.stringify(publicOverview(overview, Date.now()));
+}
+
 /** Reads the sums, so that a year costs as little as an hour. Sums of minutes are kept for less long than others. */
 export async function readOverview(
   db: Kysely<Database>,
@@ -35,14 +41,18 @@ export async function readOverview(
   return isOld ? readAt(db, grains.hour, tenant, query) : overview;
 }
 
+/** The steps that a question is answered in: how long each is, in seconds, and the time that all of them take. */
+export function stepsOf(query: OverviewQuery, grain = grainFor(query.to - query.from)) {
+  return { grain, from: startOf(query.from, grain), to: startOf(query.to - 1, grain) + grain * 1000 };
+}
+
 async function readAt(
   db: Kysely<Database>,
   grain: number,
   tenant: string | null,
   query: OverviewQuery,
 ): Promise<Overview> {
-  const from = startOf(query.from, grain);
-  const to = startOf(query.to - 1, grain) + grain * 1000;
+  const { from, to } = stepsOf(query, grain);
   let select = db.selectFrom('rollups').selectAll().where('grain', '=', grain);
   if (tenant !== null) select = select.where('tenant', '=', tenant);
   select = select.where('start', '>=', from).where('start', '<', to);

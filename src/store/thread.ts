@@ -15,6 +15,7 @@ export type ThreadMessage =
 export interface ThreadError {
   readonly code: ErrorCode;
   readonly message: string;
+  readonly param: string | undefined;
   readonly cause: string;
 }
 
@@ -89,8 +90,8 @@ export class Thread<Question extends object> {
       pending?.resolve(message.result);
       return;
     }
-    const { code, message: words, cause } = message.error;
-    pending?.reject(new MizanError(code, words, { cause }));
+    const { code, message: words, param, cause } = message.error;
+    pending?.reject(new MizanError(code, words, param === undefined ? { cause } : { param, cause }));
   }
 
   #lost(cause: unknown): void {

@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { MizanError } from '../../core/errors.ts';
 import { publicPayload } from '../../core/payload.ts';
@@ -7,6 +7,7 @@ import type { RequestQuery } from '../../core/request-record.ts';
 import { publicRequest } from '../../core/request-record.ts';
 import type { EdgeContext } from '../http/context.ts';
 import { readQuery } from './query.ts';
+import { sendJson } from './send-json.ts';
 
 /** No more than names and sessions have; without U+0000, which one of the databases can't compare. */
 const text = z
@@ -62,17 +63,19 @@ const expectations: Readonly<Record<string, string>> = {
 };
 
 /** `GET /api/requests?limit=10&agent=&status=&…&before=ID`: the principal's tenant's, newest first. */
-export async function listRequests(context: EdgeContext, request: FastifyRequest): Promise<unknown> {
+export async function listRequests(
+  context: EdgeContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
   const asked = queryOf(readQuery(query, expectations, request));
-  const records = await context.requestHistory.list(request.tenantScope, asked);
+  const { json, count, newest, oldest } = await context.requestHistory.page(request.tenantScope, asked);
   const isForwards = asked.after !== undefined && asked.before === undefined;
-  const isFull = records.length === asked.limit;
-  return {
-    requests: records.map(publicRequest),
-    // Where the page was asked for by what is older, there is something older.
-    next_before: isFull || isForwards ? (records.at(-1)?.id ?? null) : null,
-    next_after: records[0]?.id ?? asked.after ?? null,
-  };
+  const isFull = count === asked.limit;
+  // Where the page was asked for by what is older, there is something older.
+  const before = JSON.stringify(isFull || isForwards ? oldest : null);
+  const after = JSON.stringify(newest ?? asked.after ?? null);
+  return sendJson(reply, `{"requests":${json},"next_before":${before},"next_after":${after}}`);
 }
 
 function queryOf(given: z.output<typeof query>): RequestQuery {

@@ -10,7 +10,7 @@ import { dispensable } from './keep.ts';
 import type { Manifest } from './manifest.ts';
 import { backupName } from './name.ts';
 import { configPart, withScratch } from './verify.ts';
-import { needSpace, withWork } from './work.ts';
+import { needSpace, restingBetween, withWork } from './work.ts';
 
 /** What is backed up, how, and whereto. */
 export interface BackupPlan {
@@ -53,7 +53,9 @@ export const workName = 'backup-work';
 export async function createBackup(plan: BackupPlan): Promise<CreatedBackup> {
   const hold = holdBackups(plan.dataFolder);
   try {
-    return await withWork(plan.dataFolder, workName, (work) => create(plan, work));
+    return await restingBetween(plan, (onProgress) =>
+      withWork(plan.dataFolder, workName, (work) => create({ ...plan, onProgress }, work)),
+    );
   } finally {
     hold.release();
   }

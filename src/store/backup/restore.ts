@@ -4,7 +4,7 @@ import { holdBackups, holdDataAlone } from '../folder-lock.ts';
 import type { Manifest } from './manifest.ts';
 import type { Reading } from './verify.ts';
 import { inspectBackup, withScratch } from './verify.ts';
-import { withWork } from './work.ts';
+import { restingBetween, withWork } from './work.ts';
 
 export interface Restoring extends Reading {
   readonly dataFolder: string;
@@ -72,8 +72,10 @@ export async function verifyBackup(
   const manifest = await inspectBackup(file, reading);
   const hold = holdBackups(reading.dataFolder);
   try {
-    return await withWork(reading.dataFolder, 'verify-work', (work) =>
-      withScratch(file, manifest, { ...reading, work }, async (_scratch, read) => read),
+    return await restingBetween(reading, (onProgress) =>
+      withWork(reading.dataFolder, 'verify-work', (work) =>
+        withScratch(file, manifest, { ...reading, onProgress, work }, async (_scratch, read) => read),
+      ),
     );
   } finally {
     hold.release();

@@ -2,6 +2,8 @@ import { mkdirSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { SetupError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
+import { Breather } from '../breather.ts';
+import type { OnProgress } from './contract.ts';
 
 /** What must stay free beside everything that is written, in bytes. */
 const reserve = 64 * 1024 * 1024;
@@ -19,6 +21,22 @@ export async function withWork<T>(dataFolder: string, name: string, use: (work: 
     return await use(work);
   } finally {
     rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** Does what is told of step by step, and rests after each for as long as a Mizan on the same data is busy. */
+export async function restingBetween<T>(
+  { dataFolder, onProgress }: { readonly dataFolder: string; readonly onProgress: OnProgress },
+  work: (onProgress: OnProgress) => Promise<T>,
+): Promise<T> {
+  const breather = new Breather(dataFolder);
+  try {
+    return await work((progress) => {
+      onProgress(progress);
+      breather.rest();
+    });
+  } finally {
+    breather.close();
   }
 }
 

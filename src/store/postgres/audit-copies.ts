@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import type { Pool } from 'pg';
+import type { Secret } from '../../core/secret.ts';
 import { secretFile } from '../../security/secret-file.ts';
 import { auditColumns, auditKeyFile } from '../sqlite/audit-chain.ts';
 import { openDatabase } from '../sqlite/database.ts';
@@ -65,8 +66,7 @@ export class AuditCopies {
   #opened(): { readonly database: DatabaseSync; readonly log: string } | null {
     const file = join(this.#folder, databaseFile);
     if (!existsSync(file) || !existsSync(join(this.#folder, auditKeyFile))) return null;
-    const key = secretFile(this.#folder, auditKeyFile).reveal();
-    const log = createHmac('sha256', key).update('log').digest('hex').slice(0, 16);
+    const log = logName(secretFile(this.#folder, auditKeyFile));
     return { database: openDatabase(file, { readOnly: true, busyTimeoutMs: 5000 }), log };
   }
 
@@ -81,6 +81,11 @@ export class AuditCopies {
     const here = database.prepare('SELECT lower(hex(mac)) AS mac FROM audit WHERE seq = ?').get(newest.seq);
     return here?.['mac'] === newest.mac ? newest.seq : 0;
   }
+}
+
+/** How a log is named among others: by its key, and without telling that. */
+export function logName(key: Secret<string>): string {
+  return createHmac('sha256', key.reveal()).update('log').digest('hex').slice(0, 16);
 }
 
 /** PostgreSQL's texts can't hold U+0000. Bytes are where somebody has been at the log. */

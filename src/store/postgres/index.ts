@@ -3,8 +3,9 @@ import { Worker } from 'node:worker_threads';
 import { PostgresAdapter, PostgresQueryCompiler } from 'kysely';
 import { MizanError, SetupError } from '../../core/errors.ts';
 import type { Overview } from '../../core/overview.ts';
+import type { RequestPage } from '../../core/request-record.ts';
 import type { Removed } from '../../core/retention.ts';
-import { readOverview, tenantIn } from '../overview.ts';
+import { overviewJson, readOverview, tenantIn } from '../overview.ts';
 import { checkLedger, oldPeriod, readUses } from '../ledger.ts';
 import { makeDue, rebuildSums } from '../rollups.ts';
 import { removeOld } from './retention.ts';
@@ -28,6 +29,7 @@ import type { RequestLogEvents } from '../sqlite/request-log.ts';
 import { stopFlag } from '../stop-flag.ts';
 import { remoteKysely, Thread } from '../thread.ts';
 import { AuditCopies } from './audit-copies.ts';
+import { PostgresAuditHistory } from './audit-everywhere.ts';
 import { kyselyOver, openPool, placeOf } from './connection.ts';
 import { Courier } from './courier.ts';
 import { countGateways, gatewayName } from './gateways.ts';
@@ -138,6 +140,10 @@ function direct(local: Store, file: string, url: string): Store {
   const database = openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
   const courier = new Courier(database, pool);
   const copies = new AuditCopies(dirname(file), pool);
+  const overview: Store['overview'] = async (scope, query) => {
+    while (await makeDue(kyselyOver(pool))) continue;
+    return readOverview(kyselyOver(pool), tenantIn(scope), query);
+  };
   const release = async (): Promise<void> => {
     copies.close();
     await pool.end();
@@ -147,6 +153,7 @@ function direct(local: Store, file: string, url: string): Store {
   return {
     ...local,
     requestHistory: new KyselyRequestHistory(kyselyOver(pool)),
+    auditHistory: new PostgresAuditHistory(local.auditHistory, kyselyOver(pool)),
     ledger: {
       ...local.ledger,
       uses: (starts) => readUses(kyselyOver(pool), starts),
@@ -158,10 +165,8 @@ function direct(local: Store, file: string, url: string): Store {
     notices: new KyselyNotices(kyselyOver(pool)),
     payloadHistory: new KyselyPayloadHistory(kyselyOver(pool), local.payloads),
     gateways: () => countGateways(kyselyOver(pool)),
-    overview: async (scope, query) => {
-      while (await makeDue(kyselyOver(pool))) continue;
-      return readOverview(kyselyOver(pool), tenantIn(scope), query);
-    },
+    overview,
+    overviewJson: async (scope, query) => overviewJson(await overview(scope, query)),
     removeOld: (retention, signal) => removeOld(pool, retention, Date.now(), () => signal?.aborted === true),
     rebuildSums: () => rebuildSums(kyselyOver(pool)),
     state: () => ({ ...local.state(), engine: 'postgres' }),
@@ -220,7 +225,10 @@ async function serving(
   };
   return {
     ...local,
-    requestHistory: new KyselyRequestHistory(history),
+    requestHistory: new KyselyRequestHistory(history, {
+      page: async (scope, query) => (await thread.ask({ kind: 'page', tenant: tenantIn(scope), query })) as RequestPage,
+    }),
+    auditHistory: new PostgresAuditHistory(local.auditHistory, history),
     ledger: {
       ...local.ledger,
       paidByAll: (budget, start) => paid.of(budget, start),
@@ -235,6 +243,8 @@ async function serving(
     gateways: () => countGateways(history),
     overview: async (scope, query) =>
       (await thread.ask({ kind: 'overview', tenant: tenantIn(scope), query })) as Overview,
+    overviewJson: async (scope, query) =>
+      (await thread.ask({ kind: 'overview in JSON', tenant: tenantIn(scope), query })) as string,
     removeOld: async (retention, signal) =>
       (await thread.ask({ kind: 'remove old', retention, stop: stopFlag(signal) })) as Removed,
     state() {

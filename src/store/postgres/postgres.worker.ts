@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { Pool } from 'pg';
 import { MizanError } from '../../core/errors.ts';
 import { answering } from '../answering.ts';
+import { Answers } from '../answers.ts';
 import { openDatabase } from '../sqlite/database.ts';
 import { readOverview } from '../overview.ts';
 import { makeDue } from '../rollups.ts';
@@ -21,6 +22,7 @@ const courier = new Courier(
 );
 const readers = openPool(url, { max: 4, statementTimeoutMs: 5000, name });
 const keepers = openPool(url, { max: 2, statementTimeoutMs: 600_000 });
+const answers = new Answers(kyselyOver(readers));
 const copies = new AuditCopies(dirname(file), keepers);
 
 /** How often sums are made of what arrived, and the audit log is copied, in ms. */
@@ -32,8 +34,12 @@ async function answer(question: PostgresQuestion): Promise<unknown> {
       return courier.settled();
     case 'read':
       return read(readers, question.sql, question.parameters);
+    case 'page':
+      return asked(answers.page(question.tenant, question.query));
     case 'overview':
       return asked(readOverview(kyselyOver(readers), question.tenant, question.query));
+    case 'overview in JSON':
+      return asked(answers.overview(question.tenant, question.query));
     case 'remove old':
       return asked(removeOld(keepers, question.retention, Date.now(), () => isRaised(question.stop)));
   }
@@ -47,6 +53,7 @@ async function asked<T>(asking: Promise<T>): Promise<T> {
   try {
     return await asking;
   } catch (error) {
+    if (error instanceof MizanError) throw error;
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     if (code === '57014') {
       throw new MizanError('query_too_costly', 'It took longer than 5 s. Narrow it with from and to.', {

@@ -1,11 +1,14 @@
 import type { OverviewQuery } from '../../core/overview.ts';
+import type { RequestQuery } from '../../core/request-record.ts';
 import type { Retention } from '../../core/retention.ts';
 import type { StopFlag } from '../stop-flag.ts';
 
 /** What the thread for PostgreSQL is asked. */
 export type PostgresQuestion =
   | { readonly kind: 'read'; readonly sql: string; readonly parameters: readonly unknown[] }
-  | { readonly kind: 'overview'; readonly tenant: string | null; readonly query: OverviewQuery }
+  /** Of a tenant, or of all where it is `null`; as it is shown outside. */
+  | { readonly kind: 'page'; readonly tenant: string | null; readonly query: RequestQuery }
+  | { readonly kind: 'overview' | 'overview in JSON'; readonly tenant: string | null; readonly query: OverviewQuery }
   | { readonly kind: 'remove old'; readonly retention: Retention; readonly stop: StopFlag }
   /** Answered once all that was written before is in PostgreSQL. */
   | { readonly kind: 'settle' };

@@ -1,5 +1,6 @@
 import type { Kysely, Selectable } from 'kysely';
-import type { AuditEntry, AuditHistory, AuditQuery } from '../../core/audit.ts';
+import type { AuditEntry, AuditHistory, AuditQuery, EntryElsewhere } from '../../core/audit.ts';
+import { MizanError } from '../../core/errors.ts';
 import type { TenantScope } from '../../core/request-record.ts';
 import { everyTenant } from '../../core/request-record.ts';
 import type { AuditTable, Database } from '../schema.ts';
@@ -19,6 +20,12 @@ export class SqliteAuditHistory implements AuditHistory {
     const all = this.#of(scope);
     const select = before === undefined ? all : all.where('seq', '<', before);
     return (await select.orderBy('seq', 'desc').limit(limit).execute()).map(entryOf);
+  }
+
+  async everywhere(): Promise<EntryElsewhere[]> {
+    throw new MizanError('invalid_request', 'everywhere needs PostgreSQL: with SQLite there is one audit log.', {
+      param: 'everywhere',
+    });
   }
 
   async *walk(scope: TenantScope): AsyncGenerator<AuditEntry> {

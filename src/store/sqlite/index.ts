@@ -40,7 +40,7 @@ import { KyselyModelHealth } from '../model-health.ts';
 import { KyselyNotices } from '../notices.ts';
 import type { RequestLogEvents } from './request-log.ts';
 import { SqliteRequestLog } from './request-log.ts';
-import { readOverview, tenantIn } from '../overview.ts';
+import { overviewJson, readOverview, tenantIn } from '../overview.ts';
 import { DirectPayloads } from '../payloads/direct.ts';
 import { KyselyPayloadHistory } from '../payloads/history.ts';
 import type { PayloadEvents } from '../payloads/queue.ts';
@@ -90,6 +90,8 @@ export interface Store {
   /** How many processes answer requests on this database, as far as it is known. */
   gateways(): Promise<number>;
   overview(scope: TenantScope, query: OverviewQuery): Promise<Overview>;
+  /** The same as it is shown outside, in JSON. In a process that serves it may be some seconds old. */
+  overviewJson(scope: TenantScope, query: OverviewQuery): Promise<string>;
   /**
    * Removes what is older than it is to be kept; beside answers, not in their way.
    * @param signal Ends it with the step that is under way: what is left goes another time.
@@ -203,6 +205,10 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     const writer = new AuditWriter(folder, databaseFile);
     const kysely = kyselyOver(database);
     const payloads = new DirectPayloads(database, vault.ring, damaged);
+    const overview: Store['overview'] = async (scope, query) => {
+      await rollUpNow(database);
+      return readOverview(kysely, tenantIn(scope), query);
+    };
     return {
       payloads,
       payloadHistory: new KyselyPayloadHistory(kysely, payloads),
@@ -223,10 +229,8 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
       unfinishedPurges,
       ledger: sqliteLedger(database, kysely),
       gateways: async () => countGateways(folder),
-      overview: async (scope, query) => {
-        await rollUpNow(database);
-        return readOverview(kyselyOver(database), tenantIn(scope), query);
-      },
+      overview,
+      overviewJson: async (scope, query) => overviewJson(await overview(scope, query)),
       removeOld: (retention, signal) => removeOld(database, retention, Date.now(), () => signal?.aborted === true),
       rebuildSums: () => rebuildSums(kyselyOver(database)),
       state: () => ({
@@ -271,7 +275,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     payloads,
     payloadHistory: new KyselyPayloadHistory(kysely, payloads),
     requestLog,
-    requestHistory: new KyselyRequestHistory(kysely),
+    requestHistory: new KyselyRequestHistory(kysely, { page: (scope, query) => worker.page(tenantIn(scope), query) }),
     revocations,
     vault,
     audit,
@@ -287,6 +291,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     ledger: sqliteLedger(database, kysely),
     gateways: async () => countGateways(folder),
     overview: (scope, query) => worker.overview(tenantIn(scope), query),
+    overviewJson: (scope, query) => worker.overviewJson(tenantIn(scope), query),
     removeOld: (retention, signal) => worker.removeOld(retention, signal),
     rebuildSums: () => rebuildSums(kyselyOver(database)),
     state: () => ({

@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads';
 import type { Kysely } from 'kysely';
 import { SqliteAdapter, SqliteQueryCompiler } from 'kysely';
 import type { Overview, OverviewQuery } from '../../core/overview.ts';
+import type { RequestPage, RequestQuery } from '../../core/request-record.ts';
 import type { Removed, Retention } from '../../core/retention.ts';
 import type { Database } from '../schema.ts';
 import { stopFlag } from '../stop-flag.ts';
@@ -73,6 +74,14 @@ export class StoreWorker {
 
   async overview(tenant: string | null, query: OverviewQuery): Promise<Overview> {
     return (await this.#reader.ask({ kind: 'overview', tenant, query })) as Overview;
+  }
+
+  async overviewJson(tenant: string | null, query: OverviewQuery): Promise<string> {
+    return (await this.#reader.ask({ kind: 'overview in JSON', tenant, query })) as string;
+  }
+
+  async page(tenant: string | null, query: RequestQuery): Promise<RequestPage> {
+    return (await this.#reader.ask({ kind: 'page', tenant, query })) as RequestPage;
   }
 
   /** Makes the sums of these minutes (since the epoch). */

@@ -1,4 +1,5 @@
 import type { OverviewQuery } from '../../core/overview.ts';
+import type { RequestQuery } from '../../core/request-record.ts';
 import type { Retention } from '../../core/retention.ts';
 import type { StopFlag } from '../stop-flag.ts';
 import type { AuditRow } from './audit-chain.ts';
@@ -6,7 +7,9 @@ import type { AuditRow } from './audit-chain.ts';
 /** What the thread that reads is asked. */
 export type ReaderQuestion =
   | { readonly kind: 'read'; readonly sql: string; readonly parameters: readonly unknown[] }
-  | { readonly kind: 'overview'; readonly tenant: string | null; readonly query: OverviewQuery };
+  /** Of a tenant, or of all where it is `null`; as it is shown outside. */
+  | { readonly kind: 'page'; readonly tenant: string | null; readonly query: RequestQuery }
+  | { readonly kind: 'overview' | 'overview in JSON'; readonly tenant: string | null; readonly query: OverviewQuery };
 
 /** What the thread that writes is asked. */
 export type WorkerQuestion =

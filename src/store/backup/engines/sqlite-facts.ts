@@ -16,8 +16,9 @@ export function sqliteFacts(database: DatabaseSync, onProgress: OnProgress): Dat
     .all();
   const names = rows.map(({ name }) => String(name));
   const tables = names.map((name, i) => {
-    onProgress({ step: 'counting', done: i, total: names.length });
-    return sqliteTableFacts(database, name);
+    const told = (): void => onProgress({ step: 'counting', done: i, total: names.length });
+    told();
+    return sqliteTableFacts(database, name, told);
   });
   return { migrations: migrationsOf(database, names), tables };
 }
@@ -28,8 +29,8 @@ function migrationsOf(database: DatabaseSync, tables: readonly string[]): string
   return rows.map(({ name }) => String(name));
 }
 
-/** What one table holds. */
-export function sqliteTableFacts(database: DatabaseSync, name: string): TableFacts {
+/** What one table holds. @param onBatch Called after some rows each. */
+export function sqliteTableFacts(database: DatabaseSync, name: string, onBatch: () => void = () => {}): TableFacts {
   const table = quoted(name);
   const columns = database.prepare(`SELECT name FROM pragma_table_xinfo(?)`).all(name);
   // Every value as SQLite would write it in SQL: no two values of any type are written the same.
@@ -45,6 +46,7 @@ export function sqliteTableFacts(database: DatabaseSync, name: string): TableFac
     if (waiting.length < batch) continue;
     hash.update(`${waiting.join('\n')}\n`);
     waiting = [];
+    onBatch();
   }
   if (waiting.length > 0) hash.update(`${waiting.join('\n')}\n`);
   return { name, rows: count, sha256: hash.digest('hex') };

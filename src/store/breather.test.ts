@@ -1,0 +1,61 @@
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { expect, onTestFinished, test } from 'vitest';
+import { temporaryFolder } from '../../test/support/folder.ts';
+import { Breather } from './breather.ts';
+import { databaseFile, outboxFile } from './sqlite/file.ts';
+
+function breatherIn(folder: string) {
+  const rests: number[] = [];
+  let now = 0;
+  const breather = new Breather(folder, {
+    now: () => now,
+    pause(ms) {
+      rests.push(ms);
+      now += ms;
+    },
+  });
+  onTestFinished(() => breather.close());
+  return {
+    rests,
+    /** Work that takes so long, and the rest after it, if any. */
+    work(ms: number): void {
+      now += ms;
+      breather.rest();
+    },
+  };
+}
+
+function database(folder: string, name: string): () => void {
+  const writer = new DatabaseSync(join(folder, name));
+  onTestFinished(() => writer.close());
+  writer.exec('PRAGMA journal_mode = WAL; CREATE TABLE t (x)');
+  return () => writer.exec('INSERT INTO t VALUES (1)');
+}
+
+for (const name of [databaseFile, outboxFile]) {
+  test(`work rests in proportion for as long as somebody commits to ${name}, and not a second longer`, () => {
+    const folder = temporaryFolder();
+    const commit = database(folder, name);
+    const { rests, work } = breatherIn(folder);
+    for (let i = 0; i < 100; i++) work(5);
+    expect(rests).toEqual([]);
+    commit();
+    for (let i = 0; i < 20; i++) work(5);
+    expect(rests).toEqual(Array.from({ length: 20 }, () => 10));
+    commit();
+    // However long a step was, nobody who watches thinks that it hangs.
+    work(500);
+    expect(rests.at(-1)).toBe(50);
+    work(1000);
+    const { length } = rests;
+    for (let i = 0; i < 100; i++) work(5);
+    expect(rests).toHaveLength(length);
+  });
+}
+
+test('where there is no database nobody is waited for', () => {
+  const { rests, work } = breatherIn(temporaryFolder());
+  for (let i = 0; i < 100; i++) work(5);
+  expect(rests).toEqual([]);
+});
