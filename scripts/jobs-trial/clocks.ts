@@ -45,7 +45,10 @@ export async function clocks({ others, only, speed }: TrialOptions): Promise<obj
   const parts = [
     ...edges
       .filter(({ zone }) => only === undefined || zone === only)
-      .map((edge) => ({ what: nameOf(edge), live: (services: object) => crossing(edge, services, { preload, speed }) })),
+      .map((edge) => ({
+        what: nameOf(edge),
+        live: (services: object) => crossing(edge, services, { preload, speed }),
+      })),
     ...(only === undefined || only === 'jumps'
       ? [{ what: jumps, live: (services: object) => jumping(services, preload) }]
       : []),

@@ -73,6 +73,19 @@ export class Engine {
   }
 
   /**
+   * Takes over what was changed elsewhere, and asks for runs at the same time.
+   * @returns The runs that are open, for `sweep`; `undefined` where the store is away.
+   */
+  async look(): Promise<readonly JobRun[] | undefined> {
+    const { clock } = this.#parts;
+    let open: readonly JobRun[] | undefined;
+    await this.#asking(async () => {
+      open = await this.catalogue.look(clock.monotonic(), clock.now());
+    });
+    return open;
+  }
+
+  /**
    * Makes runs of every due time that has come, once of each job.
    * @param patienceMs Leaves those to others that have come since.
    * @returns Whether there was one.
@@ -174,12 +187,13 @@ export class Engine {
   /**
    * Begins what may begin, and takes over what nobody carries on.
    * @param isCarried Whether a run that waits was given to somebody else, who brings it to a process.
+   * @param seen The runs that are open, where that was looked at just now.
    */
-  async sweep(isCarried: (run: JobRun) => boolean = () => false): Promise<void> {
+  async sweep(isCarried: (run: JobRun) => boolean = () => false, seen?: readonly JobRun[]): Promise<void> {
     if (this.#isStopping) return;
     await this.#asking(async () => {
       const { store, clock, events } = this.#parts;
-      const open = await store.open(clock.now());
+      const open = seen ?? (await store.open(clock.now()));
       const running = open.filter(({ status }) => status === 'running');
       const others = running.filter(({ id }) => !this.#running.has(id));
       const ended = this.#leases.ended(others);
