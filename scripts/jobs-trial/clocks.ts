@@ -139,10 +139,10 @@ function intervals(minutes: number, zone: string, from: number, to: number): str
   return times;
 }
 
-/** The first minute of a day that shows this time, were it before `from`: the second is none. */
+/** The first minute of each day that shows this time, were it before `from`: the second is none. */
 function timesOfDay(wanted: string, zone: string, from: number, to: number): string[] {
-  const due = firstOf(wanted, zone, to);
-  return due > from && due <= to ? [iso(due)] : [];
+  const days = new Set([from, to].map((time) => firstOf(wanted, zone, time)));
+  return [...days].filter((due) => due > from && due <= to).map(iso);
 }
 
 /** The first minute that shows this time on the day that has `within`; where none does, the first after it was past. */
