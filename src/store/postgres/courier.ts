@@ -77,8 +77,12 @@ export class Courier {
     this.#replica = new Replica(local, pool);
   }
 
-  /** Everything that waits, and everything that others changed. @throws what stands in the way. */
-  async deliver(): Promise<void> {
+  /**
+   * Everything that waits, and everything that others changed.
+   * @param progress Called after each part of it.
+   * @throws what stands in the way.
+   */
+  async deliver(progress: () => void = () => undefined): Promise<void> {
     await this.#prepare();
     this.#isEmpty = false;
     for (let isMore = true; isMore;) {
@@ -89,6 +93,7 @@ export class Courier {
       isMore = goOn;
       this.#isEmpty = rows === 0 && refused === 0;
       if (!this.#isEmpty) this.#stayAwake();
+      if (isMore) progress();
     }
   }
 
@@ -143,11 +148,14 @@ export class Courier {
       this.#waiters = [];
       this.#answeredAt = performance.now();
       isAsking = true;
-      // Beside the delivery, which may take long.
-      telling ??= setInterval(tellState, pace.tellMs);
+      // Beside the delivery, which may take long. A timer that is sooner than the pause would wake this once more for it.
+      const late = setTimeout(() => {
+        tellState();
+        telling ??= setInterval(tellState, pace.tellMs);
+      }, slowMs);
       try {
         if (waiters.length > 0) this.#exchangedAt = -Infinity;
-        await this.deliver();
+        await this.deliver(tellState);
         for (const { resolve } of waiters) resolve();
         pauseMs = pace.lookMs;
         reason = null;
@@ -157,7 +165,9 @@ export class Courier {
         reason = error instanceof Error ? error.message || error.name : String(error);
         for (const { reject } of waiters) reject(away(error));
         pauseMs = Math.min(pauseMs * 2, pace.longestPauseMs);
+        telling ??= setInterval(tellState, pace.tellMs);
       }
+      clearTimeout(late);
       isAsking = false;
       this.#checkpoint();
       tellState();
