@@ -67,9 +67,21 @@ test('what sends rows sleeps while there are none, and is woken by who writes on
   await until(() => Atomics.load(sleep, 0) === 1);
   expect(news).toContainEqual({ kind: 'paid', rows: [] });
 
-  const told = newRequestId(Date.now());
-  await log.append(requestRecord({ id: told }));
-  await until(() => arrived(told));
+  /** Written right after a look at PostgreSQL. @returns Whether it was there before the next. */
+  const isSentAtOnce = async (): Promise<boolean> => {
+    await until(() => Atomics.load(sleep, 0) === 1);
+    const before = sums.length;
+    await until(() => sums.length > before);
+    const looks = sums.length;
+    const told = newRequestId(Date.now());
+    await log.append(requestRecord({ id: told }));
+    await until(() => arrived(told));
+    return sums.length === looks;
+  };
+  // A machine that has much else to do may take longer than half a second for one.
+  const tries: boolean[] = [];
+  while (tries.length < 5 && !tries.includes(true)) tries.push(await isSentAtOnce());
+  expect(tries).toContain(true);
   // It is awake, and says so, for as long as more may come.
   expect(Atomics.load(sleep, 0)).toBe(0);
   await until(() => sums.includes(true));
