@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from '../core/clock.ts';
 import { MizanError } from '../core/errors.ts';
 import type { JobRun, JobStore, NewRun, RunEnd, StoredJob } from '../core/jobs.ts';
-import { systemTenant } from '../core/jobs.ts';
 import type { Random } from '../core/random.ts';
 import { everyTenant } from '../core/request-record.ts';
 import { Catalogue } from './catalogue.ts';
@@ -16,7 +15,7 @@ import { backoffMs, isFarAhead, mostMissed, planOf } from './policy.ts';
 import { newRunId } from './run-id.ts';
 import type { Outcome } from './running.ts';
 import { Running } from './running.ts';
-import { places, Turns } from './turns.ts';
+import { hasRoomFor, places, Turns } from './turns.ts';
 
 export interface EngineParts {
   readonly store: JobStore;
@@ -72,16 +71,11 @@ export class Engine {
     return this.#asking(() => this.catalogue.refresh(this.#parts.clock.monotonic()));
   }
 
-  /**
-   * Takes over what was changed elsewhere, and asks for runs at the same time.
-   * @returns The runs that are open, for `sweep`; `undefined` where the store is away.
-   */
+  /** The same, with the runs that are open then, for `sweep`; `undefined` where the store is away. */
   async look(): Promise<readonly JobRun[] | undefined> {
     const { clock } = this.#parts;
     let open: readonly JobRun[] | undefined;
-    await this.#asking(async () => {
-      open = await this.catalogue.look(clock.monotonic(), clock.now());
-    });
+    await this.#asking(async () => void (open = await this.catalogue.look(clock.monotonic(), clock.now())));
     return open;
   }
 
@@ -284,16 +278,9 @@ export class Engine {
     };
   }
 
-  /** However many of one tenant's wait, others find room. */
-  #hasRoom({ tenant }: JobRun): boolean {
-    const running = [...this.#running.values()].map(({ run }) => run);
-    if (tenant === systemTenant) return running.length < places.all;
-    const tenants = running.filter((each) => each.tenant !== systemTenant);
-    return (
-      running.length < places.all &&
-      tenants.length < places.tenants &&
-      tenants.filter((each) => each.tenant === tenant).length < places.tenant
-    );
+  #hasRoom(run: JobRun): boolean {
+    const running = Array.from(this.#running.values(), (each) => each.run);
+    return hasRoomFor(run, running);
   }
 
   /** A run whose job is gone is anybody's, to end it. */

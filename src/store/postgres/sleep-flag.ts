@@ -12,7 +12,7 @@ export function setAsleep(flag: SleepFlag, isAsleep: boolean): void {
 }
 
 /** @returns Whether it slept: of all who ask, one is told so. */
-export function isToBeWoken(flag: SleepFlag): boolean {
+function isToBeWoken(flag: SleepFlag): boolean {
   return Atomics.load(flag, 0) === 1 && Atomics.exchange(flag, 0, 0) === 1;
 }
 
