@@ -9,7 +9,7 @@ import { stores } from './jobs-trial/stage.ts';
 import { takeover } from './jobs-trial/takeover.ts';
 
 // What takes too long for a test, with figures on stdout. It starts the real program.
-const usage = `node scripts/jobs-trial.ts WHAT [--database URL|own] [--redis URL|own] [--processes 2] [--jobs 10000] [--kills 20] [--only NAME]
+const usage = `node scripts/jobs-trial.ts WHAT [--database URL|own] [--redis URL|own] [--processes 2] [--jobs 10000] [--kills 20] [--only NAME] [--speed 10]
   effects   1,000 due times; one scheduler stopped for 90 s in the middle of runs and continued, one killed
   kills     kill -9, twenty times, in the middle of backups
   takeover  kill -9 in the middle of runs: after how long others go on with them
@@ -39,6 +39,7 @@ const { values, positionals } = parseArgs({
     jobs: { type: 'string', default: '10000' },
     kills: { type: 'string', default: '20' },
     only: { type: 'string' },
+    speed: { type: 'string', default: '10' },
   },
 });
 const trial = trials[positionals[0] ?? ''];
@@ -48,7 +49,7 @@ if (trial === undefined) {
 } else {
   const place = await stores(values);
   try {
-    const { processes, jobs, kills: count, only } = values;
+    const { processes, jobs, kills: count, only, speed } = values;
     const figures = await trial({
       services: await place.services(),
       others: place.services,
@@ -56,6 +57,7 @@ if (trial === undefined) {
       jobs: Number(jobs),
       kills: Number(count),
       only,
+      speed: Number(speed),
     });
     process.stdout.write(`${JSON.stringify({ trial: positionals[0], ...figures }, null, 2)}\n`);
   } finally {

@@ -30,8 +30,15 @@ export interface TrialOptions {
   readonly processes: number;
   readonly jobs: number;
   readonly kills: number;
+  /** How much faster than the clock on the wall, where a trial can choose. */
+  readonly speed: number;
   /** One part of the trial alone. */
   readonly only: string | undefined;
+}
+
+/** What is under way, beside the figures. */
+export function say(words: string): void {
+  process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${words}\n`);
 }
 
 /** Until it is so, looking every two seconds; for so long at the most. */

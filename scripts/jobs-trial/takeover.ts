@@ -19,6 +19,7 @@ export async function takeover({ services, processes, kills: count }: TrialOptio
   try {
     while (all.length < processes) all.push(await stage.scheduler());
     const seconds: number[] = [];
+    const others: object[] = [];
     let left = 0;
     for (let i = 0; i < count; i++) {
       const victim = all.shift();
@@ -38,6 +39,10 @@ export async function takeover({ services, processes, kills: count }: TrialOptio
           seconds.push((time - killedAt) / 1000);
         }
       }
+      // One may have ended a moment before it could say so.
+      for (const { id, status, attempts, endedAt } of await stage.history(['one', 'two', 'three', 'four'])) {
+        if (open.has(id)) others.push({ status, attempts, ended_s_after: endedAt && (endedAt - killedAt) / 1000 });
+      }
     }
     await Promise.all(all.map((each) => each.end('SIGTERM')));
     const sorted = seconds.toSorted((a, b) => a - b);
@@ -48,6 +53,7 @@ export async function takeover({ services, processes, kills: count }: TrialOptio
       runs_left: left,
       taken_over: sorted.length,
       after_s: { least: sorted[0], median: sorted[Math.floor(sorted.length / 2)], most: sorted.at(-1) },
+      others,
       in_more_than_10_s: sorted.filter((each) => each > 10).length,
     };
   } finally {

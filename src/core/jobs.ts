@@ -221,6 +221,8 @@ export interface JobStore {
   create(run: NewRun): Promise<MadeRun>;
   /** Runs that go on, and the first of each job that may begin at `now`, by turns; without their outputs. */
   open(now: number): Promise<JobRun[]>;
+  /** What `changed` and `open` give, both as they are at one time: a run's job is among them, or was known before. */
+  look(revision: number, now: number): Promise<{ readonly jobs: StoredJob[]; readonly runs: JobRun[] }>;
   /** Takes a run, unless its lease has changed or its job is busy. */
   claim(run: JobRun, owner: string, now: number): Promise<JobRun | null>;
   /** A sign of life, with what was said since the last. @returns Whether the lease still holds. */
@@ -233,6 +235,8 @@ export interface JobStore {
   runs(scope: TenantScope, query: RunQuery): Promise<JobRun[]>;
   /** Of all jobs there are, or of those of these names. */
   lastRuns(names?: readonly string[]): Promise<LastRuns[]>;
+  /** The names of jobs with a run that goes on, waits, or was made at `time` or later, in ms since the Unix epoch. */
+  ranSince(time: number): Promise<string[]>;
   /** Removes ended runs that are older than `before`, but the newest `keep` of each job. @returns How many. */
   prune(before: number, keep: number): Promise<number>;
 }

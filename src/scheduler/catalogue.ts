@@ -1,4 +1,4 @@
-import type { JobStore, StoredJob } from '../core/jobs.ts';
+import type { JobRun, JobStore, StoredJob } from '../core/jobs.ts';
 import type { Timetable } from '../core/schedule.ts';
 import { timetableOf } from '../core/schedule.ts';
 import type { JobEvents } from './contract.ts';
@@ -59,13 +59,36 @@ export class Catalogue {
 
   /** @param monotonic In ms. */
   async refresh(monotonic: number): Promise<void> {
-    const isWhole = monotonic - this.#wholeAt >= wholeMs;
-    const jobs = isWhole ? await this.#store.jobs() : await this.#store.changed(this.#revision);
-    if (isWhole) {
-      this.#wholeAt = monotonic;
-      const names = new Set(jobs.map(({ name }) => name));
-      for (const name of this.#known.keys()) if (!names.has(name)) this.#known.delete(name);
-    }
+    if (this.#isWholeDue(monotonic)) await this.#readAll(monotonic);
+    else await this.#takeAll(await this.#store.changed(this.#revision));
+  }
+
+  /**
+   * Refreshes it, and asks for runs in the same breath.
+   * @param monotonic In ms.
+   * @param now In ms since the Unix epoch.
+   * @returns The runs that are open.
+   */
+  async look(monotonic: number, now: number): Promise<readonly JobRun[]> {
+    if (this.#isWholeDue(monotonic)) await this.#readAll(monotonic);
+    const { jobs, runs } = await this.#store.look(this.#revision, now);
+    await this.#takeAll(jobs);
+    return runs;
+  }
+
+  #isWholeDue(monotonic: number): boolean {
+    return monotonic - this.#wholeAt >= wholeMs;
+  }
+
+  async #readAll(monotonic: number): Promise<void> {
+    const jobs = await this.#store.jobs();
+    this.#wholeAt = monotonic;
+    const names = new Set(jobs.map(({ name }) => name));
+    for (const name of this.#known.keys()) if (!names.has(name)) this.#known.delete(name);
+    await this.#takeAll(jobs);
+  }
+
+  async #takeAll(jobs: readonly StoredJob[]): Promise<void> {
     for (const [i, job] of jobs.entries()) {
       if (i % atOnce === atOnce - 1) await new Promise((resolve) => setImmediate(resolve));
       this.#take(job);

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/clock.ts';
 import type { NamedJob } from '../core/jobs.ts';
+import { newRunId } from './run-id.ts';
 import type { Scene } from './scene.suite.ts';
 import { start } from './scene.suite.ts';
 
@@ -66,6 +67,24 @@ export function dueTimePromises({ stores, party, job, history, ends }: Scene): v
       return last!.lateInARow;
     };
     expect([await later(0), await later(61_000), await later(70_000), await later(0)]).toEqual([0, 1, 2, 0]);
+  });
+
+  test('are seen together with their jobs, as each is seen alone', async () => {
+    const { jobs } = stores.one;
+    const mine = await job({ overlap: 'allow', settings: { words: 'a "quoted" \\ one, and 早' } });
+    const clock = new ManualClock(start + 1000);
+    const runner = party(() => Promise.reject(new Error('broken')), { clock, type: mine.type });
+    await runner.turn();
+    const at = { job: mine.name, tenant: 'system', availableAt: start, isExclusive: false, mayWait: 9, mostWaiting: 9 };
+    const by = { cause: 'manual', startedBy: `O'Neil "the" \\ ☃` } as const;
+    for (const due of [1, 2]) await jobs.create({ id: newRunId(start + due), due: start + due, ...at, ...by });
+    const [first] = await jobs.open(clock.now());
+    expect(await jobs.claim(first!, 'me', clock.now())).not.toBe(null);
+    const apart = { jobs: await jobs.changed(0), runs: await jobs.open(clock.now()) };
+    expect(apart.runs.filter(({ job: of }) => of === mine.name)).toHaveLength(2);
+    const byName = (seen: typeof apart) => ({ ...seen, jobs: seen.jobs.toSorted((a, b) => a.revision - b.revision) });
+    expect(byName(await jobs.look(0, clock.now()))).toEqual(byName(apart));
+    expect(await jobs.look(1_000_000, start - 1_000_000)).toMatchObject({ jobs: [] });
   });
 
   test('keep a job’s place where only its settings change, and begin anew where its schedule does', async () => {

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from '../core/clock.ts';
 import { MizanError } from '../core/errors.ts';
 import type { JobRun, JobStore, NewRun, RunEnd, StoredJob } from '../core/jobs.ts';
-import { systemTenant } from '../core/jobs.ts';
 import type { Random } from '../core/random.ts';
 import { everyTenant } from '../core/request-record.ts';
 import { Catalogue } from './catalogue.ts';
@@ -16,7 +15,7 @@ import { backoffMs, isFarAhead, mostMissed, planOf } from './policy.ts';
 import { newRunId } from './run-id.ts';
 import type { Outcome } from './running.ts';
 import { Running } from './running.ts';
-import { places, Turns } from './turns.ts';
+import { hasRoomFor, places, Turns } from './turns.ts';
 
 export interface EngineParts {
   readonly store: JobStore;
@@ -70,6 +69,14 @@ export class Engine {
   /** Takes over what was changed elsewhere. */
   refresh(): Promise<boolean> {
     return this.#asking(() => this.catalogue.refresh(this.#parts.clock.monotonic()));
+  }
+
+  /** The same, with the runs that are open then, for `sweep`; `undefined` where the store is away. */
+  async look(): Promise<readonly JobRun[] | undefined> {
+    const { clock } = this.#parts;
+    let open: readonly JobRun[] | undefined;
+    await this.#asking(async () => void (open = await this.catalogue.look(clock.monotonic(), clock.now())));
+    return open;
   }
 
   /**
@@ -174,12 +181,13 @@ export class Engine {
   /**
    * Begins what may begin, and takes over what nobody carries on.
    * @param isCarried Whether a run that waits was given to somebody else, who brings it to a process.
+   * @param seen The runs that are open, where that was looked at just now.
    */
-  async sweep(isCarried: (run: JobRun) => boolean = () => false): Promise<void> {
+  async sweep(isCarried: (run: JobRun) => boolean = () => false, seen?: readonly JobRun[]): Promise<void> {
     if (this.#isStopping) return;
     await this.#asking(async () => {
       const { store, clock, events } = this.#parts;
-      const open = await store.open(clock.now());
+      const open = seen ?? (await store.open(clock.now()));
       const running = open.filter(({ status }) => status === 'running');
       const others = running.filter(({ id }) => !this.#running.has(id));
       const ended = this.#leases.ended(others);
@@ -270,16 +278,9 @@ export class Engine {
     };
   }
 
-  /** However many of one tenant's wait, others find room. */
-  #hasRoom({ tenant }: JobRun): boolean {
-    const running = [...this.#running.values()].map(({ run }) => run);
-    if (tenant === systemTenant) return running.length < places.all;
-    const tenants = running.filter((each) => each.tenant !== systemTenant);
-    return (
-      running.length < places.all &&
-      tenants.length < places.tenants &&
-      tenants.filter((each) => each.tenant === tenant).length < places.tenant
-    );
+  #hasRoom(run: JobRun): boolean {
+    const running = Array.from(this.#running.values(), (each) => each.run);
+    return hasRoomFor(run, running);
   }
 
   /** A run whose job is gone is anybody's, to end it. */

@@ -10,6 +10,7 @@ import { loadQueue } from './drivers/job-queue.ts';
 import { LocalDriver } from './drivers/local.ts';
 import type { Notifier } from './reports.ts';
 import { reportsOf } from './reports.ts';
+import { SuccessWatch } from './success-watch.ts';
 
 export interface SchedulerParts extends Omit<EngineParts, 'events'> {
   /** The configuration's jobs. */
@@ -41,6 +42,7 @@ export class Scheduler {
   readonly #engine: Engine;
   readonly #driver: Driver;
   #timer: NodeJS.Timeout | undefined;
+  readonly #watch: SuccessWatch;
   #isStopped = false;
   #isStarted = false;
 
@@ -50,6 +52,7 @@ export class Scheduler {
     const events = reportsOf({ log, figures, notifier, catalogue: () => this.#engine.catalogue });
     this.#engine = new Engine({ ...parts, events });
     this.#driver = driverOf(this.#engine, parts);
+    this.#watch = new SuccessWatch(parts, (name) => this.#engine.catalogue.get(name)?.job.source === 'config');
   }
 
   /** Loads what its driver needs. @throws SetupError where that isn't installed. */
@@ -94,16 +97,8 @@ export class Scheduler {
 
   #watchSuccesses(): void {
     if (this.#isStopped) return;
-    const { store, figures } = this.#parts;
-    const note = async (): Promise<void> => {
-      for (const { job, lastSuccessAt, lateInARow } of await store.lastRuns()) {
-        const isConfigs = this.#engine.catalogue.get(job)?.job.source === 'config';
-        if (!isConfigs) continue;
-        if (lastSuccessAt !== null) figures.succeeded(job, lastSuccessAt);
-        figures.late(job, lateInARow);
-      }
-    };
-    note()
+    this.#watch
+      .look()
       .catch(() => undefined)
       .finally(() => {
         if (this.#isStopped) return;

@@ -3,6 +3,7 @@ import { dueTimePromises } from './due-times.suite.ts';
 import { oneEffectPromises } from './one-effect.suite.ts';
 import type { Prepare } from './scene.suite.ts';
 import { sceneOn } from './scene.suite.ts';
+import { successPromises } from './success-watch.suite.ts';
 import { triesPromises } from './tries.suite.ts';
 import { turnsPromises } from './turns.suite.ts';
 
@@ -16,5 +17,6 @@ export function schedulerContract(name: string, prepare: Prepare): void {
     dueTimePromises(scene);
     triesPromises(scene);
     turnsPromises(scene);
+    successPromises(scene);
   });
 }

@@ -1,4 +1,5 @@
 import type { JobRun } from '../core/jobs.ts';
+import { systemTenant } from '../core/jobs.ts';
 
 /** Runs that are begun at the same time by one process, at most. */
 export const places = {
@@ -8,6 +9,13 @@ export const places = {
   /** For those of one tenant. */
   tenant: 12,
 } as const;
+
+/** Whether a run may begin beside those that go on: however many of one tenant's wait, others find room. */
+export function hasRoomFor({ tenant }: JobRun, running: readonly JobRun[]): boolean {
+  if (running.length >= places.all || tenant === systemTenant) return running.length < places.all;
+  const tenants = running.filter((each) => each.tenant !== systemTenant);
+  return tenants.length < places.tenants && tenants.filter((each) => each.tenant === tenant).length < places.tenant;
+}
 
 /** Tenants and jobs whose turns are remembered. */
 const mostRemembered = 10_000;

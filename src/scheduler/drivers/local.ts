@@ -88,13 +88,17 @@ export class LocalDriver implements Driver {
     const now = this.#clock.monotonic();
     const isLook = now - this.#lookedAt >= lookMs - 1 || this.#isPoked;
     this.#isPoked = false;
+    let seen: readonly JobRun[] | undefined;
     if (isLook) {
       this.#lookedAt = now;
-      await this.#engine.refresh();
+      seen = await this.#engine.look();
     }
     const isAny = await this.#engine.makeDue(this.#carrier.patienceMs());
     this.#carrier.announce();
     const isMore = this.#engine.hasComeUp(this.#carrier.patienceMs());
-    if (isAny || isMore || isLook) await this.#engine.sweep((run) => this.#carrier.carry(run));
+    // What was made meanwhile was not seen yet.
+    if (isAny || isMore || isLook) {
+      await this.#engine.sweep((run) => this.#carrier.carry(run), isAny || isMore ? undefined : seen);
+    }
   }
 }

@@ -17,6 +17,7 @@ import type {
 import type { TenantScope } from '../../core/request-record.ts';
 import type { Sealing } from '../../core/sealing.ts';
 import type { Database, JobsTable } from '../schema.ts';
+import { lookAt, lookOf } from './look.ts';
 import { jobColumns, jobOf } from './rows.ts';
 import type { Runs } from './runs.ts';
 import {
@@ -30,6 +31,7 @@ import {
   listRuns,
   openRuns,
   pruneRuns,
+  ranSince,
   visible,
 } from './runs.ts';
 import { JobSeals } from './seals.ts';
@@ -43,6 +45,7 @@ export class KyselyJobStore implements JobStore {
 
   readonly #seals: JobSeals;
   readonly #runs: Runs;
+  #look: string | null = null;
 
   /** @param db May run each of its statements wherever it likes. */
   constructor(db: Kysely<Database>, sealing: Sealing) {
@@ -205,6 +208,11 @@ export class KyselyJobStore implements JobStore {
     return openRuns(this.#db, now);
   }
 
+  look(revision: number, now: number): Promise<{ readonly jobs: StoredJob[]; readonly runs: JobRun[] }> {
+    this.#look ??= lookOf(this.#db);
+    return lookAt(this.#db, this.#look, { revision, now });
+  }
+
   claim(run: JobRun, owner: string, now: number): Promise<JobRun | null> {
     return claimRun(this.#runs, run, owner, now);
   }
@@ -231,6 +239,10 @@ export class KyselyJobStore implements JobStore {
 
   lastRuns(names?: readonly string[]): Promise<LastRuns[]> {
     return lastRuns(this.#db, names);
+  }
+
+  ranSince(time: number): Promise<string[]> {
+    return ranSince(this.#db, time);
   }
 
   prune(before: number, keep: number): Promise<number> {

@@ -20,6 +20,9 @@ export const jobColumns = [
   sql<number>`case when sealed is null then 0 else 1 end`.as('is_sealed'),
 ] as const;
 
+/** How these are called. */
+export const jobFields = jobColumns.map((column) => (typeof column === 'string' ? column : 'is_sealed'));
+
 export function jobOf(row: Selectable<Omit<JobsTable, 'sealed'>> & { readonly is_sealed: number }): StoredJob {
   return {
     ...(JSON.parse(row.spec) as JobSpec),

@@ -1,5 +1,6 @@
 import type { Kysely, SqlBool } from 'kysely';
 import { sql } from 'kysely';
+import { firstIdAt } from '../../core/ids.ts';
 import type { JobRun, LastRuns, MadeRun, NewRun, RunEnd, RunQuery } from '../../core/jobs.ts';
 import { lateMs, systemTenant } from '../../core/jobs.ts';
 import type { TenantScope } from '../../core/request-record.ts';
@@ -77,7 +78,7 @@ async function isThere(db: Kysely<Database>, { cause, job, due }: NewRun): Promi
 }
 
 /** What has to be known of a run to begin it, or to take it over. */
-const openColumns = [
+export const openColumns = [
   'id',
   'job',
   'due',
@@ -98,18 +99,28 @@ const openColumns = [
 ] as const;
 
 /** However many of one job or tenant wait, they are in nobody's way: each job's first, then each one's second. */
-export async function openRuns(db: Kysely<Database>, now: number): Promise<JobRun[]> {
+export function openQuery(now: number) {
   const columns = sql.join(openColumns.map((column) => sql.ref(column)));
-  const { rows } = await sql<Omit<RunRow, 'output' | 'sealed'>>`
+  return sql<Omit<RunRow, 'output' | 'sealed'>>`
     select ${columns} from (
       select placed.*, row_number() over (partition by tenant, status order by place, available_at, id) as turn from (
         select ${columns}, row_number() over (partition by job, status order by available_at, id) as place
         from job_runs where status in ('waiting', 'running') and available_at <= ${whole(now)}) as placed
       where status = 'running' or place <= ${sql.lit(maxOpen.ofJob)}) as queued
-    order by case when status = 'running' then 0 else turn end, available_at, id limit ${sql.lit(maxOpen.all)}`.execute(
-    db,
-  );
+    order by case when status = 'running' then 0 else turn end, available_at, id limit ${sql.lit(maxOpen.all)}`;
+}
+
+export async function openRuns(db: Kysely<Database>, now: number): Promise<JobRun[]> {
+  const { rows } = await openQuery(now).execute(db);
   return rows.map((row) => runOf(row));
+}
+
+/** By the primary key, whose ids sort by time, and by the index of open runs. */
+export async function ranSince(db: Kysely<Database>, time: number): Promise<string[]> {
+  const { rows } = await sql<{ readonly job: string }>`
+    select job from job_runs where id >= ${firstIdAt(time).replace('req_', 'run_')}
+    union select job from job_runs where status in ('waiting', 'running')`.execute(db);
+  return rows.map(({ job }) => job);
 }
 
 /** Only as it was seen: whoever else took it meanwhile, or showed a sign of life, keeps it. */

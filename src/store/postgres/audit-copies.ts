@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import type { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Pool } from 'pg';
 import type { Secret } from '../../core/secret.ts';
 import { secretFile } from '../../security/secret-file.ts';
@@ -21,6 +21,13 @@ const select = `SELECT ${columns.map((column) => `"${column}"`).join(', ')}, low
 const insert = `
   INSERT INTO audit_copies SELECT * FROM json_populate_recordset(NULL::audit_copies, $1::json) ON CONFLICT DO NOTHING`;
 
+interface Opened {
+  readonly database: DatabaseSync;
+  readonly log: string;
+  /** The entries after one. */
+  readonly next: StatementSync;
+}
+
 /**
  * Sends what is new in a data folder's audit log to PostgreSQL, where a backup finds it from whatever machine. The chain
  * stays where it is: it is that which proves, and the copy is what there is when the machine is gone.
@@ -28,7 +35,7 @@ const insert = `
 export class AuditCopies {
   readonly #folder: string;
   readonly #pool: Pool;
-  #open: { readonly database: DatabaseSync; readonly log: string } | null = null;
+  #open: Opened | null = null;
   /** Up to which entry all are there; `null` while nobody has asked. */
   #sent: number | null = null;
 
@@ -42,9 +49,8 @@ export class AuditCopies {
     const open = (this.#open ??= this.#opened());
     if (open === null) return;
     this.#sent ??= await this.#known(open);
-    const next = open.database.prepare(select);
     for (let sent = this.#sent; ;) {
-      const rows = next.all(sent);
+      const rows = open.next.all(sent);
       const last = rows.at(-1);
       if (last === undefined) return;
       const given = { log: open.log, host: hostname() };
@@ -63,15 +69,16 @@ export class AuditCopies {
   }
 
   /** There is no log before its first entry. */
-  #opened(): { readonly database: DatabaseSync; readonly log: string } | null {
+  #opened(): Opened | null {
     const file = join(this.#folder, databaseFile);
     if (!existsSync(file) || !existsSync(join(this.#folder, auditKeyFile))) return null;
     const log = logName(secretFile(this.#folder, auditKeyFile));
-    return { database: openDatabase(file, { readOnly: true, busyTimeoutMs: 5000 }), log };
+    const database = openDatabase(file, { readOnly: true, busyTimeoutMs: 5000 });
+    return { database, log, next: database.prepare(select) };
   }
 
   /** Where it goes on. A log that is not the one that was sent, since a backup was restored, is sent from its beginning. */
-  async #known({ database, log }: { readonly database: DatabaseSync; readonly log: string }): Promise<number> {
+  async #known({ database, log }: Opened): Promise<number> {
     const { rows } = await this.#pool.query<{ readonly seq: number; readonly mac: string }>(
       'SELECT seq, mac FROM audit_copies WHERE log = $1 ORDER BY seq DESC LIMIT 1',
       [log],

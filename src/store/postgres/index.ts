@@ -37,7 +37,8 @@ import { migrate } from './migrate.ts';
 import { PaidByAll } from './paid-by-all.ts';
 import { putAside } from './put-aside.ts';
 import { furnishOutbox, noteChanges } from './replica.ts';
-import type { PostgresQuestion, PostgresState } from './worker-protocol.ts';
+import { sleepFlag, waking } from './sleep-flag.ts';
+import type { PaidRow, PostgresNews, PostgresQuestion, PostgresState } from './worker-protocol.ts';
 
 /** What the store tells, besides what its log does. */
 export interface PostgresEvents extends RequestLogEvents {
@@ -196,35 +197,49 @@ async function serving(
   }: { readonly url: string; readonly events: PostgresEvents; readonly isThere: boolean; readonly isGateway: boolean },
 ): Promise<Store> {
   const name = isGateway ? gatewayName() : undefined;
+  const sleep = sleepFlag();
+  const paid = new PaidByAll();
   let state: PostgresState = { isAway: false, reason: null, waiting: 0, refused: 0 };
   const thread = new Thread<PostgresQuestion>(
     () =>
       new Worker(new URL('./postgres.worker.ts', import.meta.url), {
         name: 'postgres',
-        workerData: { file, url, name },
+        workerData: { file, url, name, sleep },
         resourceLimits: { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 256 },
       }),
     (told) => {
-      const next = told as PostgresState;
+      const news = told as PostgresNews;
+      if (news.kind === 'paid') {
+        paid.heard(news.rows);
+        return;
+      }
+      const next = news.state;
       if (next.isAway && !state.isAway) events.away(next.reason ?? '');
       if (!next.isAway && state.isAway) events.back();
       state = next;
     },
   );
   thread.wake();
+  // So that no budget is overdrawn by the first requests.
+  if (isThere) {
+    await thread.ask({ kind: 'paid' }).then(
+      (rows) => paid.heard(rows as PaidRow[]),
+      // The store says itself that its database is away.
+      () => undefined,
+    );
+  }
   const history = remoteKysely({
     adapter: new PostgresAdapter(),
     compiler: () => new PostgresQueryCompiler(),
     read: async (sql, parameters) => (await thread.ask({ kind: 'read', sql, parameters })) as readonly unknown[],
   });
-  const paid = new PaidByAll(history);
-  await paid.start(isThere);
   const settled = async (): Promise<void> => {
     await local.settled();
     await thread.ask({ kind: 'settle' });
   };
   return {
     ...local,
+    requestLog: waking(local.requestLog, sleep, () => void thread.ask({ kind: 'wake' }).catch(() => undefined)),
     requestHistory: new KyselyRequestHistory(history, {
       page: async (scope, query) => (await thread.ask({ kind: 'page', tenant: tenantIn(scope), query })) as RequestPage,
     }),
@@ -254,7 +269,6 @@ async function serving(
     },
     settled,
     async close(deadline) {
-      paid.stop();
       const late = new Promise<void>((resolve) => setTimeout(resolve, lastDeliveryMs).unref());
       await Promise.race([settled().catch(() => undefined), late]);
       await thread.close();

@@ -1,4 +1,4 @@
-import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import type { Pool, PoolClient } from 'pg';
 import { inTransaction } from './connection.ts';
 import { dayOfId, ensurePartitions } from './partitions.ts';
@@ -18,7 +18,7 @@ interface Batch {
 }
 
 export interface Shipped {
-  /** Rows of the request log that are in PostgreSQL now, or were there before. */
+  /** Rows of the request log and payloads that are in PostgreSQL now, or were there before. */
   readonly rows: number;
   /** Of those, the ones that PostgreSQL refused and that were put aside. */
   readonly refused: number;
@@ -33,12 +33,16 @@ export interface Shipped {
 export class Outbox {
   readonly #local: DatabaseSync;
   readonly #pool: Pool;
+  readonly #requests: StatementSync;
+  readonly #payloads: StatementSync;
   /** Days whose partitions are known to be there. */
   readonly #days = new Set<number>();
 
   constructor(local: DatabaseSync, pool: Pool) {
     this.#local = local;
     this.#pool = pool;
+    this.#requests = local.prepare(`SELECT * FROM requests LIMIT ${batchRows}`);
+    this.#payloads = local.prepare(`SELECT * FROM payloads LIMIT ${batchPayloads}`);
   }
 
   /** Rows of the request log that wait. It looks at all of them. */
@@ -54,11 +58,13 @@ export class Outbox {
     const refused = await this.#send(batch);
     this.#remove(batch);
     const isMore = requests.length === batchRows || payloads.length === batchPayloads;
-    return { rows: requests.length, refused, isMore };
+    return { rows: requests.length + payloads.length, refused, isMore };
   }
 
   #next(): Batch {
-    const requests = this.#local.prepare(`SELECT * FROM requests LIMIT ${batchRows}`).all();
+    const requests = this.#requests.all();
+    const payloads = this.#payloads.all();
+    if (requests.length === 0) return { requests, attempts: [], ledger: [], payloads };
     const ids = JSON.stringify(requests.map(({ id }) => id));
     const attempts = this.#local
       .prepare('SELECT * FROM attempts WHERE request_id IN (SELECT value FROM json_each(?))')
@@ -66,7 +72,6 @@ export class Outbox {
     const ledger = this.#local
       .prepare('SELECT * FROM ledger WHERE request_id IN (SELECT value FROM json_each(?))')
       .all(ids);
-    const payloads = this.#local.prepare(`SELECT * FROM payloads LIMIT ${batchPayloads}`).all();
     return { requests, attempts, ledger, payloads };
   }
 

@@ -10,12 +10,21 @@ import { makeDue } from '../rollups.ts';
 import { AuditCopies } from './audit-copies.ts';
 import { kyselyOver, openPool } from './connection.ts';
 import { away, Courier } from './courier.ts';
+import { look, paidRows } from './look.ts';
 import { isRaised } from '../stop-flag.ts';
 import { removeOld } from './retention.ts';
-import type { PostgresQuestion } from './worker-protocol.ts';
+import type { SleepFlag } from './sleep-flag.ts';
+import type { PaidRow, PostgresQuestion } from './worker-protocol.ts';
+
+interface Given {
+  readonly file: string;
+  readonly url: string;
+  readonly name: string | undefined;
+  readonly sleep: SleepFlag;
+}
 
 /** The thread that speaks with PostgreSQL: sends what waits in the local database, and reads. */
-const { file, url, name } = workerData as { file: string; url: string; name: string | undefined };
+const { file, url, name, sleep } = workerData as Given;
 const courier = new Courier(
   openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 }),
   openPool(url, { max: 2, statementTimeoutMs: 60_000 }),
@@ -25,13 +34,17 @@ const keepers = openPool(url, { max: 2, statementTimeoutMs: 600_000 });
 const answers = new Answers(kyselyOver(readers));
 const copies = new AuditCopies(dirname(file), keepers);
 
-/** How often sums are made of what arrived, and the audit log is copied, in ms. */
-const sumsEveryMs = 2000;
+/** How long sums of what arrived, and copies of the audit log, rest after they were made; in ms. */
+const restMs = 2000;
 
 async function answer(question: PostgresQuestion): Promise<unknown> {
   switch (question.kind) {
     case 'settle':
       return courier.settled();
+    case 'paid':
+      return asked(paidByAll());
+    case 'wake':
+      return courier.wake();
     case 'read':
       return read(readers, question.sql, question.parameters);
     case 'page':
@@ -43,6 +56,10 @@ async function answer(question: PostgresQuestion): Promise<unknown> {
     case 'remove old':
       return asked(removeOld(keepers, question.retention, Date.now(), () => isRaised(question.stop)));
   }
+}
+
+async function paidByAll(): Promise<readonly PaidRow[]> {
+  return paidRows((await look(readers, true)).paid);
 }
 
 async function read(pool: Pool, sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]> {
@@ -65,16 +82,20 @@ async function asked<T>(asking: Promise<T>): Promise<T> {
   }
 }
 
-/** For ever; while PostgreSQL is away there is nothing to sum up or to copy. */
-async function everyTwoSeconds(work: () => Promise<void>): Promise<never> {
-  for (;;) {
-    await new Promise((resolve) => setTimeout(resolve, sumsEveryMs));
-    try {
-      await work();
-    } catch {
-      // What was due stays due, and whoever is away is told of by the courier.
-    }
-  }
+/** Work that is begun when PostgreSQL was there a moment ago: once at a time, and not again before it has rested. */
+function rested(work: () => Promise<void>): () => void {
+  let from = Number.NEGATIVE_INFINITY;
+  let isUnderWay = false;
+  const rest = (): void => {
+    isUnderWay = false;
+    from = performance.now() + restMs;
+  };
+  return () => {
+    if (isUnderWay || performance.now() < from) return;
+    isUnderWay = true;
+    // What was due stays due, and whoever is away is told of by the courier.
+    work().then(rest, rest);
+  };
 }
 
 async function makeSums(): Promise<void> {
@@ -82,7 +103,15 @@ async function makeSums(): Promise<void> {
   while (await makeDue(db)) continue;
 }
 
+const sum = rested(makeSums);
+const copy = rested(() => copies.ship());
+
 parentPort?.on('message', answering(parentPort, answer));
-void everyTwoSeconds(makeSums);
-void everyTwoSeconds(() => copies.ship());
-void courier.run((state) => parentPort?.postMessage({ event: state }));
+void courier.run({
+  sleep,
+  tell: (news) => parentPort?.postMessage({ event: news }),
+  exchanged(hasSumsDue) {
+    if (hasSumsDue) sum();
+    copy();
+  },
+});

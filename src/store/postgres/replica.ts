@@ -1,4 +1,4 @@
-import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import type { Pool, PoolClient } from 'pg';
 import type { DataKeysTable, TokenRevocationsTable } from '../schema.ts';
 import { inTransaction } from './connection.ts';
@@ -8,6 +8,9 @@ import { sendRevocation } from './revocations.ts';
 /** What is kept for requests, or for this file alone; everything else that has a key of numbers and texts is replicated. */
 const notReplicated =
   /^(?:requests|attempts|payloads|rollups|rollups_due|jobs|job_runs|audit|audit_copies|kysely_.*|sqlite_.*|changes|replica|refused|seen_messages|ledger|budget_use)$/;
+
+/** Changes that are sent at a time. */
+const batchChanges = 200;
 
 /** Columns that each file counts for itself. */
 const ownColumns: Readonly<Record<string, readonly string[]>> = { data_keys: ['uses'] };
@@ -105,6 +108,8 @@ export class Replica {
   readonly #local: DatabaseSync;
   readonly #pool: Pool;
   readonly #tables: readonly Replicated[];
+  readonly #changes: StatementSync;
+  readonly #known: StatementSync;
   /** A data key went that the write-ahead log still has. */
   #isInLog = false;
 
@@ -112,13 +117,22 @@ export class Replica {
     this.#local = local;
     this.#pool = pool;
     this.#tables = replicatedTables(local);
+    this.#changes = local.prepare(`SELECT * FROM changes ORDER BY seq LIMIT ${batchChanges}`);
+    this.#known = local.prepare('SELECT table_name, version FROM replica');
   }
 
-  /** Sends what was changed here, then takes over what was changed elsewhere. */
-  async exchange(): Promise<void> {
-    while (await this.#push()) continue;
-    await this.#pull();
+  /** Sends what was changed here. @returns Whether anything was. */
+  async send(): Promise<boolean> {
+    let isAny = false;
+    for (let sent = await this.#push(); sent > 0; sent = sent < batchChanges ? 0 : await this.#push()) isAny = true;
+    return isAny;
+  }
+
+  /** Takes over what was changed elsewhere. @param versions How often each table was, in PostgreSQL. */
+  async follow(versions: Readonly<Record<string, number>>): Promise<boolean> {
+    const isAny = await this.#pull(versions);
     this.#shred();
+    return isAny;
   }
 
   /** Sees that keys that were destroyed elsewhere are in no file here; at the next exchange, where somebody is in the way. */
@@ -134,18 +148,18 @@ export class Replica {
     }
   }
 
-  /** @returns Whether there may be more. */
-  async #push(): Promise<boolean> {
-    const changes = this.#local.prepare('SELECT * FROM changes ORDER BY seq LIMIT 200').all() as unknown as Change[];
+  /** @returns How many. */
+  async #push(): Promise<number> {
+    const changes = this.#changes.all() as unknown as Change[];
     const last = changes.at(-1);
-    if (last === undefined) return false;
+    if (last === undefined) return 0;
     await inTransaction(this.#pool, async (client) => {
       for (const change of changes) {
         await this.#send(client, change);
       }
     });
     this.#local.prepare('DELETE FROM changes WHERE seq <= ?').run(last.seq);
-    return changes.length === 200;
+    return changes.length;
   }
 
   async #send(client: PoolClient, change: Change): Promise<void> {
@@ -184,17 +198,21 @@ export class Replica {
     await client.query(`UPDATE "${name}" SET ${set} WHERE ${where}`, [...values, ...key]);
   }
 
-  async #pull(): Promise<void> {
-    const { rows: versions } = await this.#pool.query('SELECT table_name, version FROM table_versions');
-    for (const { table_name: name, version } of versions as { table_name: string; version: number }[]) {
-      const known = this.#local.prepare('SELECT version FROM replica WHERE table_name = ?').get(name);
+  /** @returns Whether there was anything. */
+  async #pull(versions: Readonly<Record<string, number>>): Promise<boolean> {
+    // From the file: another process on this folder may have taken something over, too.
+    const known = new Map(this.#known.all().map((row) => [row['table_name'], row['version']]));
+    let isAny = false;
+    for (const [name, version] of Object.entries(versions)) {
       const table = this.#tables.find((each) => each.name === name);
-      if (table === undefined || known?.['version'] === version) continue;
+      if (table === undefined || known.get(name) === version) continue;
+      isAny = true;
       // Of data keys only one may be active at a time, here as well: those that no longer are come first.
       const order = name === 'data_keys' ? ' ORDER BY state DESC' : '';
       const { rows } = await this.#pool.query(`SELECT * FROM "${name}"${order}`);
       this.#takeOver(table, rows as Row[], version);
     }
+    return isAny;
   }
 
   #takeOver(table: Replicated, rows: readonly Row[], version: number): void {

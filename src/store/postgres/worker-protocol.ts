@@ -10,8 +10,12 @@ export type PostgresQuestion =
   | { readonly kind: 'page'; readonly tenant: string | null; readonly query: RequestQuery }
   | { readonly kind: 'overview' | 'overview in JSON'; readonly tenant: string | null; readonly query: OverviewQuery }
   | { readonly kind: 'remove old'; readonly retention: Retention; readonly stop: StopFlag }
+  /** What all have paid, for who can't wait until it is told. */
+  | { readonly kind: 'paid' }
   /** Answered once all that was written before is in PostgreSQL. */
-  | { readonly kind: 'settle' };
+  | { readonly kind: 'settle' }
+  /** There is something to send again. */
+  | { readonly kind: 'wake' };
 
 /** What it tells of itself, whenever that changes. */
 export interface PostgresState {
@@ -23,3 +27,12 @@ export interface PostgresState {
   /** Rows that PostgreSQL refused, so far. */
   readonly refused: number;
 }
+
+/** What a budget was paid in a period, in picodollars; as `budget_use` has it. */
+export type PaidRow = readonly [budget: string, start: number, used: string];
+
+/** What the thread tells unasked. */
+export type PostgresNews =
+  | { readonly kind: 'state'; readonly state: PostgresState }
+  /** What all have paid of the budgets of now. */
+  | { readonly kind: 'paid'; readonly rows: readonly PaidRow[] };
