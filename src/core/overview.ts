@@ -1,3 +1,4 @@
+import { picosOf, usdOf } from './money.ts';
 import type { TenantScope } from './request-record.ts';
 
 /** A question about all requests of a time together. */
@@ -76,7 +77,8 @@ function publicSums({ requests, errors, inputTokens, outputTokens, costUsd, late
     errors,
     input_tokens: inputTokens,
     output_tokens: outputTokens,
-    cost_usd: costUsd,
+    // Sums of doubles have digits that nobody paid.
+    cost_usd: usdOf(picosOf(costUsd)),
     latency_ms: { p50: rounded(p50), p95: rounded(p95), p99: rounded(p99) },
   };
 }
