@@ -44,6 +44,7 @@ describe('mizan doctor', () => {
       'ok   database',
       'ok   master key',
       'ok   redis',
+      'ok   limits',
       `ok   port ${port}`,
       `ok   port ${metricsPort}`,
       'ok   provider sim',

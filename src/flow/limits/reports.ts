@@ -6,6 +6,9 @@ import { BudgetMeter, LimitMeter } from './meter.ts';
 /** How often what was counted here is told, in ms: what was lost on the way is right again after that. */
 export const reportMs = 1000;
 
+/** How often a machine that counts nothing says that it is there, in ms: after 15 s it would be taken for dead. */
+const idleMs = 4000;
+
 /**
  * How long after the shared memory was empty there may be somebody who has not told it everything yet, in ms: once all
  * that were there before are there again, and where one of them doesn't come back.
@@ -42,6 +45,7 @@ export class Reports {
   #toldAfter = -1;
   /** The same, when the report was begun that is under way. */
   #sendingAfter = -1;
+  #sentAt = -Infinity;
 
   /** @param machines How many there are at the least. */
   constructor(
@@ -88,10 +92,19 @@ export class Reports {
     return this.#toldAfter === losses || (this.#sending !== null && this.#sendingAfter === losses);
   }
 
+  /** Whether there is anything to tell, or nothing was told for some time. */
+  get isDue(): boolean {
+    if (this.#touched.size > 0 || !this.isTold || !this.isWhole || this.isTelling) return true;
+    if (this.#clock.monotonic() - this.#sentAt >= idleMs) return true;
+    // Of budgets, what others pay is asked for as well.
+    return this.#all().budgets[Symbol.iterator]().next().done !== true;
+  }
+
   /** Says what was counted here. @returns Whether it was heard. */
   async send(): Promise<boolean> {
     if (this.#sending === null) {
       this.#sendingAfter = this.#shared.losses;
+      this.#sentAt = this.#clock.monotonic();
       this.#sending = this.#sendAll().finally(() => {
         this.#sending = null;
       });

@@ -31,10 +31,12 @@ export class Sharing {
     this.#reports = new Reports(shared, of);
   }
 
-  /** Begins to tell the others, every second. */
+  /** Begins to tell the others, every second while there is anything to tell. */
   start(): void {
     void this.#report();
-    this.#reporting = setInterval(() => void this.#report(), reportMs).unref();
+    this.#reporting = setInterval(() => {
+      if (this.#reports.isDue) void this.#report();
+    }, reportMs).unref();
   }
 
   stop(): void {
