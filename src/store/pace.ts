@@ -11,7 +11,7 @@ export interface PaceRules {
   readonly longestMs: number;
 }
 
-export const readingPace: PaceRules = { share: 0.25, burstMs: 100, least: 2, most: 15, longestMs: 1000 };
+export const readingPace: PaceRules = { share: 0.25, burstMs: 100, least: 4, most: 15, longestMs: 1000 };
 
 /**
  * Lets reads rest in between, in proportion to the work they were, so that asking for them in a loop takes no more from
