@@ -14,7 +14,7 @@ const dayMs = 86_400_000;
 const batch = { rows: 100, pages: 64 };
 
 /** How many times as long as it took is waited after each transaction, so that others get to write. */
-const restFactor = 3;
+const restFactor = 6;
 
 /**
  * Removes what is older than it is kept, in small transactions with pauses between them, and gives the room back to
