@@ -31,7 +31,7 @@ describe('reads', () => {
   });
 
   test('take a quarter of the time where they are asked for in a loop, and each waits less than 100 ms', async () => {
-    for (const ms of [3, 12, 15]) {
+    for (const ms of [4, 12, 15]) {
       const { pace, pass, now, rested } = clocked();
       let worked = 0;
       while (now() < 60_000) {
@@ -45,9 +45,9 @@ describe('reads', () => {
     }
   });
 
-  test('that cost nothing are no more than 125 in a second', async () => {
+  test('that cost nothing are no more than 63 in a second', async () => {
     const { pace, now } = clocked();
-    for (let i = 0; i < 7500; i++) await pace.during(() => undefined);
+    for (let i = 0; i < 3780; i++) await pace.during(() => undefined);
     expect(now()).toBeGreaterThan(59_000);
   });
 
