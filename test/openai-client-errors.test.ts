@@ -99,8 +99,8 @@ describe('the official client raises', () => {
 
   test('AuthenticationError for a key that is not ours', async () => {
     const stranger = new OpenAI({ baseURL: `${mizan.url}/v1`, apiKey: 'sk-of-somebody-else', maxRetries: 0 });
-    for (const asking of [chat('simulated', stranger), stranger.models.list()]) {
-      const error = await raised(asking);
+    for (const ask of [() => chat('simulated', stranger), () => stranger.models.list()]) {
+      const error = await raised(ask());
       expect(error).toBeInstanceOf(AuthenticationError);
       expect(error).toMatchObject({ status: 401, code: 'invalid_token', type: 'authentication', param: null });
     }
