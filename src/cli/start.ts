@@ -35,19 +35,20 @@ async function start(options: StartOptions): Promise<void> {
     throw new SetupError(`--role must be all, gateway or scheduler, not "${role}".`);
   }
   const config = configOf(options, { host, port, metricsPort });
-  boundHeapGrowth();
   const { startMizan, startScheduler } = await import('../main.ts');
   if (role === 'scheduler') {
     const scheduler = await startScheduler(config, options.data);
     endOnSignal(scheduler);
     for (const note of config.notes) say(`Note: ${note}`);
     say(`Mizan runs ${config.schedule.jobs.length} jobs, with metrics on ${scheduler.metricsUrl}/metrics`);
+    boundHeapGrowth();
     return;
   }
   const mizan = await startMizan(config, options.data, { role });
   // Before it is said that Mizan listens: whoever waits for that may send the signal at once.
   endOnSignal(mizan);
   await welcome(mizan, config);
+  boundHeapGrowth();
 }
 
 async function welcome(mizan: Mizan, config: Config): Promise<void> {

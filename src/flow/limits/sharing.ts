@@ -108,7 +108,6 @@ export class Sharing {
     for (const [i, claim] of claims.entries()) {
       claim.seen = (verdict.used[i] ?? 0) + untold(claim, monotonic);
       claim.second = verdict.second;
-      this.#reports.touch(claim.meter);
       if (claim.kind === 'money') claim.meter.heard(nanos(claim.seen), now, !this.#reports.isTelling);
       else if (claim.kind !== 'inFlight')
         claim.meter.heard(claim.kind, monotonic, claim.seen - ownUse(claim, monotonic));

@@ -3,9 +3,8 @@ import { CompiledQuery, sql } from 'kysely';
 import type { JobRun, StoredJob } from '../../core/jobs.ts';
 import { isPostgres } from '../migrations/dialect.ts';
 import type { Database } from '../schema.ts';
-import { jobColumns, jobOf, jobFields } from './rows.ts';
+import { jobColumns, jobFields, jobOf, runOf } from './rows.ts';
 import { openColumns, openQuery } from './runs.ts';
-import { runOf } from './rows.ts';
 
 type JobRow = Parameters<typeof jobOf>[0];
 type OpenRow = Parameters<typeof runOf>[0];
