@@ -13,16 +13,12 @@ import type { Running } from './support/mizan.ts';
 import { runMizan } from './support/mizan.ts';
 import type { Upstream } from './support/model-service.ts';
 import { beginStream, event, fails, startUpstream } from './support/model-service.ts';
+import { clientOf, mocked } from './support/openai-client.ts';
 
 const key = 'sk-upstream-0123456789';
 let upstream: Upstream;
 let mizan: Running;
 let client: OpenAI;
-
-/** A model of the configuration whose instances are the mock's models of these names. */
-function mocked(...models: readonly string[]): object {
-  return { instances: models.map((model, i) => ({ id: `mock-${i}`, provider: 'mock', model })) };
-}
 
 beforeAll(async () => {
   upstream = await startUpstream({
@@ -69,17 +65,13 @@ beforeAll(async () => {
       poet: { model: 'simulated', system: 'You are a poet.' },
     },
   });
-  client = await clientFor({});
+  client = await clientOf(mizan);
 });
 
 afterAll(async () => {
   await mizan.end();
   await upstream.close();
 });
-
-async function clientFor(grant: Parameters<Running['token']>[0]): Promise<OpenAI> {
-  return new OpenAI({ baseURL: `${mizan.url}/v1`, apiKey: await mizan.token(grant), maxRetries: 0 });
-}
 
 const messages = [{ role: 'user', content: 'ما هو الميزان؟' }] as const;
 
@@ -113,7 +105,7 @@ describe('the official client raises', () => {
       [{ agents: ['poet'] }, 'sim/simulator'],
       [{ agents: ['poet'] }, 'agent/assistant'],
     ] as const) {
-      const error = await raised(chat(model, await clientFor(grant)));
+      const error = await raised(chat(model, await clientOf(mizan, grant)));
       expect(error).toBeInstanceOf(PermissionDeniedError);
       expect(error).toMatchObject({ status: 403, code: 'forbidden', type: 'permission' });
     }

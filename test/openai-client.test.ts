@@ -5,16 +5,12 @@ import type { Running } from './support/mizan.ts';
 import { runMizan } from './support/mizan.ts';
 import type { Upstream } from './support/model-service.ts';
 import { says, startUpstream } from './support/model-service.ts';
+import { clientOf, mocked } from './support/openai-client.ts';
 
 const key = 'sk-upstream-0123456789';
 let upstream: Upstream;
 let mizan: Running;
 let client: OpenAI;
-
-/** A model of the configuration whose instances are the mock's models of these names. */
-function mocked(...models: readonly string[]): object {
-  return { instances: models.map((model, i) => ({ id: `mock-${i}`, provider: 'mock', model })) };
-}
 
 beforeAll(async () => {
   upstream = await startUpstream({
@@ -35,17 +31,13 @@ beforeAll(async () => {
       poet: { model: 'echo', system: 'You are a poet.', params: { temperature: 0.9, top_p: 0.5 } },
     },
   });
-  client = await clientFor({});
+  client = await clientOf(mizan);
 });
 
 afterAll(async () => {
   await mizan.end();
   await upstream.close();
 });
-
-async function clientFor(grant: Parameters<Running['token']>[0]): Promise<OpenAI> {
-  return new OpenAI({ baseURL: `${mizan.url}/v1`, apiKey: await mizan.token(grant), maxRetries: 0 });
-}
 
 const messages = [{ role: 'user', content: 'ما هو الميزان؟ 👩‍👩‍👧 Say it twice.' }] as const;
 
@@ -240,7 +232,7 @@ describe('the official client', () => {
   });
 
   test('lists to an identity with agents of its own nothing but those', async () => {
-    const restricted = await clientFor({ agents: ['poet'] });
+    const restricted = await clientOf(mizan, { agents: ['poet'] });
     const { data } = await restricted.models.list();
     expect(data.map(({ id }) => id)).toEqual(['agent/poet']);
     await expect(restricted.models.retrieve('agent/assistant')).rejects.toBeInstanceOf(NotFoundError);
