@@ -1,4 +1,5 @@
-import OpenAI, { NotFoundError } from 'openai';
+import type OpenAI from 'openai';
+import { NotFoundError } from 'openai';
 import type { ChatCompletion, ChatCompletionChunk, ChatCompletionTool } from 'openai/resources/chat/completions';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Running } from './support/mizan.ts';
