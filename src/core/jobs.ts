@@ -79,6 +79,15 @@ export interface StoredJob extends NamedJob {
   readonly isSealed: boolean;
 }
 
+/** Where a job comes from. */
+export interface JobOrigin {
+  readonly source: StoredJob['source'];
+  /** Who makes it. */
+  readonly by: string;
+  /** In ms since the Unix epoch. */
+  readonly now: number;
+}
+
 export const runStatuses = ['waiting', 'running', 'succeeded', 'failed', 'skipped'] as const;
 export type RunStatus = (typeof runStatuses)[number];
 
@@ -203,12 +212,13 @@ export interface JobStore {
    * What has another schedule than before begins at `cursor`.
    * @returns Whether it did.
    */
-  put(
-    job: NamedJob,
-    from: { readonly source: StoredJob['source']; readonly by: string; readonly now: number },
-  ): Promise<boolean>;
+  put(job: NamedJob, from: JobOrigin): Promise<boolean>;
+  /** The same for many, a hundred in a step. @returns The names of those for which it did. */
+  putAll(jobs: readonly NamedJob[], from: JobOrigin): Promise<readonly string[]>;
   /** Only jobs of that source. Its runs stay in the history. @returns Whether there was one. */
   remove(name: string, source: StoredJob['source'], now: number): Promise<boolean>;
+  /** The same for many, a hundred in a step. @returns How many there were. */
+  removeAll(names: readonly string[], source: StoredJob['source'], now: number): Promise<number>;
   pause(name: string, by: string, now: number): Promise<boolean>;
   /** Due times that passed meanwhile are not made up for. */
   resume(name: string, now: number): Promise<boolean>;

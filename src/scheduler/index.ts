@@ -30,10 +30,13 @@ const often = { beginMs: 1000, successesMs: 60_000, noticesMs: 5000 };
 /** Makes the configuration's jobs what the configuration says, and no others the configuration's. */
 export async function syncConfigured(store: JobStore, configured: readonly NamedJob[], now: number): Promise<void> {
   const names = new Set(configured.map(({ name }) => name));
-  for (const job of configured) await store.put(job, { source: 'config', by: 'config', now });
-  for (const { name, source } of await store.jobs()) {
-    if (source === 'config' && !names.has(name)) await store.remove(name, 'config', now);
-  }
+  await store.putAll(configured, { source: 'config', by: 'config', now });
+  const gone = (await store.jobs()).filter(({ name, source }) => source === 'config' && !names.has(name));
+  await store.removeAll(
+    gone.map(({ name }) => name),
+    'config',
+    now,
+  );
 }
 
 /** Runs jobs when they are due, together with all others on the same store. */

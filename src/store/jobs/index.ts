@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely';
 import { sql } from 'kysely';
 import type {
+  JobOrigin,
   JobQuery,
   JobRun,
   JobSettings,
@@ -18,6 +19,7 @@ import type { TenantScope } from '../../core/request-record.ts';
 import type { Sealing } from '../../core/sealing.ts';
 import type { Database, JobsTable } from '../schema.ts';
 import { lookAt, lookOf } from './look.ts';
+import { nextRevision, putJobs } from './putting.ts';
 import { jobColumns, jobOf } from './rows.ts';
 import type { Runs } from './runs.ts';
 import {
@@ -36,10 +38,13 @@ import {
 } from './runs.ts';
 import { JobSeals } from './seals.ts';
 
-/** Higher than all there are, found in the statement that uses it. */
-const nextRevision = sql<number>`(select coalesce(max(revision), 0) + 1 from jobs)`;
+/** Jobs that are removed in one statement. */
+const removedAtOnce = 100;
 
-/** Jobs in SQLite or PostgreSQL: every method is one statement, so that it needs neither transactions nor locks. */
+/**
+ * Jobs in SQLite or PostgreSQL: every method is one statement, so that it needs neither transactions nor locks; one for
+ * each hundred where there are many.
+ */
 export class KyselyJobStore implements JobStore {
   readonly #db: Kysely<Database>;
 
@@ -119,55 +124,32 @@ export class KyselyJobStore implements JobStore {
     return rows[0]?.count ?? 0;
   }
 
-  async put(
-    { name, tenant, ...spec }: NamedJob,
-    { source, by, now }: { readonly source: StoredJob['source']; readonly by: string; readonly now: number },
-  ): Promise<boolean> {
-    const sealed = await this.#sealed({ name, tenant }, spec.settings);
-    const json = JSON.stringify(sealed === null ? spec : { ...spec, settings: {} });
-    const schedule = JSON.stringify(spec.schedule);
-    // A job that is as it was keeps its revision and its cursor, and so does one whose schedule is as it was.
-    const isOther = sql`(jobs.removed_at is not null or jobs.spec not like ${`%${escaped(schedule)}%`} escape '\\')`;
-    const { rows } = await sql`
-      insert into jobs (name, tenant, source, spec, revision, cursor, paused_at, paused_by, removed_at, created_by, created_at, sealed)
-      values (${name}, ${tenant}, ${source}, ${json}, ${nextRevision}, ${now}, null, null, null, ${by}, ${now}, ${sealed})
-      on conflict (name) do update set
-        tenant = excluded.tenant, source = excluded.source, spec = excluded.spec, sealed = excluded.sealed,
-        revision = ${nextRevision},
-        cursor = case when ${isOther} then excluded.cursor else jobs.cursor end,
-        paused_at = case when jobs.removed_at is null then jobs.paused_at else null end,
-        paused_by = case when jobs.removed_at is null then jobs.paused_by else null end,
-        removed_at = null,
-        created_by = case when jobs.removed_at is null then jobs.created_by else excluded.created_by end,
-        created_at = case when jobs.removed_at is null then jobs.created_at else excluded.created_at end
-      where jobs.removed_at is not null or (excluded.source = 'config'
-        and (jobs.spec <> excluded.spec or jobs.sealed is distinct from excluded.sealed
-          or jobs.source <> 'config' or jobs.tenant <> excluded.tenant))
-      returning name`.execute(this.#db);
-    return rows.length > 0;
+  async put(job: NamedJob, from: JobOrigin): Promise<boolean> {
+    return (await this.putAll([job], from)).length > 0;
   }
 
-  /** The same bytes as there are where they mean the same, so that a job that is as it was stays as it is. */
-  async #sealed(job: Pick<NamedJob, 'name' | 'tenant'>, settings: JobSettings): Promise<Uint8Array | null> {
-    const [row] = await this.#db.selectFrom('jobs').select(['tenant', 'sealed']).where('name', '=', job.name).execute();
-    const before = row?.tenant === job.tenant ? row.sealed : null;
-    if (before !== null) {
-      const opened = this.#seals.openSettings(job, before);
-      if (opened.isReadable && JSON.stringify(opened.value) === JSON.stringify(settings)) return before;
-    }
-    return this.#seals.settings(job, settings);
+  putAll(jobs: readonly NamedJob[], from: JobOrigin): Promise<string[]> {
+    return putJobs(this.#runs, jobs, from);
   }
 
   async remove(name: string, source: StoredJob['source'], now: number): Promise<boolean> {
-    const rows = await this.#db
-      .updateTable('jobs')
-      .set({ removed_at: now, revision: nextRevision })
-      .where('name', '=', name)
-      .where('source', '=', source)
-      .where('removed_at', 'is', null)
-      .returning('name')
-      .execute();
-    return rows.length > 0;
+    return (await this.removeAll([name], source, now)) > 0;
+  }
+
+  async removeAll(names: readonly string[], source: StoredJob['source'], now: number): Promise<number> {
+    let removed = 0;
+    for (let first = 0; first < names.length; first += removedAtOnce) {
+      const rows = await this.#db
+        .updateTable('jobs')
+        .set({ removed_at: now, revision: nextRevision })
+        .where('name', 'in', names.slice(first, first + removedAtOnce))
+        .where('source', '=', source)
+        .where('removed_at', 'is', null)
+        .returning('name')
+        .execute();
+      removed += rows.length;
+    }
+    return removed;
   }
 
   async pause(name: string, by: string, now: number): Promise<boolean> {
@@ -248,8 +230,4 @@ export class KyselyJobStore implements JobStore {
   prune(before: number, keep: number): Promise<number> {
     return pruneRuns(this.#db, before, keep);
   }
-}
-
-function escaped(literal: string): string {
-  return literal.replaceAll(/[\\%_]/g, String.raw`\$&`);
 }
