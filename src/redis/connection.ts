@@ -117,17 +117,27 @@ export class RedisConnection {
   }
 
   /**
-   * Listens to a channel, on a connection of its own, for as long as this one is not closed. What is published while
+   * Listens to channels, on a connection of its own, for as long as this one is not closed. What is published while
    * that one is away is not heard.
+   * @param changed Told whenever it begins to listen to all of them, and whenever it no longer does.
    */
-  listen(channel: string, heard: (message: string) => void): void {
+  listen(
+    channels: Readonly<Record<string, (message: string) => void>>,
+    changed: (isListening: boolean) => void = () => undefined,
+  ): void {
     const client = this.#client.duplicate({ connectionName: 'mizan-listener', autoResubscribe: false });
     this.#listeners.push(client);
     client.on('error', () => {
       // The other connection says what is the matter.
     });
-    client.on('ready', () => void client.subscribe(channel).catch(() => {}));
-    client.on('message', (_channel, message) => heard(message));
+    client.on('close', () => changed(false));
+    client.on('ready', () => {
+      client.subscribe(...Object.keys(channels)).then(
+        () => changed(true),
+        () => changed(false),
+      );
+    });
+    client.on('message', (channel, message) => channels[channel]?.(message));
     client.connect().catch(() => {});
   }
 

@@ -7,8 +7,17 @@ import { sweep } from './sweeping.ts';
 /** What was purged lately, for those who did not do it. */
 export const purgeList = 'mizan:cache:purges';
 
-/** How often it is looked for purges, in ms, and how many are remembered for how long, in s. */
-const lately = { everyMs: 1000, most: 100, forS: 86_400 };
+/** Where a purge is told as it is begun. */
+export const purgeChannel = 'mizan:cache:purged';
+
+/** How many purges are remembered for how long, in s. */
+const lately = { most: 100, forS: 86_400 };
+
+/**
+ * How often it is looked for purges, in ms: in vain, as long as this process hears of each as it is begun; so then only
+ * often enough to make up for what was published and did not arrive.
+ */
+const looking = { oftenMs: 1000, seldomMs: 10_000 };
 
 /** How long whoever purges waits for it to be done, in ms. */
 const patienceMs = 5000;
@@ -16,7 +25,7 @@ const patienceMs = 5000;
 /** What another process has begun and not finished in so long is gone on with, in ms. */
 const takenOverMs = 8000;
 
-/** For how long whoever purged looks whether everybody can still be told of it, in ms. */
+/** For how long whoever purged, or heard of it, looks often: whether everybody can still be told of it, and it is done. */
 const retoldMs = 60_000;
 
 /** A purge as everybody is told of it: hashes of tenant, agent and model, `null` for any. */
@@ -41,7 +50,10 @@ interface PurgesPlace {
 export class Purges {
   readonly #redis: RedisConnection;
   readonly #place: PurgesPlace;
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
+  #isListening = false;
+  /** Until when it is looked often, on the monotonic clock. */
+  #alertUntil = Number.NEGATIVE_INFINITY;
   readonly #end = new AbortController();
   #purged: ((isPurged: (key: CacheKey) => boolean, before: number) => void) | null = null;
   /** All that are known, by their notes. */
@@ -57,7 +69,20 @@ export class Purges {
     this.#redis = redis;
     this.#place = place;
     for (const note of this.#noted()) if (this.#learn(note) !== null) this.#undone.add(note);
-    this.#timer = setInterval(() => void this.#look(), lately.everyMs).unref();
+    this.#plan();
+  }
+
+  /** Whether what is published is heard from now on; what was before may not have been. */
+  listens(isListening: boolean): void {
+    this.#isListening = isListening;
+    this.#lookNow();
+  }
+
+  /** @param note As it was published. */
+  heard(note: string): void {
+    this.#hear(note);
+    // Whoever has begun it may not come to its end, or Redis may lose it.
+    this.#beAlert();
   }
 
   watch(purged: (isPurged: (key: CacheKey) => boolean, before: number) => void): void {
@@ -74,6 +99,7 @@ export class Purges {
     const tags = [tenant, agent, model].map((name) => (name === undefined ? null : this.#place.tagOf(name)));
     const note = JSON.stringify({ tags, before: Date.now(), id: randomUUID() });
     this.#place.unfinished.add(note);
+    this.#beAlert();
     this.#learn(note);
     this.#undone.add(note);
     this.#doing.add(note);
@@ -92,8 +118,33 @@ export class Purges {
   }
 
   close(): void {
-    clearInterval(this.#timer);
     this.#end.abort();
+    clearTimeout(this.#timer);
+  }
+
+  #beAlert(): void {
+    const wasQuiet = this.#isQuiet;
+    this.#alertUntil = performance.now() + retoldMs;
+    // A look that comes soon isn't put off.
+    if (wasQuiet) this.#plan();
+  }
+
+  get #isQuiet(): boolean {
+    const isHeard = this.#isListening && this.#redis.trouble === null;
+    const isDone = this.#undone.size === 0 && this.#retold.size === 0;
+    return isHeard && isDone && performance.now() > this.#alertUntil;
+  }
+
+  #plan(): void {
+    clearTimeout(this.#timer);
+    if (this.#end.signal.aborted) return;
+    const afterMs = this.#isQuiet ? looking.seldomMs : looking.oftenMs;
+    this.#timer = setTimeout(() => this.#lookNow(), afterMs).unref();
+  }
+
+  #lookNow(): void {
+    this.#plan();
+    if (!this.#end.signal.aborted) void this.#look();
   }
 
   /** Tells everybody, and removes it. */
@@ -119,7 +170,10 @@ export class Purges {
         .expire(purgeList, lately.forS)
         .exec(),
     );
-    return told !== away;
+    if (told === away) return false;
+    // Apart from the list: who may not publish, has told everybody all the same.
+    void this.#redis.ask((redis) => redis.publish(purgeChannel, note));
+    return true;
   }
 
   #isDone(note: string): void {
@@ -152,6 +206,7 @@ export class Purges {
 
   async #look(): Promise<void> {
     const noted = this.#noted();
+    if (noted.length > 0) this.#beAlert();
     for (const note of noted) {
       const before = this.#hear(note);
       if (before !== undefined && Date.now() - before > takenOverMs) this.#undone.add(note);

@@ -13,6 +13,7 @@ import { unknownUsage } from '../core/usage.ts';
 import type { Store } from '../store/index.ts';
 import { openStore } from '../store/index.ts';
 import { RedisConnection } from './connection.ts';
+import { purgeChannel, purgeList } from './purges.ts';
 import { RedisAnswers } from './shared-answers.ts';
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
@@ -376,6 +377,28 @@ describe('removing', () => {
     expect(await told.promise).toBe(true);
     expect(store.unfinishedPurges.all()).toEqual([]);
     await other.end();
+  });
+
+  test('is heard of by who listens, before it looks', async () => {
+    const [one, other] = [await answers(), await answers()];
+    const told = Promise.withResolvers<boolean>();
+    other.shared.watch((isPurged) => told.resolve(isPurged(keyOf('1'))));
+    await vi.waitFor(async () => expect(await client.pubsub('NUMSUB', purgeChannel)).toEqual([purgeChannel, 2]), slow);
+    // Only published: it is in no list that could be looked at.
+    await client.publish(purgeChannel, JSON.stringify({ tags: [null, null, null], before: Date.now() }));
+    expect(await told.promise).toBe(true);
+    await one.end();
+  });
+
+  test('is found by who listened in vain', async () => {
+    const { shared } = await answers();
+    await vi.waitFor(async () => expect(await client.pubsub('NUMSUB', purgeChannel)).toEqual([purgeChannel, 1]), slow);
+    const told = Promise.withResolvers<boolean>();
+    shared.watch((isPurged) => told.resolve(isPurged(keyOf('1'))));
+    // It has looked when it began to listen.
+    await vi.waitFor(async () => expect(await client.call('CLIENT', 'KILL', 'TYPE', 'pubsub')).toBe(1), slow);
+    await client.rpush(purgeList, JSON.stringify({ tags: [null, null, null], before: Date.now() }));
+    expect(await told.promise).toBe(true);
   });
 
   test('neither rejects nor waits where Redis is away', async () => {

@@ -20,7 +20,7 @@ import { Bells } from './bells.ts';
 import { read, written } from './cached-value.ts';
 import type { RedisConnection } from './connection.ts';
 import { away } from './connection.ts';
-import { purgeList, Purges } from './purges.ts';
+import { purgeChannel, purgeList, Purges } from './purges.ts';
 import { channelPrefix, hear, land, look } from './scripts.ts';
 import type { Seen } from './sweeping.ts';
 import { sweep, trimTenants } from './sweeping.ts';
@@ -82,20 +82,26 @@ export class RedisAnswers implements SharedAnswers {
   /** The upstream calls of this process, by their tickets. */
   readonly #tellings = new Map<string, Telling>();
   readonly #bells = new Bells();
-  readonly #timers: NodeJS.Timeout[];
+  /** Only while there is something to renew: an idle process is not to be woken for nothing. */
+  #renewing: NodeJS.Timeout | null = null;
   readonly #purges: Purges;
 
   constructor(redis: RedisConnection, sealing: Sealing, settings: SharedAnswersSettings) {
     this.#redis = redis;
     this.#sealing = sealing;
     this.#settings = settings;
-    this.#timers = [setInterval(() => this.#renew(), lease.renewMs).unref()];
     this.#purges = new Purges(redis, {
       prefix,
       tagOf: (name) => this.#tag(name),
       unfinished: settings.unfinishedPurges,
     });
-    redis.listen(`${channelPrefix}${this.#node}`, (name) => this.#rung(name));
+    redis.listen(
+      {
+        [`${channelPrefix}${this.#node}`]: (name) => this.#rung(name),
+        [purgeChannel]: (note) => this.#purges.heard(note),
+      },
+      (isListening) => this.#purges.listens(isListening),
+    );
   }
 
   async look(key: CacheKey, ticket: string, isWaiting: boolean, wantsNewer = false): Promise<SharedLook> {
@@ -143,6 +149,7 @@ export class RedisAnswers implements SharedAnswers {
       { redis: this.#redis, sealing: this.#sealing, audience, gaveUp: () => this.land(key, ticket, null, false) },
     );
     this.#tellings.set(ticket, telling);
+    this.#renewing ??= setInterval(() => this.#renew(), lease.renewMs).unref();
     return telling;
   }
 
@@ -189,7 +196,7 @@ export class RedisAnswers implements SharedAnswers {
   }
 
   async close(): Promise<void> {
-    for (const timer of this.#timers) clearInterval(timer);
+    if (this.#renewing !== null) clearInterval(this.#renewing);
     this.#purges.close();
     await this.#isLanding;
   }
@@ -268,6 +275,10 @@ export class RedisAnswers implements SharedAnswers {
 
   #renew(): void {
     const all = [...this.#tellings.values()];
+    if (all.length === 0 && this.#renewing !== null) {
+      clearInterval(this.#renewing);
+      this.#renewing = null;
+    }
     for (let from = 0; from < all.length; from += atOnce) void this.#renewSome(all.slice(from, from + atOnce));
   }
 
