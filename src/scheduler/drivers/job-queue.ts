@@ -32,8 +32,13 @@ const mostAtOnce = 200;
 /** How long Redis may take to take something in, in ms. */
 const commandMs = 1000;
 
-/** How long a worker may show no sign of life until its ticket goes to another, and how often that is looked at; in ms. */
-const stalled = { lockMs: 10_000, everyMs: 5000 };
+/**
+ * How long a worker may show no sign of life until its ticket goes to another, and how often that is looked at; in ms.
+ * Nobody waits for it: what is due, or is to be gone on with, is found in the store long before. And for how long a worker
+ * waits at the most until it asks again, in s.
+ */
+const stalled = { lockMs: 30_000, everyMs: 30_000 };
+const longestWaitS = 10;
 
 /** The oldest Redis that this is made for. */
 const leastVersion = '6.2.0';
@@ -116,6 +121,7 @@ export class JobQueue {
       concurrency,
       lockDuration: stalled.lockMs,
       stalledInterval: stalled.everyMs,
+      drainDelay: longestWaitS,
       // A ticket that comes back for the hundredth time does no harm, and one that is dropped is made up for.
       maxStalledCount: 100,
       removeOnComplete: { count: 0 },
