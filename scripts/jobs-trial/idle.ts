@@ -16,8 +16,10 @@ export async function idle({ services, jobs: count }: TrialOptions): Promise<obj
   const stage = new Stage({ ...services, schedule: { jobs: { ...off, ...jobs } } });
   try {
     const startedAt = performance.now();
-    const scheduler = await stage.scheduler({ LOG_LEVEL: 'info' });
-    const startS = Math.round((performance.now() - startedAt) / 1000);
+    const scheduler = await stage.scheduler();
+    const isStarted = scheduler.log.some(({ event }) => event === 'scheduler_started');
+    if (!isStarted) await scheduler.heard('scheduler_started');
+    const startS = Math.round((performance.now() - startedAt) / 100) / 10;
     const { pid } = scheduler.child;
     say(`${count} jobs are there after ${startS} s; it settles for ${seconds.settling} s.`);
     const proc = (file: string): string => readFileSync(`/proc/${pid}/${file}`, 'utf8');
