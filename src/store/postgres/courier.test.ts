@@ -13,6 +13,7 @@ import { openStore } from '../index.ts';
 import { openDatabase } from '../sqlite/database.ts';
 import { openPool } from './connection.ts';
 import { Courier } from './courier.ts';
+import { noteChanges } from './replica.ts';
 import { sleepFlag, waking } from './sleep-flag.ts';
 import type { PostgresNews } from './worker-protocol.ts';
 
@@ -109,4 +110,22 @@ test('of all who write while it sleeps, one wakes it, once its row is committed'
   for (const commit of commits) commit();
   await Promise.all(some);
   expect(woken).toBe(1);
+});
+
+test('what is changed here is sent at once, though it is long until the next look', async () => {
+  const own = mkdtempSync(join(tmpdir(), 'mizan-courier-'));
+  await (await openStore({ folder: own, url })).close();
+  const open = () => openDatabase(join(own, 'outbox.db'), { readOnly: false, busyTimeoutMs: 5000 });
+  const [local, gateway] = [open(), open()];
+  const courier = new Courier(local, pool, 3_600_000);
+  const sleep = sleepFlag();
+  void courier.run({ sleep, tell: () => undefined, exchanged: () => undefined });
+  await until(() => Atomics.load(sleep, 0) === 1);
+  // After this look the next one is in an hour.
+  await courier.settled();
+  noteChanges(gateway, () => setImmediate(() => courier.changed()));
+  gateway.exec("INSERT INTO token_revocations (kind, value, tenant, revoked_at) VALUES ('jti', 't1', 'acme', 1)");
+  await until(async () => (await pool.query("SELECT FROM token_revocations WHERE value = 't1'")).rows.length > 0);
+  gateway.close();
+  rmSync(own, { recursive: true, force: true });
 });

@@ -62,15 +62,18 @@ export class Courier {
   #reporter: Reporter | null = null;
   /** Whether it has said that it sleeps, and has looked once since. */
   #isDrowsy = false;
+  readonly #drowsyMs: number;
   #endPause: () => void = () => undefined;
   readonly #dataVersion: StatementSync;
   readonly #moveLog: StatementSync;
   /** The version of the data that is wholly in the file. */
   #moved: unknown = null;
 
-  constructor(local: DatabaseSync, pool: Pool) {
+  /** @param drowsyMs How often is looked for what others changed, in ms, after a time without anything to send. */
+  constructor(local: DatabaseSync, pool: Pool, drowsyMs: number = pace.exchangeMs) {
     this.#local = local;
     this.#pool = pool;
+    this.#drowsyMs = drowsyMs;
     this.#dataVersion = local.prepare('PRAGMA data_version');
     this.#moveLog = local.prepare('PRAGMA wal_checkpoint(PASSIVE)');
     this.#outbox = new Outbox(local, pool);
@@ -128,6 +131,12 @@ export class Courier {
     this.#endPause();
   }
 
+  /** Something was changed in the replicated tables that others are to know of at once. */
+  changed(): void {
+    this.#exchangedAt = -Infinity;
+    this.wake();
+  }
+
   /** For ever. */
   async run(reporter: Reporter): Promise<never> {
     this.#reporter = reporter;
@@ -180,14 +189,14 @@ export class Courier {
 
   /** Until there is something to do: it is looked often while there has been some, and seldom where there was none. */
   #rest(flag: SleepFlag): Promise<void> {
-    const untilExchange = Math.max(Math.ceil(this.#exchangedAt + pace.exchangeMs - performance.now()), 1);
-    const often = Math.min(pace.lookMs, untilExchange);
+    const untilExchange = (ms: number): number => Math.max(Math.ceil(this.#exchangedAt + ms - performance.now()), 1);
+    const often = Math.min(pace.lookMs, untilExchange(pace.exchangeMs));
     if (performance.now() - this.#busyAt < sleepyMs) return this.#pause(often);
     setAsleep(flag, true);
     // Once more at the usual pace: who didn't see the flag has written by then.
     const isSure = this.#isDrowsy;
     this.#isDrowsy = true;
-    return this.#pause(isSure ? untilExchange : often);
+    return this.#pause(isSure ? untilExchange(this.#drowsyMs) : often);
   }
 
   /** Until `wake()` at the latest. */

@@ -73,6 +73,7 @@ export async function openStore(folder: string, options: PostgresStoreOptions): 
   const { events } = options;
   const file = join(folder, outboxFile);
   const contact = { isMade: false };
+  const changes = new Changes();
   const open = (): Promise<Store> =>
     openLocal(folder, {
       ...given,
@@ -82,7 +83,7 @@ export async function openStore(folder: string, options: PostgresStoreOptions): 
         furnishOutbox(database);
         // What this folder paid itself; PostgreSQL has what all did.
         database.prepare('DELETE FROM budget_use WHERE start > 0 AND start < ?').run(oldPeriod(Date.now(), 0));
-        noteChanges(database);
+        noteChanges(database, () => changes.noted());
         // Before anything is sealed here: others may have made the keys for it already.
         contact.isMade = await exchange(file, url, events);
       },
@@ -100,7 +101,13 @@ export async function openStore(folder: string, options: PostgresStoreOptions): 
     const local = withAudit(outbox, await auditLog(folder, options));
     return events === undefined
       ? direct(local, file, url)
-      : await serving(local, file, { url, events, isThere: contact.isMade, isGateway: options.isGateway === true });
+      : await serving(local, file, {
+          url,
+          events,
+          isThere: contact.isMade,
+          isGateway: options.isGateway === true,
+          changes,
+        });
   } catch (error) {
     await outbox.close();
     throw error;
@@ -186,6 +193,23 @@ function direct(local: Store, file: string, url: string): Store {
   };
 }
 
+/** What is changed here in the replicated tables, told once for all that are changed in one go. */
+class Changes {
+  #isTelling = false;
+  /** Called once they are committed. */
+  told: () => void = () => undefined;
+
+  noted(): void {
+    if (this.#isTelling) return;
+    this.#isTelling = true;
+    // By then the transaction has ended: it waits for nothing.
+    setImmediate(() => {
+      this.#isTelling = false;
+      this.told();
+    });
+  }
+}
+
 async function serving(
   local: Store,
   file: string,
@@ -194,7 +218,14 @@ async function serving(
     events,
     isThere,
     isGateway,
-  }: { readonly url: string; readonly events: PostgresEvents; readonly isThere: boolean; readonly isGateway: boolean },
+    changes,
+  }: {
+    readonly url: string;
+    readonly events: PostgresEvents;
+    readonly isThere: boolean;
+    readonly isGateway: boolean;
+    readonly changes: Changes;
+  },
 ): Promise<Store> {
   const name = isGateway ? gatewayName() : undefined;
   const sleep = sleepFlag();
@@ -220,6 +251,7 @@ async function serving(
     },
   );
   thread.wake();
+  changes.told = () => void thread.ask({ kind: 'changed' }).catch(() => undefined);
   // So that no budget is overdrawn by the first requests.
   if (isThere) {
     await thread.ask({ kind: 'paid' }).then(

@@ -23,11 +23,18 @@ interface Given {
   readonly sleep: SleepFlag;
 }
 
+/**
+ * How often it is looked for what others changed while there is nothing to send, in ms. What was taken back has to end in a
+ * gateway sooner than within the second that is promised; a scheduler needs to know of it when it begins a job.
+ */
+const drowsy = { gatewayMs: 500, schedulerMs: 900 };
+
 /** The thread that speaks with PostgreSQL: sends what waits in the local database, and reads. */
 const { file, url, name, sleep } = workerData as Given;
 const courier = new Courier(
   openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 }),
   openPool(url, { max: 2, statementTimeoutMs: 60_000 }),
+  name === undefined ? drowsy.schedulerMs : drowsy.gatewayMs,
 );
 const readers = openPool(url, { max: 4, statementTimeoutMs: 5000, name });
 const keepers = openPool(url, { max: 2, statementTimeoutMs: 600_000 });
@@ -45,6 +52,8 @@ async function answer(question: PostgresQuestion): Promise<unknown> {
       return asked(paidByAll());
     case 'wake':
       return courier.wake();
+    case 'changed':
+      return courier.changed();
     case 'read':
       return read(readers, question.sql, question.parameters);
     case 'page':

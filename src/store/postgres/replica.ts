@@ -68,15 +68,20 @@ function replicatedTables(local: DatabaseSync): Replicated[] {
 /**
  * Notes what this connection changes in the replicated tables, in the same transaction, so that it reaches PostgreSQL
  * even if the process ends first. For as long as the connection lives.
+ * @param noted Called with each change, before it is committed.
  */
-export function noteChanges(local: DatabaseSync): void {
+export function noteChanges(local: DatabaseSync, noted: () => void): void {
+  local.function('mizan_noted', () => {
+    noted();
+    return null;
+  });
   for (const { name, shared, key } of replicatedTables(local)) {
     const keyOf = (row: string): string => `json_array(${key.map((column) => `${row}."${column}"`).join(', ')})`;
     const changed = shared
       .map((column) => `CASE WHEN old."${column}" IS NOT new."${column}" THEN '${column},' ELSE '' END`)
       .join(' || ');
     const note = (row: string, what: string): string =>
-      `INSERT INTO changes (table_name, key, columns) VALUES ('${name}', ${keyOf(row)}, ${what})`;
+      `INSERT INTO changes (table_name, key, columns) VALUES ('${name}', ${keyOf(row)}, ${what}); SELECT mizan_noted()`;
     local.exec(`
       CREATE TEMP TRIGGER note_${name}_insert AFTER INSERT ON main."${name}" BEGIN ${note('new', "'*'")}; END;
       CREATE TEMP TRIGGER note_${name}_delete AFTER DELETE ON main."${name}" BEGIN ${note('old', "''")}; END;

@@ -15,7 +15,9 @@ export type PostgresQuestion =
   /** Answered once all that was written before is in PostgreSQL. */
   | { readonly kind: 'settle' }
   /** There is something to send again. */
-  | { readonly kind: 'wake' };
+  | { readonly kind: 'wake' }
+  /** Something was changed that others are to know of at once. */
+  | { readonly kind: 'changed' };
 
 /** What it tells of itself, whenever that changes. */
 export interface PostgresState {
