@@ -125,7 +125,8 @@ test('what is changed here is sent at once, though it is long until the next loo
   await courier.settled();
   noteChanges(gateway, () => setImmediate(() => courier.changed()));
   gateway.exec("INSERT INTO token_revocations (kind, value, tenant, revoked_at) VALUES ('jti', 't1', 'acme', 1)");
-  await until(async () => (await pool.query("SELECT FROM token_revocations WHERE value = 't1'")).rows.length > 0);
+  const sent = async () => (await pool.query("SELECT FROM token_revocations WHERE value = 't1'")).rows;
+  await vi.waitFor(async () => expect(await sent()).toHaveLength(1), { timeout: 30_000, interval: 5 });
   gateway.close();
   rmSync(own, { recursive: true, force: true });
 });
