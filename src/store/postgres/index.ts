@@ -303,6 +303,8 @@ async function serving(
     async close(deadline) {
       const late = new Promise<void>((resolve) => setTimeout(resolve, lastDeliveryMs).unref());
       await Promise.race([settled().catch(() => undefined), late]);
+      // What is still changed is sent by the next start.
+      changes.told = () => undefined;
       await thread.close();
       await local.close(deadline);
     },
