@@ -4,10 +4,10 @@ import type { TrialOptions } from './stage.ts';
 import { off, say, Stage } from './stage.ts';
 
 /**
- * How long it is watched, in s, once it has settled: until then, V8 collects what the start has left behind, which takes it
- * some tenths of a second with 10,000 jobs, and compiles what has become hot.
+ * How long it is watched, in s, once it has settled: in its first three and a half minutes V8 collects twice what the start
+ * has left behind, which takes it some tenths of a second each with 10,000 jobs, and compiles what has become hot.
  */
-const seconds = { settling: 150, watched: 150 };
+const seconds = { settling: 240, watched: 150 };
 
 /** Processor time and memory of a scheduler with many jobs that are not due. */
 export async function idle({ services, jobs: count }: TrialOptions): Promise<object> {

@@ -74,6 +74,7 @@ export class Purges {
 
   /** Whether what is published is heard from now on; what was before may not have been. */
   listens(isListening: boolean): void {
+    if (isListening === this.#isListening) return;
     this.#isListening = isListening;
     this.#lookNow();
   }
