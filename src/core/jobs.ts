@@ -79,8 +79,8 @@ export interface StoredJob extends NamedJob {
   readonly isSealed: boolean;
 }
 
-/** Where a job comes from. */
-export interface JobOrigin {
+/** Where a job comes from that is made or changed. */
+export interface PutOrigin {
   readonly source: StoredJob['source'];
   /** Who makes it. */
   readonly by: string;
@@ -212,9 +212,9 @@ export interface JobStore {
    * What has another schedule than before begins at `cursor`.
    * @returns Whether it did.
    */
-  put(job: NamedJob, from: JobOrigin): Promise<boolean>;
+  put(job: NamedJob, from: PutOrigin): Promise<boolean>;
   /** The same for many, a hundred in a step. @returns The names of those for which it did. */
-  putAll(jobs: readonly NamedJob[], from: JobOrigin): Promise<readonly string[]>;
+  putAll(jobs: readonly NamedJob[], from: PutOrigin): Promise<readonly string[]>;
   /** Only jobs of that source. Its runs stay in the history. @returns Whether there was one. */
   remove(name: string, source: StoredJob['source'], now: number): Promise<boolean>;
   /** The same for many, a hundred in a step. @returns How many there were. */

@@ -1,7 +1,6 @@
 import type { Kysely } from 'kysely';
 import { sql } from 'kysely';
 import type {
-  JobOrigin,
   JobQuery,
   JobRun,
   JobSettings,
@@ -11,6 +10,7 @@ import type {
   MadeRun,
   NamedJob,
   NewRun,
+  PutOrigin,
   RunEnd,
   RunQuery,
   StoredJob,
@@ -124,11 +124,11 @@ export class KyselyJobStore implements JobStore {
     return rows[0]?.count ?? 0;
   }
 
-  async put(job: NamedJob, from: JobOrigin): Promise<boolean> {
+  async put(job: NamedJob, from: PutOrigin): Promise<boolean> {
     return (await this.putAll([job], from)).length > 0;
   }
 
-  putAll(jobs: readonly NamedJob[], from: JobOrigin): Promise<string[]> {
+  putAll(jobs: readonly NamedJob[], from: PutOrigin): Promise<string[]> {
     return putJobs(this.#runs, jobs, from);
   }
 

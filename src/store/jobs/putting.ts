@@ -1,6 +1,6 @@
 import type { Kysely, RawBuilder } from 'kysely';
 import { sql } from 'kysely';
-import type { JobOrigin, JobSettings, NamedJob } from '../../core/jobs.ts';
+import type { JobSettings, NamedJob, PutOrigin } from '../../core/jobs.ts';
 import { isPostgres } from '../migrations/dialect.ts';
 import type { Database, JobsTable } from '../schema.ts';
 import type { JobSeals } from './seals.ts';
@@ -26,7 +26,7 @@ interface Row {
 export async function putJobs(
   { db, seals }: { readonly db: Kysely<Database>; readonly seals: JobSeals },
   jobs: readonly NamedJob[],
-  from: JobOrigin,
+  from: PutOrigin,
 ): Promise<string[]> {
   // In one order, so that no two who put the same at once wait for each other.
   const sorted = jobs.toSorted((a, b) => (a.name < b.name ? -1 : 1));
@@ -77,14 +77,14 @@ function sealedOf(
 }
 
 /** Then nothing is written. Only of the configuration's: what is asked for over the API is refused where it is there. */
-function isAsItWas({ tenant, spec, sealed }: Row, before: Before | undefined, { source }: JobOrigin): boolean {
+function isAsItWas({ tenant, spec, sealed }: Row, before: Before | undefined, { source }: PutOrigin): boolean {
   if (before === undefined || before.removed_at !== null || source !== 'config') return false;
   return (
     before.source === 'config' && before.tenant === tenant && before.spec === spec && hex(before.sealed) === sealed
   );
 }
 
-async function putRows(db: Kysely<Database>, rows: readonly Row[], { source, by, now }: JobOrigin): Promise<string[]> {
+async function putRows(db: Kysely<Database>, rows: readonly Row[], { source, by, now }: PutOrigin): Promise<string[]> {
   const isThere = isPostgres(db as Kysely<unknown>);
   const given = isThere ? postgresRows : sqliteRows;
   const scheduleOf = isThere ? postgresSchedule : sqliteSchedule;
