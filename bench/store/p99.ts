@@ -8,10 +8,12 @@
  * in memory.
  *
  *   node bench/store/p99.ts [--rows 10000000] [--rounds 20] [--seconds 5] [--rate 150]
- *     [--only nothing,busy,idle,asking,reads,retention,backup,scheduled] [--folder DIR] [--whole]
+ *     [--only nothing,busy,idle,asking,reads,retention,backup,scheduled] [--folder DIR]
+ *     [--whole] [--skip 0]
  *
  * With `--folder` the data folder is one that make-log.ts made, with as many rows as it has; it stays, and some of its
- * oldest rows go. With `--whole` there are as many rounds of `backup` as one takes to its end. Old rows go at the pace that Mizan itself would remove them at, all but those of the last day.
+ * oldest rows go. With `--whole` there are as many rounds of `backup` as one takes to its end; with
+ * `--skip` so many seconds of it, in which nobody asks for anything, come before the first. Old rows go at the pace that Mizan itself would remove them at, all but those of the last day.
  */
 import type { ChildProcess } from 'node:child_process';
 import { execFileSync, spawn } from 'node:child_process';
@@ -35,6 +37,7 @@ const { values } = parseArgs({
     only: { type: 'string' },
     folder: { type: 'string' },
     whole: { type: 'boolean' },
+    skip: { type: 'string' },
   },
 });
 const rounds = Number(values.rounds ?? 20);
@@ -120,6 +123,8 @@ interface Work {
   readonly stop: () => Promise<void>;
   /** Where it can't be stopped in between, and rounds last as long as it does. */
   readonly isOver?: () => boolean;
+  /** How many times as long as without it. */
+  readonly times?: number;
   /** Where it comes to an end: there are no more rounds then. */
   readonly isDone?: () => boolean;
 }
@@ -153,8 +158,8 @@ async function compare(name: string, what: string, work: Work): Promise<void> {
       const before = threads();
       if (kind === 'with') work.go();
       const begunAt = performance.now();
-      const isOver = kind === 'with' ? work.isOver : undefined;
-      const took = ascending(await round((ms) => isOver?.() ?? ms > lasts));
+      const { isOver, times = 1 }: Partial<Work> = kind === 'with' ? work : {};
+      const took = ascending(await round((ms) => isOver?.() ?? ms > lasts * times));
       if (isOver !== undefined) lasts = performance.now() - begunAt;
       ran += performance.now() - begunAt;
       if (kind === 'with') await work.stop();
@@ -283,18 +288,24 @@ if (only.has('retention')) {
 const running: { backup: ChildProcess | null } = { backup: null };
 const isRunning = (): boolean => running.backup?.exitCode === null && running.backup.signalCode === null;
 let [made, makingMs, makingSince] = [0, 0, 0];
+function makeBackup(): void {
+  made++;
+  const to = ['--to', join(folder, 'backups')];
+  running.backup = spawn(process.execPath, [bin, 'backup', 'create', ...to, ...common], { env, stdio: 'ignore' });
+}
+const skipMs = Number(values.skip ?? 0) * 1000;
+if (only.has('backup') && skipMs > 0) {
+  makeBackup();
+  await wait(skipMs);
+  running.backup?.kill('SIGSTOP');
+}
 await compare('backup', `a backup of ${size()}`, {
+  times: 2,
   isDone: () => values.whole === true && made > 0 && !isRunning(),
   go() {
     makingSince = performance.now();
     if (isRunning()) running.backup?.kill('SIGCONT');
-    else {
-      made++;
-      running.backup = spawn(process.execPath, [bin, 'backup', 'create', '--to', join(folder, 'backups'), ...common], {
-        env,
-        stdio: 'ignore',
-      });
-    }
+    else makeBackup();
   },
   async stop() {
     running.backup?.kill('SIGSTOP');
