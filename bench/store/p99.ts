@@ -18,15 +18,17 @@
 import type { ChildProcess } from 'node:child_process';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Agent, request } from 'undici';
+import { request } from 'undici';
 import { openStore } from '../../src/store/index.ts';
 import { fillLog } from './fill.ts';
+import type { Work } from './rounds.ts';
+import { ascending, Asked, at, median, say } from './rounds.ts';
 
 const { values } = parseArgs({
   options: {
@@ -40,9 +42,11 @@ const { values } = parseArgs({
     skip: { type: 'string' },
   },
 });
-const rounds = Number(values.rounds ?? 20);
-const seconds = Number(values.seconds ?? 5);
-const rate = Number(values.rate ?? 150);
+const load = {
+  rounds: Number(values.rounds ?? 20),
+  seconds: Number(values.seconds ?? 5),
+  rate: Number(values.rate ?? 150),
+};
 const only = new Set((values.only ?? 'nothing,busy,idle,asking,reads,retention,backup,scheduled').split(','));
 const days = 90;
 
@@ -51,7 +55,6 @@ const folder = mkdtempSync(join(tmpdir(), 'mizan-p99-'));
 const data = values.folder ?? join(folder, 'data');
 const file = join(data, 'mizan.db');
 const config = join(folder, 'mizan.yaml');
-const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const size = (): string => `${(statSync(file).size / 2 ** 20).toFixed(0)} MiB`;
 const env = { PATH: process.env['PATH'] ?? '', LOG_LEVEL: 'error' };
 const common = ['--config', config, '--data', data];
@@ -75,134 +78,28 @@ const { start, filled: rows } = fillLog(
 );
 say(`${rows} rows in ${((performance.now() - startedAt) / 1000).toFixed(0)} s, ${size()}`);
 
-const mizan = spawn(process.execPath, [bin, 'start', ...common], { env, stdio: ['ignore', 'inherit', 'pipe'] });
-// Whatever ends this.
-process.once('exit', () => mizan.kill('SIGKILL'));
-let said = '';
-mizan.stderr.setEncoding('utf8').on('data', (text: string) => {
-  said += text;
-});
-while (!/Bearer (\S+)"/.test(said)) await wait(50);
-const [, base = ''] = /listens on (\S+),/.exec(said) ?? [];
-const [, token = ''] = /Bearer (\S+)"/.exec(said) ?? [];
-const dispatcher = new Agent({ connections: 64, bodyTimeout: 0, headersTimeout: 0 });
-const authorization = `Bearer ${token}`;
-
-async function get(path: string, as = authorization): Promise<{ readonly ms: number; readonly json: unknown }> {
-  const at = performance.now();
-  const { body } = await request(`${base}${path}`, { dispatcher, headers: { authorization: as } });
-  const json = await body.json();
-  return { ms: performance.now() - at, json };
-}
-
-async function ask(): Promise<number> {
-  const at = performance.now();
-  const headers = { authorization, 'content-type': 'application/json' };
-  const { body } = await request(`${base}/ai-process`, { dispatcher, method: 'POST', headers, body: '{"input":"Hi"}' });
-  await body.dump();
-  return performance.now() - at;
-}
-
-/** Asks at the rate, however long answers take. */
-async function round(isOver: (ms: number) => boolean): Promise<number[]> {
-  const asked: Promise<number>[] = [];
-  for (const at = performance.now(); !isOver(performance.now() - at);) {
-    while (asked.length < (rate * (performance.now() - at)) / 1000) asked.push(ask());
-    await wait(1);
-  }
-  return Promise.all(asked);
-}
-
-const at = (sorted: readonly number[], share: number): number => sorted[Math.floor(share * (sorted.length - 1))] ?? 0;
-const ascending = (list: readonly number[]): number[] => list.toSorted((a, b) => a - b);
-const median = (list: readonly number[]): number => at(ascending(list), 0.5);
-
-interface Work {
-  readonly go: () => void;
-  /** Resolves once nothing more of it is under way. */
-  readonly stop: () => Promise<void>;
-  /** Where it can't be stopped in between, and rounds last as long as it does. */
-  readonly isOver?: () => boolean;
-  /** How many times as long as without it. */
-  readonly times?: number;
-  /** Where it comes to an end: there are no more rounds then. */
-  readonly isDone?: () => boolean;
-}
-
-/** Processor time of each of Mizan's threads by now, in ms, by the thread's name; its main thread is `main`. */
-function threads(): Map<string, number> {
-  const used = new Map<string, number>();
-  if (process.platform !== 'linux') return used;
-  const tasks = `/proc/${mizan.pid}/task`;
-  for (const task of readdirSync(tasks)) {
-    const stat = readFileSync(join(tasks, task, 'stat'), 'utf8');
-    const name = task === String(mizan.pid) ? 'main' : stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'));
-    const [ns = '0'] = readFileSync(join(tasks, task, 'schedstat'), 'utf8').split(' ');
-    used.set(name, (used.get(name) ?? 0) + Number(ns) / 1e6);
-  }
-  return used;
-}
+const mizan = await Asked.start(common, env, load);
+const { base, token, dispatcher } = mizan;
 
 async function compare(name: string, what: string, work: Work): Promise<void> {
-  if (!only.has(name)) return;
-  const figures = {
-    with: { p50: [] as number[], p99: [] as number[], all: [] as number[], used: new Map<string, number>() },
-    without: { p50: [] as number[], p99: [] as number[], all: [] as number[], used: new Map<string, number>() },
-  };
-  let lasts = seconds * 1000;
-  await round((ms) => ms > lasts);
-  let [done, ran] = [0, 0];
-  for (; done < rounds && work.isDone?.() !== true; done++) {
-    // The order changes, so that neither always comes first.
-    for (const kind of done % 2 === 0 ? (['with', 'without'] as const) : (['without', 'with'] as const)) {
-      const before = threads();
-      if (kind === 'with') work.go();
-      const begunAt = performance.now();
-      const { isOver, times = 1 }: Partial<Work> = kind === 'with' ? work : {};
-      const took = ascending(await round((ms) => isOver?.() ?? ms > lasts * times));
-      if (isOver !== undefined) lasts = performance.now() - begunAt;
-      ran += performance.now() - begunAt;
-      if (kind === 'with') await work.stop();
-      const { used } = figures[kind];
-      for (const [thread, ms] of threads()) used.set(thread, (used.get(thread) ?? 0) + ms - (before.get(thread) ?? 0));
-      figures[kind].p50.push(at(took, 0.5));
-      figures[kind].p99.push(at(took, 0.99));
-      figures[kind].all.push(...took);
-    }
-  }
-  const ratios = figures.with.p99.map((p99, i) => p99 / (figures.without.p99[i] ?? 1));
-  const [p99With, p99Without] = [median(figures.with.p99), median(figures.without.p99)];
-  say(
-    `${what}, ${done} rounds of each: p50 ${median(figures.with.p50).toFixed(2)} against ${median(figures.without.p50).toFixed(2)} ms, ` +
-      `p99 ${p99With.toFixed(2)} against ${p99Without.toFixed(2)} ms (medians of rounds): ${(p99With / p99Without).toFixed(2)}; ` +
-      `of the ratios of rounds side by side the middle one is ${median(ratios).toFixed(2)}`,
-  );
-  const [allWith, allWithout] = [at(ascending(figures.with.all), 0.99), at(ascending(figures.without.all), 0.99)];
-  say(
-    `  p99 of all ${figures.with.all.length} answers together ${allWith.toFixed(2)} against ${allWithout.toFixed(2)} ms: ${(allWith / allWithout).toFixed(2)}`,
-  );
-  const shares = [...figures.with.used].map(([thread, ms]) => {
-    const share = (of: number): string => ((of / (ran / 2)) * 100).toFixed(1);
-    return `${thread} ${share(ms)} against ${share(figures.without.used.get(thread) ?? 0)} %`;
-  });
-  say(`  of a processor: ${shares.filter((words) => !/ 0\.\d against 0\.\d %/.test(words)).join(', ')}`);
+  if (only.has(name)) await mizan.compare(what, work);
 }
 
 startedAt = performance.now();
-await ask();
+await mizan.ask();
 // A day sooner, as sums of a day whose first rows are gone begin before what is there.
 const overview = `/api/overview?from=${start - 86_400_000}&to=${Date.now()}`;
 const total = async (): Promise<number> =>
-  ((await get(overview)).json as { total?: { requests: number } }).total?.requests ?? 0;
+  ((await mizan.get(overview)).json as { total?: { requests: number } }).total?.requests ?? 0;
 while ((await total()) < rows) await wait(1000);
 say(`all sums made in ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
 for (const [what, path] of [
   ['first page', '/api/requests?limit=50'],
   ['overview of 90 days', overview],
 ] as const) {
-  await get(path);
+  await mizan.get(path);
   const took: number[] = [];
-  for (let i = 0; i < 20; i++) took.push((await get(path)).ms);
+  for (let i = 0; i < 20; i++) took.push((await mizan.get(path)).ms);
   say(`${what}: ${median(took).toFixed(1)} ms in the middle, ${Math.max(...took).toFixed(1)} ms at most of 20`);
 }
 
@@ -327,7 +224,9 @@ await compare('scheduled', `a backup of ${size()} by Mizan itself`, {
       await request(`${base}/api/backups`, { dispatcher, method: 'POST', headers: { authorization: operator } });
       for (let state = 'running'; state === 'running';) {
         await wait(500);
-        const { run } = (await get('/api/backups', operator)).json as { run: { state: string; error: string | null } };
+        const { run } = (await mizan.get('/api/backups', operator)).json as {
+          run: { state: string; error: string | null };
+        };
         ({ state } = run);
         if (state === 'failed') throw new Error(`the backup failed: ${run.error}`);
       }
@@ -341,7 +240,5 @@ await compare('scheduled', `a backup of ${size()} by Mizan itself`, {
 say(
   `${made} backups begun by command; by Mizan itself they took ${durations.map((ms) => (ms / 1000).toFixed(0)).join(', ')} s`,
 );
-mizan.kill('SIGTERM');
-await once(mizan, 'exit');
-await dispatcher.close();
+await mizan.end();
 rmSync(folder, { recursive: true, force: true });

@@ -24,6 +24,7 @@ export interface RetentionParts {
 export function retention({ removeOld, store, clock, historyDays }: RetentionParts): JobType {
   return {
     name: 'retention',
+    isGoneOnWith: true,
     async run({ say, signal }) {
       let toldAt = clock.monotonic();
       const removed = await removeOld(signal, (done, total) => {
