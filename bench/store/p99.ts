@@ -9,21 +9,26 @@
  *
  *   node bench/store/p99.ts [--rows 10000000] [--rounds 20] [--seconds 5] [--rate 150]
  *     [--only nothing,busy,idle,asking,reads,retention,backup,scheduled] [--folder DIR]
+ *     [--whole] [--skip 0]
  *
- * With `--folder` the data folder is one that make-log.ts made, which stays; some of its oldest rows go.
+ * With `--folder` the data folder is one that make-log.ts made, with as many rows as it has; it stays, and some of its
+ * oldest rows go. With `--whole` there are as many rounds of `backup` as one takes to its end; with
+ * `--skip` so many seconds of it, in which nobody asks for anything, come before the first. Old rows go at the pace that Mizan itself would remove them at, all but those of the last day.
  */
 import type { ChildProcess } from 'node:child_process';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Agent, request } from 'undici';
+import { request } from 'undici';
 import { openStore } from '../../src/store/index.ts';
 import { fillLog } from './fill.ts';
+import type { Work } from './rounds.ts';
+import { ascending, Asked, at, median, say } from './rounds.ts';
 
 const { values } = parseArgs({
   options: {
@@ -33,12 +38,15 @@ const { values } = parseArgs({
     rate: { type: 'string' },
     only: { type: 'string' },
     folder: { type: 'string' },
+    whole: { type: 'boolean' },
+    skip: { type: 'string' },
   },
 });
-const rows = Number(values.rows ?? 10_000_000);
-const rounds = Number(values.rounds ?? 20);
-const seconds = Number(values.seconds ?? 5);
-const rate = Number(values.rate ?? 150);
+const load = {
+  rounds: Number(values.rounds ?? 20),
+  seconds: Number(values.seconds ?? 5),
+  rate: Number(values.rate ?? 150),
+};
 const only = new Set((values.only ?? 'nothing,busy,idle,asking,reads,retention,backup,scheduled').split(','));
 const days = 90;
 
@@ -47,7 +55,6 @@ const folder = mkdtempSync(join(tmpdir(), 'mizan-p99-'));
 const data = values.folder ?? join(folder, 'data');
 const file = join(data, 'mizan.db');
 const config = join(folder, 'mizan.yaml');
-const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const size = (): string => `${(statSync(file).size / 2 ** 20).toFixed(0)} MiB`;
 const env = { PATH: process.env['PATH'] ?? '', LOG_LEVEL: 'error' };
 const common = ['--config', config, '--data', data];
@@ -63,132 +70,36 @@ writeFileSync(
 );
 await (await openStore({ folder: data, url: null })).close();
 let startedAt = performance.now();
-const { start } = fillLog(file, rows, days);
+// A folder that was made before is taken as it is.
+const { start, filled: rows } = fillLog(
+  file,
+  values.folder === undefined ? Number(values.rows ?? 10_000_000) : 0,
+  days,
+);
 say(`${rows} rows in ${((performance.now() - startedAt) / 1000).toFixed(0)} s, ${size()}`);
 
-const mizan = spawn(process.execPath, [bin, 'start', ...common], { env, stdio: ['ignore', 'inherit', 'pipe'] });
-// Whatever ends this.
-process.once('exit', () => mizan.kill('SIGKILL'));
-let said = '';
-mizan.stderr.setEncoding('utf8').on('data', (text: string) => {
-  said += text;
-});
-while (!/Bearer (\S+)"/.test(said)) await wait(50);
-const [, base = ''] = /listens on (\S+),/.exec(said) ?? [];
-const [, token = ''] = /Bearer (\S+)"/.exec(said) ?? [];
-const dispatcher = new Agent({ connections: 64, bodyTimeout: 0, headersTimeout: 0 });
-const authorization = `Bearer ${token}`;
-
-async function get(path: string, as = authorization): Promise<{ readonly ms: number; readonly json: unknown }> {
-  const at = performance.now();
-  const { body } = await request(`${base}${path}`, { dispatcher, headers: { authorization: as } });
-  const json = await body.json();
-  return { ms: performance.now() - at, json };
-}
-
-async function ask(): Promise<number> {
-  const at = performance.now();
-  const headers = { authorization, 'content-type': 'application/json' };
-  const { body } = await request(`${base}/ai-process`, { dispatcher, method: 'POST', headers, body: '{"input":"Hi"}' });
-  await body.dump();
-  return performance.now() - at;
-}
-
-/** Asks at the rate, however long answers take. */
-async function round(isOver: (ms: number) => boolean): Promise<number[]> {
-  const asked: Promise<number>[] = [];
-  for (const at = performance.now(); !isOver(performance.now() - at);) {
-    while (asked.length < (rate * (performance.now() - at)) / 1000) asked.push(ask());
-    await wait(1);
-  }
-  return Promise.all(asked);
-}
-
-const at = (sorted: readonly number[], share: number): number => sorted[Math.floor(share * (sorted.length - 1))] ?? 0;
-const ascending = (list: readonly number[]): number[] => list.toSorted((a, b) => a - b);
-const median = (list: readonly number[]): number => at(ascending(list), 0.5);
-
-interface Work {
-  readonly go: () => void;
-  /** Resolves once nothing more of it is under way. */
-  readonly stop: () => Promise<void>;
-  /** Where it can't be stopped in between, and rounds last as long as it does. */
-  readonly isOver?: () => boolean;
-}
-
-/** Processor time of each of Mizan's threads by now, in ms, by the thread's name; its main thread is `main`. */
-function threads(): Map<string, number> {
-  const used = new Map<string, number>();
-  if (process.platform !== 'linux') return used;
-  const tasks = `/proc/${mizan.pid}/task`;
-  for (const task of readdirSync(tasks)) {
-    const stat = readFileSync(join(tasks, task, 'stat'), 'utf8');
-    const name = task === String(mizan.pid) ? 'main' : stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'));
-    const [ns = '0'] = readFileSync(join(tasks, task, 'schedstat'), 'utf8').split(' ');
-    used.set(name, (used.get(name) ?? 0) + Number(ns) / 1e6);
-  }
-  return used;
-}
+const mizan = await Asked.start(common, env, load);
+const { base, token, dispatcher } = mizan;
 
 async function compare(name: string, what: string, work: Work): Promise<void> {
-  if (!only.has(name)) return;
-  const figures = {
-    with: { p50: [] as number[], p99: [] as number[], all: [] as number[], used: new Map<string, number>() },
-    without: { p50: [] as number[], p99: [] as number[], all: [] as number[], used: new Map<string, number>() },
-  };
-  let lasts = seconds * 1000;
-  await round((ms) => ms > lasts);
-  let [done, ran] = [0, 0];
-  for (; done < rounds; done++) {
-    // The order changes, so that neither always comes first.
-    for (const kind of done % 2 === 0 ? (['with', 'without'] as const) : (['without', 'with'] as const)) {
-      const before = threads();
-      if (kind === 'with') work.go();
-      const begunAt = performance.now();
-      const isOver = kind === 'with' ? work.isOver : undefined;
-      const took = ascending(await round((ms) => isOver?.() ?? ms > lasts));
-      if (isOver !== undefined) lasts = performance.now() - begunAt;
-      ran += performance.now() - begunAt;
-      if (kind === 'with') await work.stop();
-      const { used } = figures[kind];
-      for (const [thread, ms] of threads()) used.set(thread, (used.get(thread) ?? 0) + ms - (before.get(thread) ?? 0));
-      figures[kind].p50.push(at(took, 0.5));
-      figures[kind].p99.push(at(took, 0.99));
-      figures[kind].all.push(...took);
-    }
-  }
-  const ratios = figures.with.p99.map((p99, i) => p99 / (figures.without.p99[i] ?? 1));
-  const [p99With, p99Without] = [median(figures.with.p99), median(figures.without.p99)];
-  say(
-    `${what}, ${done} rounds of each: p50 ${median(figures.with.p50).toFixed(2)} against ${median(figures.without.p50).toFixed(2)} ms, ` +
-      `p99 ${p99With.toFixed(2)} against ${p99Without.toFixed(2)} ms (medians of rounds): ${(p99With / p99Without).toFixed(2)}; ` +
-      `of the ratios of rounds side by side the middle one is ${median(ratios).toFixed(2)}`,
-  );
-  const [allWith, allWithout] = [at(ascending(figures.with.all), 0.99), at(ascending(figures.without.all), 0.99)];
-  say(
-    `  p99 of all ${figures.with.all.length} answers together ${allWith.toFixed(2)} against ${allWithout.toFixed(2)} ms: ${(allWith / allWithout).toFixed(2)}`,
-  );
-  const shares = [...figures.with.used].map(([thread, ms]) => {
-    const share = (of: number): string => ((of / (ran / 2)) * 100).toFixed(1);
-    return `${thread} ${share(ms)} against ${share(figures.without.used.get(thread) ?? 0)} %`;
-  });
-  say(`  of a processor: ${shares.filter((words) => !/ 0\.\d against 0\.\d %/.test(words)).join(', ')}`);
+  if (only.has(name)) await mizan.compare(what, work);
 }
 
 startedAt = performance.now();
-await ask();
-const overview = `/api/overview?from=${start}&to=${Date.now()}`;
+await mizan.ask();
+// A day sooner, as sums of a day whose first rows are gone begin before what is there.
+const overview = `/api/overview?from=${start - 86_400_000}&to=${Date.now()}`;
 const total = async (): Promise<number> =>
-  ((await get(overview)).json as { total?: { requests: number } }).total?.requests ?? 0;
+  ((await mizan.get(overview)).json as { total?: { requests: number } }).total?.requests ?? 0;
 while ((await total()) < rows) await wait(1000);
 say(`all sums made in ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
 for (const [what, path] of [
   ['first page', '/api/requests?limit=50'],
   ['overview of 90 days', overview],
 ] as const) {
-  await get(path);
+  await mizan.get(path);
   const took: number[] = [];
-  for (let i = 0; i < 20; i++) took.push((await get(path)).ms);
+  for (let i = 0; i < 20; i++) took.push((await mizan.get(path)).ms);
   say(`${what}: ${median(took).toFixed(1)} ms in the middle, ${Math.max(...took).toFixed(1)} ms at most of 20`);
 }
 
@@ -245,47 +156,61 @@ async function inALoop(name: string, what: string, paths: readonly string[]): Pr
 await inALoop('asking', 'two things in memory, asked for in a loop', ['/v1/models', '/api/instances']);
 await inALoop('reads', 'a page and the overview of 90 days, asked for in a loop', ['/api/requests?limit=50', overview]);
 
-const child = spawn(process.execPath, [join(import.meta.dirname, 'retention.child.ts'), file, String(start)], {
-  env,
-  stdio: ['pipe', 'pipe', 'inherit'],
-});
-let removed = 0;
-child.stdout.setEncoding('utf8').on('data', (text: string) => {
-  for (const count of text.trim().split('\n')) removed += Number(count);
-});
-const before = size();
-await compare('retention', 'old rows being removed', {
-  go: () => void child.stdin.write('go\n'),
-  async stop() {
-    child.stdin.write('stop\n');
-    for (let seen = -1; seen !== removed;) {
-      seen = removed;
-      await wait(1500);
-    }
-  },
-});
-child.stdin.end();
-await once(child, 'exit');
-say(`${removed} rows removed; the file went from ${before} to ${size()}`);
+let [removed, removing, removingSince] = [0, 0, 0];
+if (only.has('retention')) {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'retention.child.ts'), file], {
+    env,
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const before = size();
+  say(`ready: ${String((await lines.next()).value)}`);
+  await compare('retention', 'old rows being removed', {
+    go() {
+      removingSince = performance.now();
+      child.stdin.write('go\n');
+    },
+    async stop() {
+      child.stdin.write('stop\n');
+      removed += Number((await lines.next()).value);
+      removing += performance.now() - removingSince;
+    },
+  });
+  child.stdin.end();
+  await once(child, 'exit');
+  const perSecond = ((removed / removing) * 1000).toFixed(0);
+  say(`  ${removed} rows removed, ${perSecond} rows/s; the file went from ${before} to ${size()}`);
+}
 
 const running: { backup: ChildProcess | null } = { backup: null };
 const isRunning = (): boolean => running.backup?.exitCode === null && running.backup.signalCode === null;
-let made = 0;
+let [made, makingMs, makingSince] = [0, 0, 0];
+function makeBackup(): void {
+  made++;
+  const to = ['--to', join(folder, 'backups')];
+  running.backup = spawn(process.execPath, [bin, 'backup', 'create', ...to, ...common], { env, stdio: 'ignore' });
+}
+const skipMs = Number(values.skip ?? 0) * 1000;
+if (only.has('backup') && skipMs > 0) {
+  makeBackup();
+  await wait(skipMs);
+  running.backup?.kill('SIGSTOP');
+}
 await compare('backup', `a backup of ${size()}`, {
+  times: 2,
+  isDone: () => values.whole === true && made > 0 && !isRunning(),
   go() {
+    makingSince = performance.now();
     if (isRunning()) running.backup?.kill('SIGCONT');
-    else {
-      made++;
-      running.backup = spawn(process.execPath, [bin, 'backup', 'create', '--to', join(folder, 'backups'), ...common], {
-        env,
-        stdio: 'ignore',
-      });
-    }
+    else makeBackup();
   },
   async stop() {
     running.backup?.kill('SIGSTOP');
+    makingMs += performance.now() - makingSince;
   },
 });
+if (values.whole === true)
+  say(`  it took ${(makingMs / 1000).toFixed(0)} s, to the round, and ended with ${running.backup?.exitCode}`);
 running.backup?.kill('SIGKILL');
 
 const operator = `Bearer ${execFileSync(process.execPath, [bin, 'token', 'create', '--role', 'admin', '--any-tenant', ...common], { env, encoding: 'utf8' }).trim()}`;
@@ -299,7 +224,9 @@ await compare('scheduled', `a backup of ${size()} by Mizan itself`, {
       await request(`${base}/api/backups`, { dispatcher, method: 'POST', headers: { authorization: operator } });
       for (let state = 'running'; state === 'running';) {
         await wait(500);
-        const { run } = (await get('/api/backups', operator)).json as { run: { state: string; error: string | null } };
+        const { run } = (await mizan.get('/api/backups', operator)).json as {
+          run: { state: string; error: string | null };
+        };
         ({ state } = run);
         if (state === 'failed') throw new Error(`the backup failed: ${run.error}`);
       }
@@ -313,7 +240,5 @@ await compare('scheduled', `a backup of ${size()} by Mizan itself`, {
 say(
   `${made} backups begun by command; by Mizan itself they took ${durations.map((ms) => (ms / 1000).toFixed(0)).join(', ')} s`,
 );
-mizan.kill('SIGTERM');
-await once(mizan, 'exit');
-await dispatcher.close();
+await mizan.end();
 rmSync(folder, { recursive: true, force: true });

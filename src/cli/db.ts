@@ -58,7 +58,10 @@ async function copy({ from, to, data }: CopyOptions): Promise<void> {
 async function clean(options: CommonOptions): Promise<void> {
   const { retention } = configOf(options);
   await withStore(placeOf(options), async (store) => {
-    const removed = await store.removeOld(retention);
+    const bar = progressLine();
+    const removed = await store
+      .removeOld(retention, undefined, (done, total) => bar.show('removing', done, total))
+      .finally(() => bar.clear());
     const { requests, payloads, rollups, freedBytes } = removed;
     store.audit.record(byOperator({ action: 'db.clean', tenant: 'system', target: null, after: removed }));
     const unit = store.state().engine === 'postgres' ? 'days' : 'rows';

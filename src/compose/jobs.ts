@@ -121,7 +121,7 @@ function jobTypesOf(house: JobsHouse, post: PostWebhook): ReadonlyMap<string, Jo
     }),
     backup(backups),
     retention({
-      removeOld: (signal) => store.removeOld(config.retention, signal),
+      removeOld: (signal, onProgress) => store.removeOld(config.retention, signal, onProgress),
       store: store.jobs,
       clock,
       historyDays: config.schedule.historyDays,

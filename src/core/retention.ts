@@ -15,3 +15,6 @@ export interface Removed {
   /** What the file is smaller by, in bytes; `null` where the database doesn't say. */
   readonly freedBytes: number | null;
 }
+
+/** Is told how many rows have gone, of about how many. */
+export type OnRemoving = (done: number, total: number) => void;

@@ -21,6 +21,8 @@ export interface JobContext {
 export interface JobType {
   /** Its name in configurations. */
   readonly name: string;
+  /** Whether what it has done stays done, and another run goes on from there: nobody waits for its end who has to end. */
+  readonly isGoneOnWith?: boolean;
   /** Does it. @returns What came of it, in plain JSON. @throws MizanError where it failed. */
   run(context: JobContext): Promise<unknown>;
   /**

@@ -252,9 +252,9 @@ export class Engine {
   /** @param graceMs How long runs may take to finish; those that don't are handed over. */
   async stop(graceMs: number): Promise<void> {
     this.#isStopping = true;
-    const late = setTimeout(() => {
-      for (const running of this.#running.values()) running.abort('stopping');
-    }, graceMs);
+    const abort = (each: Running): void => each.abort('stopping');
+    [...this.#running.values()].filter((each) => each.isGoneOnWith).forEach(abort);
+    const late = setTimeout(() => this.#running.forEach(abort), graceMs);
     await this.settled();
     clearTimeout(late);
   }
@@ -306,7 +306,7 @@ export class Engine {
     const { store, clock, types, events } = this.#parts;
     const job = this.catalogue.get(run.job)?.job;
     const type = job === undefined ? undefined : types.get(job.type);
-    const running = new Running(run, { store, clock });
+    const running = new Running(run, { store, clock, type });
     this.#running.set(run.id, running);
     const startedAt = clock.monotonic();
     const latenessMs = Math.max(0, (run.startedAt ?? run.availableAt) - run.availableAt);

@@ -1,7 +1,7 @@
 import type { Clock } from '../core/clock.ts';
 import { MizanError } from '../core/errors.ts';
 import type { JobRun, JobStore, StoredJob } from '../core/jobs.ts';
-import type { JobContext } from './contract.ts';
+import type { JobContext, JobType } from './contract.ts';
 
 /** How often a run shows that it lives, in ms. */
 const beatMs = 2000;
@@ -21,9 +21,17 @@ export type Outcome =
   | { readonly kind: 'failed'; readonly error: unknown }
   | { readonly kind: 'aborted'; readonly why: Abort };
 
+interface RunningParts {
+  readonly store: JobStore;
+  readonly clock: Clock;
+  readonly type: JobType | undefined;
+}
+
 /** One run while it goes on here: keeps its lease alive, its time limited, and what it says readable. */
 export class Running {
   readonly run: JobRun;
+  /** Whether it needn't come to its end here. */
+  readonly isGoneOnWith: boolean;
   /** What is to be kept of it however it ends; `null` for nothing. */
   kept: unknown = null;
   readonly #store: JobStore;
@@ -36,8 +44,9 @@ export class Running {
   #beating: Promise<void> | null = null;
   #isOver = false;
 
-  constructor(run: JobRun, { store, clock }: { readonly store: JobStore; readonly clock: Clock }) {
+  constructor(run: JobRun, { store, clock, type }: RunningParts) {
     this.run = run;
+    this.isGoneOnWith = type?.isGoneOnWith === true;
     this.#store = store;
     this.#clock = clock;
     this.#lastBeatAt = clock.monotonic();

@@ -10,7 +10,7 @@ import { newRequestId } from '../../core/ids.ts';
 import { everyTenant } from '../../core/request-record.ts';
 import type { Store } from '../../store/index.ts';
 import { openStore } from '../../store/index.ts';
-import type { JobEvents } from '../contract.ts';
+import type { JobContext, JobEvents } from '../contract.ts';
 import { Engine } from '../engine.ts';
 import { retention } from './retention.ts';
 
@@ -60,6 +60,30 @@ async function fill(store: Store): Promise<void> {
   await store.settled();
 }
 
+const nothing = { requests: 0, payloads: 0, rollups: 0, freedBytes: null };
+
+async function untilAborted(signal: AbortSignal): Promise<typeof nothing> {
+  await new Promise((resolve) => {
+    signal.addEventListener('abort', resolve, { once: true });
+  });
+  return nothing;
+}
+
+const job = {
+  name: 'retention',
+  tenant: 'system',
+  type: 'retention',
+  schedule: { kind: 'every', everyMs: 1000 },
+  catchUp: 'once',
+  catchUpWindowMs: dayMs,
+  overlap: 'skip',
+  jitterMs: 0,
+  retries: 0,
+  retryMs: 1000,
+  timeoutMs: 1,
+  settings: {},
+} as const;
+
 /** Days of PostgreSQL are made and dropped one by one, which takes its time on a machine that has much else to do. */
 const patient = { timeout: 120_000 };
 
@@ -88,20 +112,6 @@ describe.each(Object.entries(places))('clearing up, on %s', (_name, open) => {
         events: noEvents,
         mostWaiting: 10,
       });
-      const job = {
-        name: 'retention',
-        tenant: 'system',
-        type: 'retention',
-        schedule: { kind: 'every', everyMs: 1000 },
-        catchUp: 'once',
-        catchUpWindowMs: dayMs,
-        overlap: 'skip',
-        jitterMs: 0,
-        retries: 0,
-        retryMs: 1000,
-        timeoutMs: 1,
-        settings: {},
-      } as const;
       const turn = async (timeoutMs: number) => {
         await store.jobs.put({ ...job, timeoutMs }, { source: 'config', by: 'test', now: clock.now() });
         clock.advance(1000);
@@ -125,4 +135,48 @@ describe.each(Object.entries(places))('clearing up, on %s', (_name, open) => {
       await store.close();
     },
   );
+
+  test('is not waited for when the process ends, and somebody else goes on with it', async () => {
+    const store = await open();
+    const clock = new ManualClock(due + dayMs);
+    const type = retention({ removeOld: untilAborted, store: store.jobs, clock, historyDays: 90 });
+    const engine = new Engine({
+      store: store.jobs,
+      types: new Map([[type.name, type]]),
+      clock,
+      random: () => 0,
+      events: noEvents,
+      mostWaiting: 10,
+    });
+    await store.jobs.put({ ...job, timeoutMs: 2e9 }, { source: 'config', by: 'test', now: clock.now() });
+    clock.advance(1000);
+    await engine.refresh();
+    await engine.makeDue();
+    await engine.sweep();
+    await engine.stop(2e9);
+    expect((await store.jobs.open(clock.now())).map(({ status }) => status)).toEqual(['waiting']);
+    await store.close();
+  });
+});
+
+test('clearing up says each minute how far it is', async () => {
+  const store = await openStore({ folder: join(folder, 'saying'), url: null });
+  const clock = new ManualClock(due);
+  const said: string[] = [];
+  const type = retention({
+    async removeOld(_signal, onProgress) {
+      for (let seconds = 1; seconds <= 130; seconds++) {
+        clock.advance(1000);
+        onProgress(seconds, 1000);
+      }
+      return nothing;
+    },
+    store: store.jobs,
+    clock,
+    historyDays: 90,
+  });
+  const context = { signal: new AbortController().signal, say: (line: string) => void said.push(line) };
+  await type.run(context as unknown as JobContext);
+  expect(said.slice(0, -1)).toEqual(['60 of about 1000 rows have gone.', '120 of about 1000 rows have gone.']);
+  await store.close();
 });

@@ -15,6 +15,7 @@ import { oldPeriods } from './0017-old-periods.ts';
 import { unfinishedPurges } from './0018-unfinished-purges.ts';
 import { sealedJobs } from './0019-sealed-jobs.ts';
 import { auditCopies } from './0020-audit-copies.ts';
+import { auditCopiesByTime } from './0021-audit-copies-by-time.ts';
 
 /** In their order; a migration that has been released is never changed. */
 export const migrations: Readonly<Record<string, Migration>> = {
@@ -34,4 +35,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0018-unfinished-purges': unfinishedPurges,
   '0019-sealed-jobs': sealedJobs,
   '0020-audit-copies': auditCopies,
+  '0021-audit-copies-by-time': auditCopiesByTime,
 };

@@ -12,7 +12,7 @@ import { makeFolder } from '../../core/folder.ts';
 import type { PayloadHistory } from '../../core/payload.ts';
 import type { RequestHistory, RequestLog, TenantScope } from '../../core/request-record.ts';
 import type { Overview, OverviewQuery } from '../../core/overview.ts';
-import type { Removed, Retention } from '../../core/retention.ts';
+import type { OnRemoving, Removed, Retention } from '../../core/retention.ts';
 import type { MigrationReport } from '../migration-run.ts';
 import type { JobStore } from '../../core/jobs.ts';
 import type { ModelHealthStore } from '../../core/model-health.ts';
@@ -50,6 +50,7 @@ import { makeDue, noteDue, noteSinceLast, rebuildSums } from '../rollups.ts';
 import { sqliteLedger } from './ledger.ts';
 import { SqliteLimitRules } from './limit-rules.ts';
 import { SqlitePrices } from './prices.ts';
+import { asFastAsItGoes } from './removal-pace.ts';
 import { removeOld } from './retention.ts';
 import { Troubles } from './troubles.ts';
 import { Upkeep } from './upkeep.ts';
@@ -95,8 +96,9 @@ export interface Store {
   /**
    * Removes what is older than it is to be kept; beside answers, not in their way.
    * @param signal Ends it with the step that is under way: what is left goes another time.
+   * @param onProgress With SQLite; on PostgreSQL what is old is dropped at once.
    */
-  removeOld(retention: Retention, signal?: AbortSignal): Promise<Removed>;
+  removeOld(retention: Retention, signal?: AbortSignal, onProgress?: OnRemoving): Promise<Removed>;
   /** Makes all sums anew from the log. For a command: a process that serves keeps them by itself. */
   rebuildSums(): Promise<void>;
   /** How the database is doing, as far as it is known; asked for at any time. */
@@ -231,7 +233,12 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
       gateways: async () => countGateways(folder),
       overview,
       overviewJson: async (scope, query) => overviewJson(await overview(scope, query)),
-      removeOld: (retention, signal) => removeOld(database, retention, Date.now(), () => signal?.aborted === true),
+      removeOld: (retention, signal, onProgress) =>
+        removeOld(database, retention, Date.now(), {
+          isStopped: () => signal?.aborted === true,
+          rules: asFastAsItGoes,
+          ...(onProgress === undefined ? {} : { onProgress }),
+        }),
       rebuildSums: () => rebuildSums(kyselyOver(database)),
       state: () => ({
         engine: 'sqlite',
@@ -292,7 +299,7 @@ async function openHeld(folder: string, options: OpenStoreOptions): Promise<Stor
     gateways: async () => countGateways(folder),
     overview: (scope, query) => worker.overview(tenantIn(scope), query),
     overviewJson: (scope, query) => worker.overviewJson(tenantIn(scope), query),
-    removeOld: (retention, signal) => worker.removeOld(retention, signal),
+    removeOld: (retention, signal, onProgress) => worker.removeOld(retention, signal, onProgress),
     rebuildSums: () => rebuildSums(kyselyOver(database)),
     state: () => ({
       engine: 'sqlite',

@@ -173,7 +173,9 @@ export class SqliteRequestLog implements RequestLog {
         this.#events.failed(error);
       }
       this.#isScheduled = true;
-      setTimeout(this.#flush, Math.min(Math.max(failingFor, retryMs.least), retryMs.most));
+      // Most locks are over in less time than a timer takes.
+      if (failingFor < retryMs.least) setImmediate(this.#flush);
+      else setTimeout(this.#flush, Math.min(failingFor, retryMs.most));
     }
   };
 

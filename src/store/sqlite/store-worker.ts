@@ -3,8 +3,9 @@ import type { Kysely } from 'kysely';
 import { SqliteAdapter, SqliteQueryCompiler } from 'kysely';
 import type { Overview, OverviewQuery } from '../../core/overview.ts';
 import type { RequestPage, RequestQuery } from '../../core/request-record.ts';
-import type { Removed, Retention } from '../../core/retention.ts';
+import type { OnRemoving, Removed, Retention } from '../../core/retention.ts';
 import type { Database } from '../schema.ts';
+import { watched } from '../shared-progress.ts';
 import { stopFlag } from '../stop-flag.ts';
 import { remoteKysely, Thread } from '../thread.ts';
 import type { AuditRow } from './audit-chain.ts';
@@ -89,8 +90,9 @@ export class StoreWorker {
     await this.#thread.ask({ kind: 'roll up', minutes });
   }
 
-  async removeOld(retention: Retention, signal?: AbortSignal): Promise<Removed> {
-    return (await this.#thread.ask({ kind: 'remove old', retention, stop: stopFlag(signal) })) as Removed;
+  async removeOld(retention: Retention, signal?: AbortSignal, onProgress?: OnRemoving): Promise<Removed> {
+    const question = { kind: 'remove old', retention, stop: stopFlag(signal) } as const;
+    return watched(onProgress, async (progress) => (await this.#thread.ask({ ...question, progress })) as Removed);
   }
 
   /** What is under way is given up; a checkpoint is made again when the database is opened next. */

@@ -16,6 +16,8 @@ import type { WorkerQuestion } from './worker-protocol.ts';
 const { file } = workerData as { file: string };
 const checkpointer = openDatabase(file, { readOnly: false, busyTimeoutMs: 0 });
 const writer = openDatabase(file, { readOnly: false, busyTimeoutMs: 5000 });
+// Whoever serves moves it once a second, and each time the disk is synced.
+writer.exec('PRAGMA wal_autocheckpoint = 20000');
 const writing = kyselyOver(writer);
 const audit = new AuditWriter(dirname(file), basename(file));
 
@@ -39,7 +41,12 @@ function answer(question: WorkerQuestion): unknown {
     case 'remove old':
       removal = removal
         .catch(() => undefined)
-        .then(() => removeOld(writer, question.retention, Date.now(), () => isRaised(question.stop)));
+        .then(() =>
+          removeOld(writer, question.retention, Date.now(), {
+            isStopped: () => isRaised(question.stop),
+            onProgress: (done, total) => question.progress.set([done, total]),
+          }),
+        );
       return removal;
   }
 }

@@ -1,6 +1,7 @@
 import type { OverviewQuery } from '../../core/overview.ts';
 import type { RequestQuery } from '../../core/request-record.ts';
 import type { Retention } from '../../core/retention.ts';
+import type { SharedProgress } from '../shared-progress.ts';
 import type { StopFlag } from '../stop-flag.ts';
 import type { AuditRow } from './audit-chain.ts';
 
@@ -19,4 +20,9 @@ export type WorkerQuestion =
   | { readonly kind: 'audit'; readonly rows: readonly AuditRow[] }
   /** Makes the sums of these minutes (since the epoch), and of whatever else is due. */
   | { readonly kind: 'roll up'; readonly minutes: readonly number[] }
-  | { readonly kind: 'remove old'; readonly retention: Retention; readonly stop: StopFlag };
+  | {
+      readonly kind: 'remove old';
+      readonly retention: Retention;
+      readonly stop: StopFlag;
+      readonly progress: SharedProgress;
+    };
