@@ -19,6 +19,7 @@ import { directivesOf } from './directives.ts';
 import { lookElsewhere } from './elsewhere.ts';
 import type { FlightEvents, Kept, Landing, Source } from './flight.ts';
 import { Flight } from './flight.ts';
+import { Flights } from './flights.ts';
 import { cacheKeyOf, Spellings } from './key.ts';
 import type { Holding, MemoryTierSettings } from './memory-tier.ts';
 import { MemoryTier } from './memory-tier.ts';
@@ -63,7 +64,7 @@ export class AnswerCache implements CacheCleaner {
   readonly #shared: SharedAnswers | null;
   readonly #mostCollected: number;
   readonly #spellings = new Spellings();
-  readonly #flights = new Map<string, Flight>();
+  readonly #flights = new Flights();
   readonly #refreshes: Refreshes;
   /** The hourly job runs in one process; what is in the memory of each is its own to clean. */
   readonly #cleaning: NodeJS.Timeout;
@@ -224,14 +225,14 @@ export class AnswerCache implements CacheCleaner {
       landed: (landing) => this.#landed(asked, landing, { ticket, afar }),
       deserted: () => afar?.look() ?? null,
       closed: () => {
-        if (this.#flights.get(hash) === flight) this.#flights.delete(hash);
+        this.#flights.remove(hash, flight);
       },
       collected: (bytes) => {
         this.#collected += bytes;
       },
     };
     const flight: Flight = new Flight(order, Math.max(leastFlight, room), events, source);
-    if (!this.#flights.has(hash)) this.#flights.set(hash, flight);
+    this.#flights.add(hash, flight);
     return flight;
   }
 
