@@ -2,6 +2,7 @@ import { hash, randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { LRUCache } from 'lru-cache';
 import { answerOf, compressed, inPieces } from '../core/answer-bytes.ts';
+import { Places } from '../core/places.ts';
 import type {
   Audience,
   CachedAnswer,
@@ -83,7 +84,7 @@ export class RedisAnswers implements SharedAnswers {
   /** Names this process to others. */
   readonly #node = randomUUID();
   /** The upstream calls of this process, by their tickets. */
-  readonly #tellings = new Map<string, Telling>();
+  readonly #tellings = new Places<Telling>();
   readonly #bells = new Bells();
   readonly #timers: NodeJS.Timeout[];
   readonly #purges: Purges;
@@ -270,7 +271,7 @@ export class RedisAnswers implements SharedAnswers {
   }
 
   #renew(): void {
-    const all = [...this.#tellings.values()];
+    const all = this.#tellings.values();
     for (let from = 0; from < all.length; from += atOnce) void this.#renewSome(all.slice(from, from + atOnce));
   }
 

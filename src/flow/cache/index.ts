@@ -1,5 +1,6 @@
 import type { Clock } from '../../core/clock.ts';
 import { MizanError } from '../../core/errors.ts';
+import { Places } from '../../core/places.ts';
 import type {
   CachedAnswer,
   CacheCleaner,
@@ -19,7 +20,6 @@ import { directivesOf } from './directives.ts';
 import { lookElsewhere } from './elsewhere.ts';
 import type { FlightEvents, Kept, Landing, Source } from './flight.ts';
 import { Flight } from './flight.ts';
-import { Flights } from './flights.ts';
 import { cacheKeyOf, Spellings } from './key.ts';
 import type { Holding, MemoryTierSettings } from './memory-tier.ts';
 import { MemoryTier } from './memory-tier.ts';
@@ -64,7 +64,7 @@ export class AnswerCache implements CacheCleaner {
   readonly #shared: SharedAnswers | null;
   readonly #mostCollected: number;
   readonly #spellings = new Spellings();
-  readonly #flights = new Flights();
+  readonly #flights = new Places<Flight>();
   readonly #refreshes: Refreshes;
   /** The hourly job runs in one process; what is in the memory of each is its own to clean. */
   readonly #cleaning: NodeJS.Timeout;
@@ -225,14 +225,14 @@ export class AnswerCache implements CacheCleaner {
       landed: (landing) => this.#landed(asked, landing, { ticket, afar }),
       deserted: () => afar?.look() ?? null,
       closed: () => {
-        this.#flights.remove(hash, flight);
+        if (this.#flights.get(hash) === flight) this.#flights.delete(hash);
       },
       collected: (bytes) => {
         this.#collected += bytes;
       },
     };
     const flight: Flight = new Flight(order, Math.max(leastFlight, room), events, source);
-    this.#flights.add(hash, flight);
+    if (!this.#flights.has(hash)) this.#flights.set(hash, flight);
     return flight;
   }
 
