@@ -24,6 +24,7 @@ const usage = {
 /** In bytes: what is alive, and what the process has of the machine. */
 function memory(): { readonly used: number; readonly resident: number } {
   globalThis.gc?.();
+  globalThis.gc?.();
   const { heapUsed, external, arrayBuffers } = process.memoryUsage();
   const resident = Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) * 1024;
   return { used: heapUsed + Math.max(external, arrayBuffers), resident };

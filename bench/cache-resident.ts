@@ -2,25 +2,21 @@ import { parseArgs } from 'node:util';
 import type { Contestant } from './contestants/contestant.ts';
 import { mizan } from './contestants/mizan.ts';
 import { whole } from './options.ts';
-import { say, Stage } from './stage.ts';
+import { Stage } from './stage.ts';
 import { freePort } from './system/ports.ts';
-import { memory } from './system/procfs.ts';
+import { cpuMicros, memory } from './system/procfs.ts';
 
 // What does a whole Mizan take of the machine when a million distinct answers go through its cache, beside the same
 // without one? The heap is looked at after a collection; what is resident is what the machine sees.
 
-const flags = {
-  requests: { type: 'string' },
-  /** `on`, `off`, or one after the other. */
-  cache: { type: 'string', default: 'both' },
-} as const;
+const flags = { requests: { type: 'string' } } as const;
 
 const connections = 32;
 
 /** So many answers before anything is looked at: code and buffers take their place. */
 const warmUp = 30_000;
 
-interface Figures {
+export interface Figures {
   readonly right: number;
   readonly wrong: number;
   /** In bytes, beyond what it was after the warm-up. */
@@ -30,6 +26,8 @@ interface Figures {
   /** What the cache says of itself. */
   readonly counted: number;
   readonly entries: number;
+  /** Processor time of a request. */
+  readonly cpuMicros: number;
 }
 
 /** Mizan, asked for what is kept or for what isn't, with an inspector to look at its heap. */
@@ -104,8 +102,10 @@ async function figuresOf(isCached: boolean, requests: number): Promise<Figures> 
   const [aliveBefore, residentBefore] = [await alive(inspectorPort), memory(gateway.pid).now];
   let peak = 0;
   const look = setInterval(() => (peak = Math.max(peak, memory(gateway.pid).now)), 250);
+  const cpuBefore = cpuMicros(gateway.pid);
   const { right, wrong } = await stage.load.run({ ...plan, requests });
   clearInterval(look);
+  const perRequest = (cpuMicros(gateway.pid) - cpuBefore) / (right + wrong);
   const metric = await metricsOf(args);
   const figures = {
     right,
@@ -115,36 +115,66 @@ async function figuresOf(isCached: boolean, requests: number): Promise<Figures> 
     peak: peak - residentBefore,
     counted: metric('mizan_cache_bytes'),
     entries: metric('mizan_cache_entries'),
+    cpuMicros: perRequest,
   };
   await row.close();
   return figures;
 }
 
-const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-
-async function main(): Promise<void> {
-  const { values } = parseArgs({ options: flags });
-  const requests = whole('requests', values.requests, 1_000_000, [1000, 10_000_000]);
-  const all = new Map<boolean, Figures>();
-  for (const isCached of [false, true]) {
-    if (values.cache === (isCached ? 'off' : 'on')) continue;
-    const figures = await figuresOf(isCached, requests);
-    all.set(isCached, figures);
-    const { right, wrong, alive: heap, resident, peak, counted, entries } = figures;
-    process.stdout.write(
-      `cache ${isCached ? 'on ' : 'off'}: ${right} right, ${wrong} wrong; beyond the warm-up: alive ${mib(heap)}, ` +
-        `resident ${mib(resident)}, at most ${mib(peak)}; ${entries} kept, counted as ${mib(counted)}\n`,
-    );
-  }
-  const [off, on] = [all.get(false), all.get(true)];
-  if (off === undefined || on === undefined) return;
-  const share = (on.alive - off.alive) / (64 * 2 ** 20);
-  say(`the cache's share of the heap: ${mib(on.alive - off.alive)}, ${(share * 100).toFixed(1)} % of maxBytes`);
-  process.stdout.write(
-    `With the cache ${mib(on.alive - off.alive)} more are alive (${(share * 100).toFixed(1)} % of its 64 MiB), ` +
-      `${mib(on.resident - off.resident)} more resident, ${mib(on.peak - off.peak)} at the peak.\n`,
-  );
-  if (share > 1.1) process.exitCode = 1;
+/** What a cache takes of the machine, beyond a Mizan without one that answers the same. */
+export interface CacheMemory {
+  readonly requests: number;
+  readonly off: Figures;
+  readonly on: Figures;
 }
 
-await main();
+/** The memory that answers may take where nothing is said, in bytes. */
+const maxBytes = 64 * 2 ** 20;
+
+/** The share of it that a process may have more at the most. */
+const mostShare = 1.1;
+
+const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
+
+/** Asks for so many distinct answers without a cache, and then with one. */
+export async function cacheMemory(requests: number): Promise<CacheMemory> {
+  return { requests, off: await figuresOf(false, requests), on: await figuresOf(true, requests) };
+}
+
+/** As a table in Markdown. */
+export function cacheReport({ requests, off, on }: CacheMemory): string {
+  const line = (name: string, { alive: heap, peak, resident, cpuMicros }: Omit<Figures, 'right' | 'wrong'>): string =>
+    `| ${name} | ${mib(heap)} | ${mib(peak)} | ${mib(resident)} | ${cpuMicros.toFixed(0)} |`;
+  const more = {
+    ...on,
+    alive: on.alive - off.alive,
+    peak: on.peak - off.peak,
+    resident: on.resident - off.resident,
+    cpuMicros: on.cpuMicros - off.cpuMicros,
+  };
+  return [
+    `${requests} distinct answers; \`cache.maxBytes\` is ${mib(maxBytes)} MiB. ${on.entries} answers were kept in the end,`,
+    `counted as ${mib(on.counted)} MiB. MiB beyond a warm-up of ${warmUp}:`,
+    '',
+    '| cache | alive | resident, at most | resident, after a collection | CPU µs/request |',
+    '| --- | ---: | ---: | ---: | ---: |',
+    line('off', off),
+    line('on', on),
+    line('more', more),
+    '',
+    `The peak is ${(more.peak / maxBytes).toFixed(2)} × maxBytes higher (goal: ≤ ${mostShare} ×).`,
+    '',
+  ].join('\n');
+}
+
+/** Whether every answer was right, and the cache took no more than it may. */
+export function isWithin({ off, on }: CacheMemory): boolean {
+  return off.wrong === 0 && on.wrong === 0 && on.peak - off.peak <= maxBytes * mostShare;
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({ options: flags });
+  const found = await cacheMemory(whole('requests', values.requests, 1_000_000, [1000, 10_000_000]));
+  process.stdout.write(cacheReport(found));
+  if (!isWithin(found)) process.exitCode = 1;
+}

@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { cacheMemory, cacheReport } from './cache-resident.ts';
 import { measure, phases, planOf, warmUp } from './measure.ts';
 import { readOptions, usage, UsageError } from './options.ts';
 import type { Options } from './options.ts';
@@ -36,6 +37,10 @@ async function bench(options: Options): Promise<boolean> {
   process.stdout.write(report(rows, direct, { ...options, busy }));
   if (options.json !== undefined) {
     writeFileSync(options.json, `${JSON.stringify({ machine: machine(), busy, options, rows }, null, 2)}\n`);
+  }
+  if (options.distinct > 0) {
+    say(`${options.distinct} distinct requests without a cache, and with one`);
+    process.stdout.write(`\n${cacheReport(await cacheMemory(options.distinct))}`);
   }
   const isAbsent = ({ name, unavailable }: Row): boolean => unavailable !== null && name.startsWith('mizan');
   return rows.every((row) => row.faults === null && !isAbsent(row));

@@ -17,6 +17,8 @@ export interface Options {
   readonly paceMs: number;
   /** Starts whose time is taken, per contestant. */
   readonly starts: number;
+  /** Distinct requests that go through a full cache, to see what memory it takes; 0 for none. */
+  readonly distinct: number;
   readonly contestants: readonly Contestant[];
   readonly json: string | undefined;
 }
@@ -28,6 +30,7 @@ export const usage = `npm run bench -- [options]
   --streams 1000      streams per contestant and round, at once and again paced; 0 for none
   --concurrency 200   paced streams at one time
   --pace 20           ms between the chunks of a paced stream
+  --distinct 200000   distinct requests through a full cache, and without one, for its memory; 0 for none
   --only a,b          of ${contestants.map(({ name }) => name).join(', ')}
   --json FILE         the figures of every round, too
   --quick             one short round, to see that everything works
@@ -45,6 +48,7 @@ const flags = {
   streams: { type: 'string' },
   concurrency: { type: 'string' },
   pace: { type: 'string' },
+  distinct: { type: 'string' },
   only: { type: 'string' },
   json: { type: 'string' },
   quick: { type: 'boolean', default: false },
@@ -64,6 +68,7 @@ export function readOptions(args: readonly string[]): Options | null {
     streams: whole('streams', values.streams, quick ? 200 : 1000, [0, 100_000]),
     concurrency: whole('concurrency', values.concurrency, 200, [1, 2000]),
     paceMs: whole('pace', values.pace, 20, [1, 999]),
+    distinct: whole('distinct', values.distinct, quick || values.only !== undefined ? 0 : 200_000, [0, 10_000_000]),
     starts: quick ? 1 : 5,
     contestants: values.only === undefined ? usual : chosen(values.only.split(',')),
     json: values.json,

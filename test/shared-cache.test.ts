@@ -94,7 +94,7 @@ const answerTo = (content: string): string => `echo ${content} ${'padding '.repe
 /** What is in Redis for good, as soon as there are so many. */
 async function values(count: number, tenant = 'default'): Promise<string[]> {
   return vi.waitFor(async () => {
-    const keys = (await client.keys(`mizan:cache:1:${hash('sha256', tenant, 'base64url').slice(0, 16)}:*`)).filter(
+    const keys = (await client.keys(`mizan:cache:2:${hash('sha256', tenant, 'base64url').slice(0, 16)}:*`)).filter(
       (key) => key.endsWith('}'),
     );
     expect(keys.length).toBe(count);
@@ -209,7 +209,7 @@ describe('two processes over one Redis', () => {
 
 /** Whatever is there at the moment becomes something else: altered, moved, cut or made up. */
 async function tamper(): Promise<void> {
-  const names = (await client.keys('mizan:cache:1:*')).filter((name) => name.endsWith('}') || name.includes('lease:'));
+  const names = (await client.keys('mizan:cache:2:*')).filter((name) => name.endsWith('}') || name.includes('lease:'));
   for (const [i, name] of names.entries()) {
     if (!name.endsWith('}')) {
       await client.xadd(name, '*', 'p', 'made up').catch(() => null);

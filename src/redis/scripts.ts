@@ -1,5 +1,5 @@
 /** What processes are told on is named by this and the process. */
-export const channelPrefix = 'mizan:cache:1:node:';
+export const channelPrefix = 'mizan:cache:2:node:';
 
 /** Says that a process listens to a call, and tells the one whose call it is where that is news. */
 const present = `

@@ -1,6 +1,8 @@
 import { hash, randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { LRUCache } from 'lru-cache';
+import { answerOf, compressed, inPieces } from '../core/answer-bytes.ts';
+import { Places } from '../core/places.ts';
 import type {
   Audience,
   CachedAnswer,
@@ -17,7 +19,6 @@ import type {
 } from '../core/response-cache.ts';
 import type { SealContext, Sealing } from '../core/sealing.ts';
 import { Bells } from './bells.ts';
-import { read, written } from './cached-value.ts';
 import type { RedisConnection } from './connection.ts';
 import { away } from './connection.ts';
 import { purgeChannel, purgeList, Purges } from './purges.ts';
@@ -28,7 +29,7 @@ import { pieceContext, Telling } from './telling.ts';
 import { wordsOf } from './words.ts';
 
 /** Before the name of every key; the number changes with the form of what is there. */
-const prefix = 'mizan:cache:1';
+const prefix = 'mizan:cache:2';
 
 /** How long another process' upstream call is waited for without a word from it, and how often it says one. In ms. */
 const lease = { lengthMs: 2000, renewMs: 500 };
@@ -47,6 +48,9 @@ const handedMs = 5000;
 
 /** Answers that may wait to be sealed; what is more than that is not shared. */
 const maxWaiting = 1000;
+
+/** From this size on a value is compressed, in bytes. */
+const leastCompressed = 1024;
 
 /** The largest value that is left in Redis, in bytes. */
 const largest = 8 * 1024 * 1024;
@@ -80,7 +84,7 @@ export class RedisAnswers implements SharedAnswers {
   /** Names this process to others. */
   readonly #node = randomUUID();
   /** The upstream calls of this process, by their tickets. */
-  readonly #tellings = new Map<string, Telling>();
+  readonly #tellings = new Places<Telling>();
   readonly #bells = new Bells();
   /** Only while there is something to renew: an idle process is not to be woken for nothing. */
   #renewing: NodeJS.Timeout | null = null;
@@ -220,7 +224,7 @@ export class RedisAnswers implements SharedAnswers {
 
   async #sealed(answer: CachedAnswer, key: CacheKey): Promise<Buffer | null> {
     try {
-      return this.#sealing.seal(await written(answer), contextOf(key));
+      return this.#sealing.seal(await valueOf(answer), contextOf(key));
     } catch {
       return null;
     }
@@ -229,7 +233,7 @@ export class RedisAnswers implements SharedAnswers {
   #opened(sealed: Buffer, key: CacheKey): CachedAnswer | null {
     let answer: CachedAnswer | null = null;
     try {
-      answer = read(this.#sealing.open(sealed, contextOf(key)));
+      answer = answerOf(this.#sealing.open(sealed, contextOf(key)));
     } catch {
       // Altered, moved, or sealed with a key that is not here.
     }
@@ -274,7 +278,7 @@ export class RedisAnswers implements SharedAnswers {
   }
 
   #renew(): void {
-    const all = [...this.#tellings.values()];
+    const all = this.#tellings.values();
     if (all.length === 0 && this.#renewing !== null) {
       clearInterval(this.#renewing);
       this.#renewing = null;
@@ -332,4 +336,11 @@ function contextOf({ hash: row, tenant }: CacheKey): SealContext {
 /** How long it is of any use, in ms. */
 function lifeOf({ storedAt, freshUntil, refreshUntil, rescueUntil }: CachedAnswer): number {
   return Math.max(freshUntil, refreshUntil, rescueUntil) - storedAt;
+}
+
+/** As it is sealed. */
+async function valueOf(answer: CachedAnswer): Promise<Buffer> {
+  const pieces = inPieces(answer);
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  return length < leastCompressed ? Buffer.concat(pieces) : compressed(pieces);
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../../core/clock.ts';
 import { MizanError } from '../../core/errors.ts';
+import { Places } from '../../core/places.ts';
 import type {
   CachedAnswer,
   CacheCleaner,
@@ -63,7 +64,7 @@ export class AnswerCache implements CacheCleaner {
   readonly #shared: SharedAnswers | null;
   readonly #mostCollected: number;
   readonly #spellings = new Spellings();
-  readonly #flights = new Map<string, Flight>();
+  readonly #flights = new Places<Flight>();
   readonly #refreshes: Refreshes;
   /** The hourly job runs in one process; what is in the memory of each is its own to clean. */
   readonly #cleaning: NodeJS.Timeout;

@@ -1,18 +1,16 @@
-import { promisify } from 'node:util';
-import { zstdCompress, zstdDecompressSync } from 'node:zlib';
 import { LRUCache } from 'lru-cache';
+import { answerOf, compressed, inPieces } from '../../core/answer-bytes.ts';
 import type { CachedAnswer, CacheKey, Freed } from '../../core/response-cache.ts';
-
-const compress = promisify(zstdCompress);
+import { Blocks } from './blocks.ts';
 
 /** From this size on a stream's events, which repeat themselves, are compressed; in bytes. */
 const leastCompressed = 1024;
 
-/** Bodies below this are kept as texts: they cost less beside their bytes than a buffer. In bytes. */
-const leastBuffer = 8 * 1024;
-
-/** What an entry takes besides its body, in bytes; measured by `bench/cache-memory.ts`. */
-const overhead = 720;
+/**
+ * What an entry takes besides its blocks, in bytes: some 200 in the heap, and the room that a heap needs around what is
+ * alive. Measured by `bench/cache-memory.ts` and `bench/cache-resident.ts`.
+ */
+const overhead = 512;
 
 /** No entry may take more than this share of everything. */
 const largestShare = 1 / 8;
@@ -20,67 +18,43 @@ const largestShare = 1 / 8;
 /** Entries that are looked at in one turn of a cleaning. */
 const step = 500;
 
+/** How an entry's bytes begin: when it was stored, when it is of no use any more, and how long the JSON of its key is. */
+const times = 16;
+const beforeKey = times + 4;
+
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** An answer in as little memory as it takes. */
-class Kept implements CachedAnswer {
-  readonly key: CacheKey;
-  readonly kind: CachedAnswer['kind'];
-  readonly usage: CachedAnswer['usage'];
-  readonly finishReason: string | null;
-  readonly model: string;
-  readonly instance: string;
-  readonly provider: string;
-  readonly storedAt: number;
-  readonly freshUntil: number;
-  readonly refreshUntil: number;
-  readonly rescueUntil: number;
+/** What a tenant has. */
+interface Room {
+  readonly tenant: string;
+  entries: number;
+  bytes: number;
+}
+
+/** An entry: where it lies. */
+interface Kept {
+  readonly room: Room;
+  /** In bytes, as it was written. */
+  readonly length: number;
+  /** What it takes, in bytes. */
   readonly size: number;
-  readonly #body: string | Buffer;
-  readonly #isCompressed: boolean;
-  readonly #usageEvent: string;
-
-  /** @param compressed The body, in the place of the answer's own. */
-  constructor(key: CacheKey, answer: CachedAnswer, compressed: Buffer | null = null) {
-    this.key = key;
-    this.kind = answer.kind;
-    this.usage = answer.usage;
-    this.finishReason = answer.finishReason;
-    this.model = answer.model;
-    this.instance = answer.instance;
-    this.provider = answer.provider;
-    this.storedAt = answer.storedAt;
-    this.freshUntil = answer.freshUntil;
-    this.refreshUntil = answer.refreshUntil;
-    this.rescueUntil = answer.rescueUntil;
-    this.#isCompressed = compressed !== null;
-    this.#body = packed(compressed ?? answer.body);
-    this.#usageEvent = answer.usageEvent.toString('latin1');
-    this.size = overhead + this.#body.length + this.#usageEvent.length;
-  }
-
-  get body(): Buffer {
-    const body = typeof this.#body === 'string' ? Buffer.from(this.#body, 'latin1') : this.#body;
-    return this.#isCompressed ? zstdDecompressSync(body) : body;
-  }
-
-  get usageEvent(): Buffer {
-    return Buffer.from(this.#usageEvent, 'latin1');
-  }
-
-  /** When it is of no use any more, in ms since the Unix epoch. */
-  get endsAt(): number {
-    return Math.max(this.freshUntil, this.refreshUntil, this.rescueUntil);
-  }
+  /** The first of its blocks, or `null` before it has any. */
+  first: number | null;
 }
 
-/** Memory of its own: a piece of a larger one would keep all of that. */
-function packed(body: Buffer): string | Buffer {
-  if (body.length < leastBuffer) return body.toString('latin1');
-  const copy = Buffer.allocUnsafeSlow(body.length);
-  body.copy(copy);
-  return copy;
+/** How what is written of an entry begins. */
+function startOf({ agent, model }: CacheKey, answer: CachedAnswer): Buffer {
+  const { storedAt, freshUntil, refreshUntil, rescueUntil } = answer;
+  const told = JSON.stringify([agent, model]);
+  const start = Buffer.allocUnsafe(beforeKey + Buffer.byteLength(told));
+  start.writeDoubleLE(storedAt);
+  start.writeDoubleLE(Math.max(freshUntil, refreshUntil, rescueUntil), 8);
+  start.writeUInt32LE(start.length - beforeKey, times);
+  start.write(told, beforeKey);
+  return start;
 }
+
+const lengthOf = (pieces: readonly Buffer[]): number => pieces.reduce((sum, { length }) => sum + length, 0);
 
 export interface MemoryTierSettings {
   /** At most so much memory; 0 for none. In bytes. */
@@ -95,11 +69,15 @@ export interface Holding {
   readonly bytes: number;
 }
 
-/** Answers in the memory of this process. The ones that were used least lately make room. */
+/**
+ * Answers in the memory of this process. The ones that were used least lately make room. They lie outside JavaScript's
+ * heap: there each new one would be garbage some time later, and the heap would grow to a multiple of what is kept.
+ */
 export class MemoryTier {
   readonly #lru: LRUCache<string, Kept> | null;
+  readonly #blocks = new Blocks();
   readonly #settings: MemoryTierSettings;
-  readonly #byTenant = new Map<string, { entries: number; bytes: number }>();
+  readonly #rooms = new Map<string, Room>();
   readonly #evicted: () => void;
 
   /** @param evicted Told of each entry that made room for another. */
@@ -115,22 +93,25 @@ export class MemoryTier {
             maxEntrySize: Math.max(1, Math.floor(maxBytes * largestShare)),
             sizeCalculation: ({ size }) => size,
             dispose: (entry, _hash, reason) => {
-              this.#count(entry, -1);
+              this.#release(entry);
               if (reason === 'evict') this.#evicted();
             },
           });
   }
 
   get(hash: string): CachedAnswer | undefined {
-    return this.#lru?.get(hash);
+    const entry = this.#lru?.get(hash);
+    if (entry === undefined || entry.first === null) return undefined;
+    const record = this.#blocks.read(entry.first, entry.length);
+    return answerOf(record.subarray(beforeKey + record.readUInt32LE(times))) ?? undefined;
   }
 
   /** Keeps it at once; a stream is compressed a little later, beside what is being answered. */
   set(key: CacheKey, answer: CachedAnswer): void {
     if (this.#lru === null) return;
-    const entry = new Kept(key, answer);
-    this.#put(entry);
-    if (answer.kind === 'stream' && answer.body.length >= leastCompressed) void this.#compress(entry, answer);
+    const pieces = inPieces(answer);
+    const entry = this.#put(key, [startOf(key, answer), ...pieces]);
+    if (answer.kind === 'stream' && lengthOf(pieces) >= leastCompressed) void this.#compress(key, answer, entry);
   }
 
   delete(hash: string): void {
@@ -144,8 +125,9 @@ export class MemoryTier {
 
   /** What is kept, in all or of one tenant. */
   holding(tenant?: string): Holding {
-    if (tenant !== undefined) return { ...(this.#byTenant.get(tenant) ?? { entries: 0, bytes: 0 }) };
-    return { entries: this.#lru?.size ?? 0, bytes: this.#lru?.calculatedSize ?? 0 };
+    if (tenant === undefined) return { entries: this.#lru?.size ?? 0, bytes: this.#lru?.calculatedSize ?? 0 };
+    const { entries, bytes } = this.#rooms.get(tenant) ?? { entries: 0, bytes: 0 };
+    return { entries, bytes };
   }
 
   /**
@@ -153,27 +135,33 @@ export class MemoryTier {
    * @param before Only those that were stored by then, in ms since the Unix epoch.
    */
   async remove(isIt: (key: CacheKey) => boolean, before = Infinity): Promise<Freed> {
-    return this.#sweep((entry) => entry.storedAt <= before && isIt(entry.key));
+    return this.#sweep((entry, hash) => {
+      const start = this.#read(entry, beforeKey);
+      if (start.readDoubleLE() > before) return false;
+      const told = this.#read(entry, beforeKey + start.readUInt32LE(times)).toString('utf8', beforeKey);
+      const [agent, model] = JSON.parse(told) as [CacheKey['agent'], string];
+      return isIt({ hash, tenant: entry.room.tenant, agent, model });
+    });
   }
 
   /** Removes what is too old for any use, and the oldest of what a tenant has too much, in small steps. */
   async cleanup(now: number, signal: AbortSignal): Promise<Freed> {
     const { maxBytesPerTenant } = this.#settings;
     return this.#sweep(
-      ({ endsAt, key }) => endsAt <= now || (this.#byTenant.get(key.tenant)?.bytes ?? 0) > maxBytesPerTenant,
+      (entry) => entry.room.bytes > maxBytesPerTenant || this.#read(entry, times).readDoubleLE(8) <= now,
       signal,
     );
   }
 
   /** Looks at all of them, those that were used least lately first. */
-  async #sweep(isUseless: (entry: Kept) => boolean, signal?: AbortSignal): Promise<Freed> {
+  async #sweep(isUseless: (entry: Kept, hash: string) => boolean, signal?: AbortSignal): Promise<Freed> {
     let entries = 0;
     let bytes = 0;
     let looked = 0;
     const hashes = Array.from(this.#lru?.rkeys() ?? []);
     for (const hash of hashes) {
       const entry = this.#lru?.peek(hash);
-      if (entry !== undefined && isUseless(entry)) {
+      if (entry !== undefined && isUseless(entry, hash)) {
         entries++;
         bytes += entry.size;
         this.#lru?.delete(hash);
@@ -185,25 +173,38 @@ export class MemoryTier {
     return { entries, bytes };
   }
 
-  async #compress(entry: Kept, answer: CachedAnswer): Promise<void> {
-    const compressed = await compress(answer.body);
-    const { hash } = entry.key;
-    if (compressed.length < answer.body.length && this.#lru?.peek(hash) === entry) {
-      this.#put(new Kept(entry.key, answer, compressed));
-    }
+  async #compress(key: CacheKey, answer: CachedAnswer, entry: Kept): Promise<void> {
+    const pieces = [startOf(key, answer), await compressed(inPieces(answer))];
+    if (this.#lru?.peek(key.hash) === entry && lengthOf(pieces) < entry.length) this.#put(key, pieces);
   }
 
-  #put(entry: Kept): void {
-    this.#lru?.set(entry.key.hash, entry);
-    // One that is too large is not kept, and then it is not counted.
-    if (this.#lru?.peek(entry.key.hash) === entry) this.#count(entry, 1);
+  #put({ hash, tenant }: CacheKey, pieces: readonly Buffer[]): Kept {
+    const length = lengthOf(pieces);
+    const size = overhead + Blocks.spaceOf(length);
+    const entry: Kept = { room: this.#roomOf(tenant), length, size, first: null };
+    this.#lru?.set(hash, entry);
+    // One that is too large is not kept. Else what it pushed out has given its blocks back by now.
+    if (this.#lru?.peek(hash) !== entry) return entry;
+    entry.first = this.#blocks.write(pieces);
+    entry.room.entries++;
+    entry.room.bytes += size;
+    this.#rooms.set(tenant, entry.room);
+    return entry;
   }
 
-  #count({ key: { tenant }, size }: Kept, sign: 1 | -1): void {
-    const held = this.#byTenant.get(tenant) ?? { entries: 0, bytes: 0 };
-    held.entries += sign;
-    held.bytes += sign * size;
-    if (held.entries === 0) this.#byTenant.delete(tenant);
-    else this.#byTenant.set(tenant, held);
+  #roomOf(tenant: string): Room {
+    return this.#rooms.get(tenant) ?? { tenant, entries: 0, bytes: 0 };
+  }
+
+  #read({ first, length }: Kept, upTo: number): Buffer {
+    return first === null ? Buffer.alloc(upTo) : this.#blocks.read(first, Math.min(upTo, length));
+  }
+
+  #release({ room, size, first }: Kept): void {
+    if (first === null) return;
+    this.#blocks.free(first);
+    room.entries--;
+    room.bytes -= size;
+    if (room.entries === 0) this.#rooms.delete(room.tenant);
   }
 }
