@@ -108,6 +108,19 @@ test('jobs come in pages, each after the last one’s name, and a tenant’s pag
   }
 });
 
+test("a job's history stays when it is removed, and what never was a job of the tenant has none", async () => {
+  const globex = await operatorOf('globex');
+  expect((await make(acme, 'brief')).status).toBe(201);
+  expect((await get('/api/jobs/brief/runs')).json).toEqual({ runs: [] });
+  const unknown = await get('/api/jobs/breif/runs');
+  expect([unknown.status, errorOf(unknown.json).code]).toEqual([404, 'not_found']);
+  expect((await ask(`${mizan.url}/api/jobs/brief/runs`, { token: globex })).status).toBe(404);
+  expect((await post(`${mizan.url}/api/jobs/brief/run`, acme, {})).status).toBe(202);
+  expect((await ask(`${mizan.url}/api/jobs/brief`, { method: 'DELETE', token: acme })).status).toBe(200);
+  expect((await get('/api/jobs/brief/runs')).json).toMatchObject({ runs: [{ job: 'acme/brief' }] });
+  expect((await get('/api/jobs/brief/runs?status=failed')).json).toEqual({ runs: [] });
+});
+
 test('as many runs wait as may, and who asks for one more is told how many there are', async () => {
   expect((await make(acme, 'busy')).status).toBe(201);
   const run = () => post(`${mizan.url}/api/jobs/busy/run`, acme, {});

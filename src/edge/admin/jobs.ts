@@ -78,6 +78,9 @@ export async function listJobRuns({ jobs }: EdgeContext, request: FastifyRequest
   if (name !== undefined) checkName(name);
   const scope = request.tenantScope;
   const runs = await jobs.history(scope, { ...query, jobs: name === undefined ? undefined : namesOf(scope, name) });
+  // A job that was removed has its history still; one that never was has none.
+  const isAnyOf = query.status === undefined && query.before === undefined;
+  if (name !== undefined && runs.length === 0 && isAnyOf) await jobs.find(scope, name);
   return { runs: runs.map((run) => shownRun(request, run)) };
 }
 
