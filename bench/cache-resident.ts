@@ -3,6 +3,7 @@ import type { Contestant } from './contestants/contestant.ts';
 import { mizan } from './contestants/mizan.ts';
 import { whole } from './options.ts';
 import { Stage } from './stage.ts';
+import { percentile } from './stats.ts';
 import { freePort } from './system/ports.ts';
 import { cpuMicros, memory } from './system/procfs.ts';
 
@@ -21,8 +22,10 @@ export interface Figures {
   readonly wrong: number;
   /** In bytes, beyond what it was after the warm-up. */
   readonly alive: number;
-  readonly resident: number;
+  /** What the process has of the machine, in bytes: mostly, at most, and after a collection in the end. */
+  readonly usual: number;
   readonly peak: number;
+  readonly rested: number;
   /** What the cache says of itself. */
   readonly counted: number;
   readonly entries: number;
@@ -99,9 +102,9 @@ async function figuresOf(isCached: boolean, requests: number): Promise<Figures> 
   const { door } = row.running;
   const plan = { door, stream: false, connections, deadlineMs: 900_000 };
   await stage.load.run({ ...plan, door: { ...door, body: door.body.replace(':0.0', ':0.2') }, requests: warmUp });
-  const [aliveBefore, residentBefore] = [await alive(inspectorPort), memory(gateway.pid).now];
-  let peak = 0;
-  const look = setInterval(() => (peak = Math.max(peak, memory(gateway.pid).now)), 250);
+  const aliveBefore = await alive(inspectorPort);
+  const seen: number[] = [];
+  const look = setInterval(() => seen.push(memory(gateway.pid).now), 250);
   const cpuBefore = cpuMicros(gateway.pid);
   const { right, wrong } = await stage.load.run({ ...plan, requests });
   clearInterval(look);
@@ -111,8 +114,9 @@ async function figuresOf(isCached: boolean, requests: number): Promise<Figures> 
     right,
     wrong,
     alive: (await alive(inspectorPort)) - aliveBefore,
-    resident: memory(gateway.pid).now - residentBefore,
-    peak: peak - residentBefore,
+    usual: percentile(Float64Array.from(seen), 0.5),
+    peak: Math.max(...seen),
+    rested: memory(gateway.pid).now,
     counted: metric('mizan_cache_bytes'),
     entries: metric('mizan_cache_entries'),
     cpuMicros: perRequest,
@@ -143,21 +147,22 @@ export async function cacheMemory(requests: number): Promise<CacheMemory> {
 
 /** As a table in Markdown. */
 export function cacheReport({ requests, off, on }: CacheMemory): string {
-  const line = (name: string, { alive: heap, peak, resident, cpuMicros }: Omit<Figures, 'right' | 'wrong'>): string =>
-    `| ${name} | ${mib(heap)} | ${mib(peak)} | ${mib(resident)} | ${cpuMicros.toFixed(0)} |`;
+  const line = (name: string, { alive: heap, usual, peak, rested, cpuMicros: cpu }: Figures): string =>
+    `| ${name} | ${[heap, usual, peak, rested].map(mib).join(' | ')} | ${cpu.toFixed(0)} |`;
   const more = {
     ...on,
     alive: on.alive - off.alive,
+    usual: on.usual - off.usual,
     peak: on.peak - off.peak,
-    resident: on.resident - off.resident,
+    rested: on.rested - off.rested,
     cpuMicros: on.cpuMicros - off.cpuMicros,
   };
   return [
     `${requests} distinct answers; \`cache.maxBytes\` is ${mib(maxBytes)} MiB. ${on.entries} answers were kept in the end,`,
-    `counted as ${mib(on.counted)} MiB. MiB beyond a warm-up of ${warmUp}:`,
+    `counted as ${mib(on.counted)} MiB. In MiB, what is alive beyond a warm-up of ${warmUp}, and what is resident:`,
     '',
-    '| cache | alive | resident, at most | resident, after a collection | CPU µs/request |',
-    '| --- | ---: | ---: | ---: | ---: |',
+    '| cache | alive | resident, median | at most | after a collection | CPU µs/request |',
+    '| --- | ---: | ---: | ---: | ---: | ---: |',
     line('off', off),
     line('on', on),
     line('more', more),

@@ -7,6 +7,7 @@ import { anyPostgres } from '../../test/support/postgres.ts';
 import type { NamedJob, StoredJob } from '../core/jobs.ts';
 import { openStore } from '../store/index.ts';
 import { syncConfigured } from './index.ts';
+import { jobOf } from './job.suite.ts';
 
 const silent = { failed() {}, recovered() {}, dropped() {}, away() {}, back() {} };
 const now = Date.UTC(2026, 0, 1);
@@ -19,21 +20,7 @@ beforeAll(async () => {
 afterAll(() => server.end());
 
 function made(count: number, given: Partial<NamedJob> = {}): NamedJob[] {
-  return Array.from({ length: count }, (_, i) => ({
-    name: `job-${i}`,
-    tenant: 'system',
-    type: 'backup',
-    schedule: { kind: 'every', everyMs: 60_000 },
-    catchUp: 'once',
-    catchUpWindowMs: 86_400_000,
-    overlap: 'skip',
-    jitterMs: 0,
-    retries: 0,
-    retryMs: 1000,
-    timeoutMs: 60_000,
-    settings: {},
-    ...given,
-  }));
+  return Array.from({ length: count }, (_, i) => jobOf({ name: `job-${i}`, ...given }));
 }
 
 test.each(['SQLite', 'PostgreSQL'])('jobs are what the configuration says, however many, on %s', async (kind) => {

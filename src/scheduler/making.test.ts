@@ -7,6 +7,7 @@ import type { NamedJob } from '../core/jobs.ts';
 import { openStore } from '../store/index.ts';
 import type { JobEvents } from './contract.ts';
 import { Engine } from './engine.ts';
+import { jobOf } from './job.suite.ts';
 
 const nothing = (): void => undefined;
 const events: JobEvents = {
@@ -21,19 +22,7 @@ const events: JobEvents = {
   storeRecovered: nothing,
 };
 
-const job: Omit<NamedJob, 'name'> = {
-  tenant: 'system',
-  type: 'any',
-  schedule: { kind: 'every', everyMs: 60_000 },
-  catchUp: 'once',
-  catchUpWindowMs: 86_400_000,
-  overlap: 'allow',
-  jitterMs: 0,
-  retries: 0,
-  retryMs: 1000,
-  timeoutMs: 60_000,
-  settings: {},
-};
+const job = jobOf({ type: 'any', overlap: 'allow' });
 
 /** A store of which every answer takes so long, by `clock`, and an engine on it. */
 async function slowly(answerMs: number) {

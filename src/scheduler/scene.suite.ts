@@ -5,6 +5,7 @@ import type { Random } from '../core/random.ts';
 import { everyTenant } from '../core/request-record.ts';
 import type { JobContext, JobEvents, JobType } from './contract.ts';
 import { Engine } from './engine.ts';
+import { jobOf } from './job.suite.ts';
 
 /** A store of jobs, opened as a process of its own would open it. */
 export interface OpenJobs {
@@ -90,22 +91,8 @@ export function sceneOn(prepare: Prepare) {
 
   /** A job of a type of its own, each second, from `start` on. */
   async function job(given: Partial<NamedJob> = {}): Promise<NamedJob> {
-    const type = `type-${++names}`;
-    const made: NamedJob = {
-      name: `job-${names}`,
-      tenant: 'system',
-      type,
-      schedule: { kind: 'every', everyMs: 1000 },
-      catchUp: 'once',
-      catchUpWindowMs: 86_400_000,
-      overlap: 'skip',
-      jitterMs: 0,
-      retries: 0,
-      retryMs: 1000,
-      timeoutMs: 60_000,
-      settings: {},
-      ...given,
-    };
+    const [name, type] = [`job-${++names}`, `type-${names}`];
+    const made = jobOf({ name, type, schedule: { kind: 'every', everyMs: 1000 }, ...given });
     await stores.one.jobs.put(made, { source: 'config', by: 'test', now: start });
     return made;
   }

@@ -44,11 +44,11 @@ test('the first bytes can be read alone', () => {
 test('what is given back is used again, and nothing is left of an empty store', () => {
   const blocks = new Blocks();
   const write = (count: number): number[] => Array.from({ length: count }, (_, i) => blocks.write([bytesOf(i, 300)]));
-  let firsts = write(5000);
+  const firsts = write(5000);
   const full = blocks.bytes;
   for (let round = 0; round < 20; round++) {
     for (const first of firsts.splice(0, 4000)) blocks.free(first);
-    firsts = [...firsts, ...write(4000)];
+    firsts.push(...write(4000));
   }
   expect(blocks.bytes).toBe(full);
   for (const first of firsts) blocks.free(first);

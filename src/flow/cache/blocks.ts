@@ -43,7 +43,7 @@ export class Blocks {
     let block = first;
     let filled = 0;
     for (const piece of pieces) {
-      for (let at = 0; at < piece.length; ) {
+      for (let at = 0; at < piece.length;) {
         if (filled === blockSize) {
           block = this.#after(block);
           filled = 0;

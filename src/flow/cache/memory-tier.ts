@@ -7,10 +7,10 @@ import { Blocks } from './blocks.ts';
 const leastCompressed = 1024;
 
 /**
- * What an entry takes besides its blocks, in bytes: some 200 in the heap, and the room that a heap needs around what is
- * alive. Measured by `bench/cache-memory.ts` and `bench/cache-resident.ts`.
+ * What an entry takes besides its blocks, in bytes: some 200 in the heap, and the room that a heap takes around what is
+ * alive and what was, until it is collected. What the process has more by it: see `bench/cache-resident.ts`.
  */
-const overhead = 512;
+const overhead = 900;
 
 /** No entry may take more than this share of everything. */
 const largestShare = 1 / 8;

@@ -6,6 +6,7 @@ import type { JobRun, NamedJob } from '../../core/jobs.ts';
 import { everyTenant } from '../../core/request-record.ts';
 import type { Driver, JobContext, JobEvents, JobType } from '../contract.ts';
 import { Engine } from '../engine.ts';
+import { jobOf } from '../job.suite.ts';
 import { newRunId } from '../run-id.ts';
 import type { OpenJobs } from '../scheduler.suite.ts';
 
@@ -82,21 +83,9 @@ export class Crew {
 
   /** A job of this crew's, each second from now on. */
   async job(store: OpenJobs, given: Partial<NamedJob> = {}): Promise<NamedJob> {
-    const job: NamedJob = {
-      name: `job-${++names}`,
-      tenant: 'system',
-      type: this.type,
-      schedule: { kind: 'every', everyMs: 1000 },
-      catchUp: 'all',
-      catchUpWindowMs: 86_400_000,
-      overlap: 'allow',
-      jitterMs: 0,
-      retries: 0,
-      retryMs: 1000,
-      timeoutMs: 60_000,
-      settings: {},
-      ...given,
-    };
+    const schedule = { kind: 'every', everyMs: 1000 } as const;
+    const own = { name: `job-${++names}`, type: this.type, schedule };
+    const job = jobOf({ ...own, catchUp: 'all', overlap: 'allow', ...given });
     await store.jobs.put(job, { source: 'config', by: 'test', now: this.clock.now() });
     onTestFinished(async () => void (await store.jobs.remove(job.name, 'config', this.clock.now())));
     return job;
