@@ -64,6 +64,14 @@ describe('what is kept', () => {
     expect(tenants.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(tier.holding().bytes);
   });
 
+  test('takes no more of the machine, however much goes through it, and nothing once all has gone', async () => {
+    const { tier } = tierOf(8 * 1024 * 1024);
+    for (let i = 0; i < 50_000; i++) tier.set(keyOf(String(i % 20_000)), answerOf(kibibyte));
+    expect(tier.allocated).toBeLessThanOrEqual(8 * 1024 * 1024);
+    await tier.remove(() => true);
+    expect([tier.allocated, tier.holding().entries]).toEqual([0, 0]);
+  });
+
   test('is never larger than an eighth of everything, and nothing at all where there is no room', () => {
     const { tier } = tierOf(16 * 1024);
     tier.set(keyOf('1'), answerOf('x'.repeat(3000)));

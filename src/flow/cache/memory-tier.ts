@@ -123,6 +123,11 @@ export class MemoryTier {
     return Math.floor(this.#settings.maxBytes * largestShare);
   }
 
+  /** What it has of the machine outside the heap, in bytes. */
+  get allocated(): number {
+    return this.#blocks.bytes;
+  }
+
   /** What is kept, in all or of one tenant. */
   holding(tenant?: string): Holding {
     if (tenant === undefined) return { entries: this.#lru?.size ?? 0, bytes: this.#lru?.calculatedSize ?? 0 };
