@@ -57,7 +57,7 @@ test('tenants have jobs of the same name, and none sees or touches another’s, 
   const runs = await ask(`${mizan.url}${jobs}/daily/runs`, { token: b });
   expect(runs.json).toEqual({ runs: [] });
   for (const name of ['a/daily', 'a%2Fdaily']) expect((await found(name, b)).status).toBe(404);
-  expect((await ask(`${mizan.url}${jobs}/a%2Fdaily/runs`, { token: b })).json).toEqual({ runs: [] });
+  expect((await ask(`${mizan.url}${jobs}/a%2Fdaily/runs`, { token: b })).status).toBe(404);
   expect((await ask(`${mizan.url}${jobs}/a%2Fdaily`, { method: 'DELETE', token: b })).status).toBe(404);
   // The configuration's job of that name is a third one's.
   expect((await found('daily', await operatorOf('c'))).json).toMatchObject({ source: 'config', tenant: 'c' });

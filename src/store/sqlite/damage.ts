@@ -37,10 +37,15 @@ export function refuseLost(database: DatabaseSync | null, file: string): void {
   throw new DamagedDatabase(`${lost}. ${remedyFor(file)}.`);
 }
 
+/** Whether SQLite says that a file is damaged, or no database. */
+export function isDamage(error: Error): boolean {
+  return 'errcode' in error && damaged.has(Number(error.errcode) & 0xff);
+}
+
 /** A line about the damage that an error tells of; the error itself where it tells of something else. */
 export function explained(error: unknown, file: string): unknown {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if ('errcode' in cause && damaged.has(Number(cause.errcode) & 0xff)) {
+    if (isDamage(cause)) {
       return new DamagedDatabase(`The database ${file} is damaged (${cause.message}). ${remedyFor(file)}.`);
     }
   }

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { answering } from '../answering.ts';
+import { isDamage } from './damage.ts';
 import { openDatabase } from './database.ts';
 
 /** The thread that reads a whole file once, which takes as long as it takes. Says what is wrong with it, if anything. */
@@ -10,6 +11,10 @@ function answer(): string | null {
   try {
     const found = database.prepare('PRAGMA quick_check(1)').get()?.['quick_check'];
     return found === 'ok' ? null : String(found);
+  } catch (error) {
+    // There are pages without which not even the others can be looked at.
+    if (error instanceof Error && isDamage(error)) return error.message;
+    throw error;
   } finally {
     database.close();
   }
