@@ -172,6 +172,7 @@ function tell(what: string, figures: Readonly<Record<'with' | 'without', Figures
   );
   const [all, allAlone] = [at(ascending(beside.all), 0.99), at(ascending(without.all), 0.99)];
   say(`  p99 of all ${beside.all.length} answers together ${compared(all, allAlone)}: ${(all / allAlone).toFixed(2)}`);
+  say(`  ratios of p99, one round after the other: ${ratios.map((ratio) => ratio.toFixed(2)).join(', ')}`);
   const shares = [...beside.used].map(([thread, used]) => {
     const share = (of: number): string => ((of / ms) * 100).toFixed(1);
     return `${thread} ${share(used)} against ${share(without.used.get(thread) ?? 0)} %`;

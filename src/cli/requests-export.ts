@@ -37,10 +37,10 @@ export function registerExport(requests: Command): void {
 async function exportAll(options: ExportOptions): Promise<void> {
   stepBack();
   const { openStore } = await import('../store/index.ts');
-  const { Breather } = await import('../store/breather.ts');
+  const { Breather, withoutHaste } = await import('../store/breather.ts');
   const store = await openStore({ folder: options.data, url: databaseUrl(options) });
   const bar = progressLine();
-  const breather = new Breather(options.data);
+  const breather = new Breather(options.data, withoutHaste);
   try {
     const history = store.requestHistory;
     const tenants = options.tenant === undefined ? await history.tenants() : [options.tenant];

@@ -2,13 +2,14 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { expect, onTestFinished, test } from 'vitest';
 import { temporaryFolder } from '../../test/support/folder.ts';
-import { Breather } from './breather.ts';
+import type { Rests } from './breather.ts';
+import { Breather, unhurried, withoutHaste } from './breather.ts';
 import { databaseFile, outboxFile } from './sqlite/file.ts';
 
-function breatherIn(folder: string) {
+function breatherIn(folder: string, kind: Rests = withoutHaste) {
   const rests: number[] = [];
   let now = 0;
-  const breather = new Breather(folder, {
+  const breather = new Breather(folder, kind, {
     now: () => now,
     pause(ms) {
       rests.push(ms);
@@ -53,6 +54,21 @@ for (const name of [databaseFile, outboxFile]) {
     expect(rests).toHaveLength(length);
   });
 }
+
+test('what nobody waits for rests longer, but no longer than the time that a job has', () => {
+  const folder = temporaryFolder();
+  const commit = database(folder, databaseFile);
+  const { rests, work } = breatherIn(folder, unhurried);
+  const worked = 400_000;
+  for (let step = 0; step < worked / 8; step++) {
+    if (step % 15 === 0) commit();
+    work(8);
+  }
+  expect([rests[100], rests.at(-1)]).toEqual([48, 8]);
+  const rested = rests.reduce((sum, ms) => sum + ms, 0);
+  expect(worked + rested).toBeLessThan(3_600_000);
+  expect(rested).toBeGreaterThan(1_500_000);
+});
 
 test('where there is no database nobody is waited for', () => {
   const { rests, work } = breatherIn(temporaryFolder());

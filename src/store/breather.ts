@@ -5,10 +5,21 @@ import { openDatabase } from './sqlite/database.ts';
 import { databaseFile, outboxFile } from './sqlite/file.ts';
 
 /** How long work goes on before it rests, and how long a rest is at most, in ms. */
-const stretchMs = { least: 2, rest: 50 };
+const stretchMs = { least: 1, rest: 50 };
 
-/** How much longer a rest is than the work before it. */
-const restPerWork = 2;
+/** How much is rested. */
+export interface Rests {
+  /** How many times as long as the work before it a rest is. */
+  readonly perWork: number;
+  /** After so much rest in all, each is only as long as the work before it: there is an end to everybody's time. In ms. */
+  readonly budgetMs: number;
+}
+
+/** Where somebody waits, if not for long. */
+export const withoutHaste: Rests = { perWork: 2, budgetMs: Infinity };
+
+/** Where nobody does, within the hour that a job has. */
+export const unhurried: Rests = { perWork: 6, budgetMs: 1_500_000 };
 
 /** How often it is looked whether anybody writes, and for how long one that did counts as being there, in ms. */
 const look = { everyMs: 100, lastsMs: 1000 };
@@ -39,8 +50,12 @@ export class Breather {
   readonly #pause: (ms: number) => void;
   #since: number;
 
+  readonly #rests: Rests;
+  #rested = 0;
+
   /** @param folder The data folder. Where there is no database in it, nobody is busy. */
-  constructor(folder: string, { now = () => performance.now(), pause = holdUp }: BreatherClock = {}) {
+  constructor(folder: string, rests: Rests, { now = () => performance.now(), pause = holdUp }: BreatherClock = {}) {
+    this.#rests = rests;
     this.#now = now;
     this.#pause = pause;
     this.#since = now();
@@ -56,8 +71,12 @@ export class Breather {
     const worked = now - this.#since;
     if (worked < stretchMs.least) return;
     this.#look(now);
-    if (now < this.#busyUntil) this.#pause(Math.min(worked * restPerWork, stretchMs.rest));
+    if (now < this.#busyUntil) {
+      const { perWork, budgetMs } = this.#rests;
+      this.#pause(Math.min(worked * (this.#rested < budgetMs ? perWork : 1), stretchMs.rest));
+    }
     this.#since = this.#now();
+    this.#rested += this.#since - now;
   };
 
   close(): void {

@@ -2,7 +2,7 @@ import { mkdirSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { SetupError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
-import { Breather } from '../breather.ts';
+import { Breather, unhurried } from '../breather.ts';
 import type { OnProgress } from './contract.ts';
 
 /** What must stay free beside everything that is written, in bytes. */
@@ -29,7 +29,7 @@ export async function restingBetween<T>(
   { dataFolder, onProgress }: { readonly dataFolder: string; readonly onProgress: OnProgress },
   work: (onProgress: OnProgress) => Promise<T>,
 ): Promise<T> {
-  const breather = new Breather(dataFolder);
+  const breather = new Breather(dataFolder, unhurried);
   try {
     return await work((progress) => {
       onProgress(progress);
