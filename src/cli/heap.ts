@@ -5,7 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 const growthPercent = 40;
 
 /**
- * Left to itself, V8 lets a heap in which much dies old, as a full cache does, grow to several times what is alive. Not
+ * Left to itself, V8 lets a heap in which much dies old, as the entries of a full cache do, grow to several times what is alive. Not
  * needed for a heap in which everything dies young: that never grows so far.
  *
  * To be called when all is loaded. V8 takes nothing back that was compiled under other flags, and what Node keeps of its

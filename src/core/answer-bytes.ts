@@ -10,7 +10,7 @@ const forms = { plain: 1, compressed: 2 };
 /** After the form: how long the facts are and how long the event of the usage is. In bytes. */
 const lengths = 8;
 
-/** An answer in pieces that lie one after the other: its form, two lengths and its facts as JSON; the event of its usage; its body. */
+/** An answer in pieces that lie one after the other: form, lengths and facts (JSON); the event of its usage; its body. */
 export function inPieces({ body, usageEvent, ...facts }: CachedAnswer): Buffer[] {
   const { kind, usage, finishReason, model, instance, provider } = facts;
   const { storedAt, freshUntil, refreshUntil, rescueUntil } = facts;

@@ -85,9 +85,9 @@ function isAsItWas({ tenant, spec, sealed }: Row, before: Before | undefined, { 
 }
 
 async function putRows(db: Kysely<Database>, rows: readonly Row[], { source, by, now }: PutOrigin): Promise<string[]> {
-  const isThere = isPostgres(db as Kysely<unknown>);
-  const given = isThere ? postgresRows : sqliteRows;
-  const scheduleOf = isThere ? postgresSchedule : sqliteSchedule;
+  const onPostgres = isPostgres(db as Kysely<unknown>);
+  const given = onPostgres ? postgresRows : sqliteRows;
+  const scheduleOf = onPostgres ? postgresSchedule : sqliteSchedule;
   // A job whose schedule is as it was keeps its cursor.
   const isOther = sql`(jobs.removed_at is not null
     or ${scheduleOf(sql`jobs.spec`)} is distinct from ${scheduleOf(sql`excluded.spec`)})`;
