@@ -18,7 +18,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -190,6 +190,16 @@ function makeBackup(): void {
   const to = ['--to', join(folder, 'backups')];
   running.backup = spawn(process.execPath, [bin, 'backup', 'create', ...to, ...common], { env, stdio: 'ignore' });
 }
+const copied = statSync(file).size;
+/** What a backup is at, by the files that it makes. */
+function stepOf(): string {
+  const bytes = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  const drafts = existsSync(join(folder, 'backups')) ? readdirSync(join(folder, 'backups')) : [];
+  const restored = bytes(join(data, 'backup-work/scratch.db'));
+  if (restored > 0) return restored < copied ? 'restoring' : 'comparing';
+  if (drafts.some((name) => name.endsWith('.partial'))) return 'writing';
+  return bytes(join(data, 'backup-work/copy.db')) < copied ? 'copying' : 'counting';
+}
 const skipMs = Number(values.skip ?? 0) * 1000;
 if (only.has('backup') && skipMs > 0) {
   makeBackup();
@@ -199,6 +209,7 @@ if (only.has('backup') && skipMs > 0) {
 await compare('backup', `a backup of ${size()}`, {
   times: 2,
   isDone: () => values.whole === true && made > 0 && !isRunning(),
+  step: stepOf,
   go() {
     makingSince = performance.now();
     if (isRunning()) running.backup?.kill('SIGCONT');

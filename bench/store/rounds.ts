@@ -24,6 +24,8 @@ export interface Work {
   readonly times?: number;
   /** Where it comes to an end: there are no more rounds then. */
   readonly isDone?: () => boolean;
+  /** What it is at, where it does one thing after another: rounds within one are told of by themselves, too. */
+  readonly step?: () => string;
 }
 
 export interface Load {
@@ -91,11 +93,14 @@ export class Asked {
   /** Rounds with and without `work` by turns; says what came of them. */
   async compare(what: string, work: Work): Promise<void> {
     const figures = { with: new Figures(), without: new Figures() };
+    const steps = new Map<string, Pair[]>();
     const { rounds, seconds } = this.#load;
     let lasts = seconds * 1000;
     await this.#round((ms) => ms > lasts);
     let [done, ran] = [0, 0];
     for (; done < rounds && work.isDone?.() !== true; done++) {
+      const pair: Pair = { with: [], without: [] };
+      const step = work.step?.();
       // The order changes, so that neither always comes first.
       for (const kind of done % 2 === 0 ? (['with', 'without'] as const) : (['without', 'with'] as const)) {
         const before = this.#threads();
@@ -107,9 +112,12 @@ export class Asked {
         ran += performance.now() - begunAt;
         if (kind === 'with') await work.stop();
         figures[kind].add(took, before, this.#threads());
+        pair[kind] = took;
       }
+      if (step !== undefined && work.step?.() === step) steps.set(step, [...(steps.get(step) ?? []), pair]);
     }
     tell(`${what}, ${done} rounds of each`, figures, ran / 2);
+    for (const [step, pairs] of steps) tellStep(step, pairs);
   }
 
   async end(): Promise<void> {
@@ -142,6 +150,12 @@ export class Asked {
     }
     return used;
   }
+}
+
+/** How long the answers of two rounds side by side took, each ascending, in ms. */
+interface Pair {
+  with: readonly number[];
+  without: readonly number[];
 }
 
 /** Of all rounds of one kind. */
@@ -178,4 +192,17 @@ function tell(what: string, figures: Readonly<Record<'with' | 'without', Figures
     return `${thread} ${share(used)} against ${share(without.used.get(thread) ?? 0)} %`;
   });
   say(`  of a processor: ${shares.filter((words) => !/ 0\.\d against 0\.\d %/.test(words)).join(', ')}`);
+}
+
+function tellStep(step: string, pairs: readonly Pair[]): void {
+  const ratios = pairs.map((pair) => at(pair.with, 0.99) / at(pair.without, 0.99));
+  const of = (kind: keyof Pair): readonly [number, number] => [
+    median(pairs.map((pair) => at(pair[kind], 0.99))),
+    at(ascending(pairs.flatMap((pair) => pair[kind])), 0.99),
+  ];
+  const [[p99, all], [alone, allAlone]] = [of('with'), of('without')];
+  say(
+    `  ${step}, ${pairs.length} rounds: p99 ${p99.toFixed(2)} against ${alone.toFixed(2)} ms (${(p99 / alone).toFixed(2)}), ` +
+      `side by side ${median(ratios).toFixed(2)}, together ${(all / allAlone).toFixed(2)}`,
+  );
 }

@@ -20,9 +20,9 @@ function breatherIn(folder: string, kind: Rests = withoutHaste) {
   return {
     rests,
     /** Work that takes so long, and the rest after it, if any. */
-    work(ms: number): void {
+    work(ms: number, times?: number): void {
       now += ms;
-      breather.rest();
+      breather.rest(times);
     },
   };
 }
@@ -68,6 +68,19 @@ test('what nobody waits for rests longer, but no longer than the time that a job
   const rested = rests.reduce((sum, ms) => sum + ms, 0);
   expect(worked + rested).toBeLessThan(3_600_000);
   expect(rested).toBeGreaterThan(1_500_000);
+});
+
+test('rests come after a fraction of a millisecond already, and are longer where the caller says so', () => {
+  const folder = temporaryFolder();
+  const commit = database(folder, databaseFile);
+  const { rests, work } = breatherIn(folder);
+  commit();
+  work(101);
+  rests.length = 0;
+  work(0.25);
+  for (let i = 0; i < 10; i++) work(0.125);
+  work(1, 2);
+  expect(rests).toEqual([0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 4]);
 });
 
 test('where there is no database nobody is waited for', () => {

@@ -4,8 +4,11 @@ import type { DatabaseSync } from 'node:sqlite';
 import { openDatabase } from './sqlite/database.ts';
 import { databaseFile, outboxFile } from './sqlite/file.ts';
 
-/** How long work goes on before it rests, and how long a rest is at most, in ms. */
-const stretchMs = { least: 1, rest: 50 };
+/**
+ * How long work goes on before it rests, and how long a rest is at most, in ms. Who is answered meanwhile waits for no
+ * longer than a stretch: many short ones are hardly noticed where a few long ones of the same time in all are.
+ */
+const stretchMs = { least: 0.25, rest: 50 };
 
 /** How much is rested. */
 export interface Rests {
@@ -65,19 +68,22 @@ export class Breather {
     this.#seen = this.#versions();
   }
 
-  /** To be called after every small step: holds the thread up for as long as it has to rest. */
-  readonly rest = (): void => {
+  /**
+   * To be called after every small step: holds the thread up for as long as it has to rest.
+   * @param times How many times as long as usual.
+   */
+  rest(times = 1): void {
     const now = this.#now();
     const worked = now - this.#since;
     if (worked < stretchMs.least) return;
     this.#look(now);
     if (now < this.#busyUntil) {
       const { perWork, budgetMs } = this.#rests;
-      this.#pause(Math.min(worked * (this.#rested < budgetMs ? perWork : 1), stretchMs.rest));
+      this.#pause(Math.min(worked * (this.#rested < budgetMs ? perWork * times : 1), stretchMs.rest));
     }
     this.#since = this.#now();
     this.#rested += this.#since - now;
-  };
+  }
 
   close(): void {
     for (const database of this.#databases) database.close();

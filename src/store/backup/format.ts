@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { closeSync, openSync, readSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
@@ -12,14 +13,15 @@ import { damaged, formatVersion, headerSchema, manifestSchema, parseJson } from 
 
 /**
  * The file: `MIZANBAK`, the header's length and the header in JSON; then pieces, each with its length before it. A
- * piece is one byte for its kind with up to 512 KiB, compressed, then sealed. Parts come one after another, each
+ * piece is one byte for its kind with up to 128 KiB, compressed, then sealed. Parts come one after another, each
  * begun by a piece with its name; the last piece is the manifest. All lengths are 32 bits, big-endian.
  */
 const magic = Buffer.from('MIZANBAK');
 
 const kinds = { part: 1, data: 2, manifest: 3 } as const;
 
-const pieceBytes = 512 * 1024;
+/** Longer ones take no less room, and are longer steps. */
+const pieceBytes = 128 * 1024;
 const mostHeaderBytes = 64 * 1024;
 /** A manifest may be longer than data: it grows with the number of tables. */
 const mostPieceBytes = 16 * 1024 * 1024;
@@ -27,6 +29,21 @@ const mostPieceBytes = 16 * 1024 * 1024;
 const zstd = { params: { [constants.ZSTD_c_compressionLevel]: 3 } };
 
 type PartFacts = Manifest['parts'][number];
+
+/** A file, piece by piece: each is good until the next is asked for, and is read on this thread. */
+export function* piecesOf(path: string): Generator<Buffer> {
+  const file = openSync(path, 'r');
+  try {
+    const buffer = Buffer.allocUnsafe(pieceBytes);
+    for (;;) {
+      const bytes = readSync(file, buffer);
+      if (bytes === 0) return;
+      yield buffer.subarray(0, bytes);
+    }
+  } finally {
+    closeSync(file);
+  }
+}
 
 /** Writes one backup from its beginning to its end. Compresses and seals on this thread. */
 export class BackupWriter {

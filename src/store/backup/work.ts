@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { SetupError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
 import { Breather, unhurried } from '../breather.ts';
-import type { OnProgress } from './contract.ts';
+import type { OnProgress, Progress } from './contract.ts';
 
 /** What must stay free beside everything that is written, in bytes. */
 const reserve = 64 * 1024 * 1024;
@@ -24,6 +24,9 @@ export async function withWork<T>(dataFolder: string, name: string, use: (work: 
   }
 }
 
+/** Steps that write a whole database: the system goes on taking what they wrote to the disk while they rest. */
+const writing: ReadonlySet<Progress['step']> = new Set(['copying', 'verifying', 'downloading']);
+
 /** Does what is told of step by step, and rests after each for as long as a Mizan on the same data is busy. */
 export async function restingBetween<T>(
   { dataFolder, onProgress }: { readonly dataFolder: string; readonly onProgress: OnProgress },
@@ -33,7 +36,7 @@ export async function restingBetween<T>(
   try {
     return await work((progress) => {
       onProgress(progress);
-      breather.rest();
+      breather.rest(writing.has(progress.step) ? 2 : 1);
     });
   } finally {
     breather.close();

@@ -1,4 +1,4 @@
-import { createReadStream, existsSync, renameSync } from 'node:fs';
+import { existsSync, renameSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SQLInputValue } from 'node:sqlite';
@@ -9,6 +9,7 @@ import { migrate } from '../../sqlite/migrate.ts';
 import type { Renames } from '../../swap.ts';
 import { syncFile } from '../../swap.ts';
 import type { Part, TableFacts } from '../contract.ts';
+import { piecesOf } from '../format.ts';
 import { damaged } from '../manifest.ts';
 import { auditKeyPart, auditKeyParts, auditRenames } from './sqlite-audit.ts';
 import { sqliteTableFacts } from './sqlite-facts.ts';
@@ -65,10 +66,7 @@ async function copied(dataFolder: string, source: string, copy: string): Promise
     return {
       facts,
       bytes: facts.rows * 512,
-      parts: () => [
-        ...auditKeyParts(dataFolder),
-        { name: auditPart, bytes: createReadStream(copy, { highWaterMark: 512 * 1024 }) },
-      ],
+      parts: () => [...auditKeyParts(dataFolder), { name: auditPart, bytes: piecesOf(copy) }],
     };
   } finally {
     from.close();

@@ -15,7 +15,7 @@ import type { TableStatements } from './postgres-schema.ts';
 import { moveSchema, statementsOf, tablesSchema } from './postgres-schema.ts';
 
 /** About how much is fetched and inserted at a time, in bytes; a first batch is of so many rows, and later ones by what they weigh. */
-const batch = { bytes: 512 * 1024, rows: 50, mostRows: 5000 };
+const batch = { bytes: 128 * 1024, rows: 50, mostRows: 5000 };
 
 /** Under it, scratch schemas are made and removed: one at a time in a database. */
 const scratchLock = 7_226_009;
