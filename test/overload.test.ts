@@ -47,7 +47,8 @@ test('while the event loop lags, the lowest class is refused and the highest is 
   const areTaken = (): Promise<void> =>
     vi.waitFor(async () => expect(await statuses()).toEqual([200, 200, 200]), 30_000);
   await areTaken();
-  const stop = lagging(lagMs * 1.4);
+  // The lag is a mean: a short turn or two in between, as on a busy machine, leave it above what the lowest is refused at.
+  const stop = lagging(lagMs * 3);
   const rounds = [];
   try {
     for (let shed = 0; shed < 2; shed += rounds.at(-1)![0]!.status === 503 ? 1 : 0) rounds.push(await round());
