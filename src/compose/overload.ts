@@ -30,7 +30,9 @@ export function overloadOf(
   const delays = monitorEventLoopDelay({ resolution: resolutionMs });
   delays.enable();
   const timer = setInterval(() => {
-    if (delays.count > 0) overload.felt(Math.max(0, delays.mean / 1e6 - resolutionMs));
+    // After a reset the first sample is only a beginning. Reset at each look, turns longer than that would never count.
+    if (delays.count === 0) return;
+    overload.felt(Math.max(0, delays.mean / 1e6 - resolutionMs));
     delays.reset();
   }, lookMs).unref();
   return {
